@@ -1,0 +1,1 @@
+"""Users, their passwords and devices, who is signed in, and what a principal may do."""

@@ -1,0 +1,101 @@
+"""Signing in with a name and a password, on every request, at the cost of one small query.
+
+A verified pair is remembered for a few minutes under a keyed digest. What it relies on is the user's generation,
+compared on each request: a password changed, a device revoked or a user disabled anywhere is refused at once.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from typing import NamedTuple
+
+from appliance.accounts import app_passwords, passwords
+from appliance.accounts.users import canonical
+from appliance.db.database import Database
+from appliance.db.sql import Sql
+from appliance.errors import Unauthenticated
+from appliance.principal import Principal
+
+REMEMBER_S = 600
+REMEMBER_MOST = 4096
+
+
+class _Verified(NamedTuple):
+    user_id: int
+    device_id: int | None
+    generation: int
+    until: float
+
+
+_BY_ID = Sql('SELECT name, role, state, generation FROM "user" WHERE id = :id')
+_BY_NAME = Sql('SELECT id, password_hash, state, generation FROM "user" WHERE name = :name')
+
+
+class SignIn:
+    """The verified credentials of one process. Any thread."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._key = secrets.token_bytes(32)
+        self._verified: OrderedDict[bytes, _Verified] = OrderedDict()
+        self._mutex = threading.Lock()
+
+    def principal(self, name: str, password: str, *, face: str, address: str) -> Principal:
+        """Who this is.
+
+        Raises:
+            Unauthenticated: nobody that may sign in. Never says which part was wrong.
+        """
+        digest = hmac.digest(self._key, f"{name}\0{password}".encode("utf-8", "surrogatepass"), "sha256")
+        verified = self._recall(digest)
+        if verified is not None:
+            principal = self._principal(verified, face, address)
+            if principal is not None:
+                return principal
+        # Not known, or no longer what it was: verified anew.
+        verified = self._verify(name, password)
+        principal = None if verified is None else self._principal(verified, face, address)
+        if verified is None or principal is None:
+            self._forget(digest)
+            raise Unauthenticated
+        self._remember(digest, verified)
+        return principal
+
+    def _principal(self, verified: _Verified, face: str, address: str) -> Principal | None:
+        with self._database.read() as session:
+            row = session.row(_BY_ID, id=verified.user_id)
+        if row is None:
+            return None
+        name, role, state, generation = row
+        if state != "active" or generation != verified.generation:
+            return None
+        return Principal("user", verified.user_id, name, role, verified.user_id, verified.device_id, face, address)
+
+    def _verify(self, name: str, password: str) -> _Verified | None:
+        until = time.monotonic() + REMEMBER_S
+        with self._database.read() as session:
+            row = session.row(_BY_NAME, name=canonical(name))
+            device = app_passwords.find(session, password)
+        if row is not None and device is not None and device[1] == row[0]:
+            return _Verified(row[0], device[0], row[3], until)
+        if not passwords.verify(password, None if row is None else row[1]) or row is None or row[2] != "active":
+            return None
+        return _Verified(row[0], None, row[3], until)
+
+    def _recall(self, digest: bytes) -> _Verified | None:
+        verified = self._verified.get(digest)
+        return None if verified is None or verified.until < time.monotonic() else verified
+
+    def _remember(self, digest: bytes, verified: _Verified) -> None:
+        with self._mutex:
+            self._verified[digest] = verified
+            while len(self._verified) > REMEMBER_MOST:
+                self._verified.popitem(last=False)
+
+    def _forget(self, digest: bytes) -> None:
+        with self._mutex:
+            self._verified.pop(digest, None)

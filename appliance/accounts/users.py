@@ -1,0 +1,148 @@
+"""Users. Each change that a cached sign-in relies on raises the user's generation, so the next request sees it."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from appliance import clock
+from appliance.accounts import passwords
+from appliance.db.database import Database
+from appliance.db.sql import Session, Sql
+from appliance.errors import BadRequest, NameTaken, NotFound
+from appliance.tree import edit, purge
+
+ROLES = ("admin", "member")
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
+
+
+class User(NamedTuple):
+    """A user with the figures of the tree; times in microseconds, sizes in bytes."""
+
+    id: int
+    name: str
+    role: str
+    state: str
+    quota_bytes: int | None
+    files: int
+    bytes: int
+    created_at: int
+    tree_id: int
+
+
+_SELECT = """
+    SELECT u.id, u.name, u.role, u.state, t.quota_bytes, n.files, n.bytes, u.created_at, t.id
+    FROM "user" u JOIN tree t ON t.owner_id = u.id JOIN node n ON n.id = t.root_id
+"""
+_LIST = Sql(_SELECT + " ORDER BY u.name")
+_GET = Sql(_SELECT + " WHERE u.name = :name")
+_INSERT = Sql("""
+    INSERT INTO "user" (name, role, password_hash, state, generation, created_at)
+    VALUES (:name, :role, :password_hash, 'active', 1, :now) RETURNING id
+""")
+_STATE_OF = Sql('SELECT state FROM "user" WHERE name = :name')
+_SET_PASSWORD = Sql("""
+    UPDATE "user" SET password_hash = :password_hash, generation = generation + 1 WHERE id = :id
+""")
+_SET_STATE = Sql('UPDATE "user" SET state = :state, generation = generation + 1 WHERE id = :id')
+_SET_QUOTA = Sql("UPDATE tree SET quota_bytes = :quota_bytes WHERE owner_id = :id")
+_REVOKE_ALL = Sql("UPDATE app_password SET revoked_at = :now WHERE user_id = :id AND revoked_at IS NULL")
+_DELETE = Sql('DELETE FROM "user" WHERE id = :id')
+_DELETE_DEVICES = Sql("DELETE FROM app_password WHERE user_id = :id")
+_ANY = Sql('SELECT 1 FROM "user" LIMIT 1')
+
+
+def canonical(name: str) -> str:
+    """The form in which names are stored and compared."""
+    return name.strip().lower()
+
+
+def add(database: Database, name: str, password: str, *, role: str = "member", quota_bytes: int | None = None) -> User:
+    """A new user with an empty tree.
+
+    Raises:
+        BadRequest: name, password or role cannot be.
+        NameTaken: also by a removed user whose files are still kept.
+    """
+    name = canonical(name)
+    if _NAME.fullmatch(name) is None:
+        raise BadRequest(reason="a user name has 1 to 64 of a-z, 0-9, '.', '_', '-', '@', and begins with one of the first two")
+    if role not in ROLES:
+        raise BadRequest(reason=f"a role is one of {', '.join(ROLES)}")
+    passwords.check_new(password)
+    password_hash = passwords.hash_password(password)
+
+    def insert(session: Session) -> None:
+        row = session.row(_STATE_OF, name=name)
+        if row is not None:
+            raise NameTaken(path=f"the user {name}" + (" (removed, files kept)" if row[0] == "removed" else ""))
+        now = clock.now()
+        user_id = session.value(_INSERT, name=name, role=role, password_hash=password_hash, now=now)
+        edit.plant(session, user_id, now=now, quota_bytes=quota_bytes)
+
+    database.write(insert)
+    return get(database, name)
+
+
+def get(database: Database, name: str) -> User:
+    """The user of this name.
+
+    Raises:
+        NotFound: there is none.
+    """
+    with database.read() as session:
+        row = session.row(_GET, name=canonical(name))
+    if row is None:
+        raise NotFound(what=f"the user {name}")
+    return User._make(row)
+
+
+def listing(database: Database) -> list[User]:
+    """All users, by name."""
+    with database.read() as session:
+        return [User._make(row) for row in session.rows(_LIST)]
+
+
+def any_exist(database: Database) -> bool:
+    """Whether anybody was ever added."""
+    with database.read() as session:
+        return session.row(_ANY) is not None
+
+
+def set_password(database: Database, user: User, password: str) -> None:
+    """A new main password; app passwords go on working."""
+    passwords.check_new(password)
+    password_hash = passwords.hash_password(password)
+    database.write(lambda session: session.run(_SET_PASSWORD, id=user.id, password_hash=password_hash))
+
+
+def set_state(database: Database, user: User, state: str) -> None:
+    """"active" or "disabled": may sign in, or not. Nothing else of the user changes."""
+    database.write(lambda session: session.run(_SET_STATE, id=user.id, state=state))
+
+
+def set_quota(database: Database, user: User, quota_bytes: int | None) -> None:
+    """Logical bytes that the user's tree may hold; None: no limit. What is there stays."""
+    database.write(lambda session: session.run(_SET_QUOTA, id=user.id, quota_bytes=quota_bytes))
+
+
+def remove(database: Database, user: User) -> None:
+    """No sign-in and no device any more; the tree is kept, and ``set_state`` "active" brings the user back."""
+
+    def work(session: Session) -> None:
+        session.run(_SET_STATE, id=user.id, state="removed")
+        session.run(_REVOKE_ALL, id=user.id, now=clock.now())
+
+    database.write(work)
+
+
+def purge_user(database: Database, user: User) -> None:
+    """Delete the user and the whole tree with its history, for good."""
+
+    def work(session: Session) -> None:
+        purge.purge(session, user.tree_id)
+        session.run(_DELETE_DEVICES, id=user.id)
+        session.run(_DELETE, id=user.id)
+
+    database.write(work)

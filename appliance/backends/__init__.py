@@ -1,0 +1,1 @@
+"""Bytes under a key: ``base`` is the contract, the others fulfil it. Wrappers are backends too."""

@@ -1,0 +1,71 @@
+"""The contract of a blob store. One conformance suite (``tests/conformance``) runs over all of them.
+
+A blob is immutable: a key is written once and never again with other bytes. Keys are ``/``-separated parts of
+lower-case letters, digits, ``-``, ``_`` and ``.``; that is what every file system and every S3 service keeps as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from appliance.errors import BackendError
+
+Buffer = bytes | bytearray | memoryview
+
+# No part may begin with a dot: hidden and relative names stay out of the way. 200 leaves room for a prefix
+# under the 1,024 bytes of S3 and the 255 of file systems.
+_KEY = re.compile(r"[a-z0-9_-][a-z0-9._-]*(/[a-z0-9_-][a-z0-9._-]*)*")
+_KEY_LIMIT = 200
+
+
+class Blob(NamedTuple):
+    """What ``list`` tells about a blob."""
+
+    key: str
+    size: int
+
+
+class Backend(ABC):
+    """A blob store. Every method may be called from any thread."""
+
+    @abstractmethod
+    def put(self, key: str, blocks: Iterable[Buffer]) -> int:
+        """Store the blocks, one after the other, as one blob; returns its size.
+
+        All or nothing: until this returns, ``get``, ``head`` and ``list`` do not know the blob, and when
+        ``blocks`` or the store raises, they never will. Durable on return unless the backend was made
+        otherwise. A block belongs to the caller again once the next one is asked for. Putting a key that
+        exists replaces it (a repeated attempt at the same bytes).
+        """
+
+    @abstractmethod
+    def get(self, key: str, start: int, length: int) -> bytes:
+        """Exactly these bytes.
+
+        Raises:
+            BlobMissing: there is no such blob, or it ends before ``start + length``.
+        """
+
+    @abstractmethod
+    def head(self, key: str) -> int | None:
+        """The size, None when there is no such blob."""
+
+    @abstractmethod
+    def delete(self, key: str) -> None:
+        """Remove the blob. One that does not exist is no error: a repeated attempt must succeed."""
+
+    @abstractmethod
+    def list(self, prefix: str) -> Iterator[Blob]:
+        """All blobs whose key begins with ``prefix`` (any text, not only whole parts), in the order of their keys.
+
+        Blobs put or deleted meanwhile may or may not appear.
+        """
+
+
+def check_key(key: str) -> None:
+    """Refuse a key that some store could not keep."""
+    if len(key) > _KEY_LIMIT or _KEY.fullmatch(key) is None:
+        raise BackendError(key=key[:_KEY_LIMIT], reason="is no valid key")

@@ -1,0 +1,218 @@
+"""Blobs as files of one folder: the key is the path below ``blobs/``; what is not complete yet lies in ``partial/``."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from appliance.backends.base import Backend, Blob, Buffer, check_key
+from appliance.errors import BackendError, BlobMissing, StorageFull
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class DiskBackend(Backend):
+    """``synced`` blobs, and the folders that name them, are on stable storage when ``put`` returns."""
+
+    def __init__(self, folder: Path, *, synced: bool) -> None:
+        """``folder`` exists; the two folders below are made at need."""
+        self._synced = synced
+        self._blobs = str(folder / "blobs")
+        self._partial = str(folder / "partial")
+        for path in (self._blobs, self._partial):
+            os.makedirs(path, mode=0o700, exist_ok=True)
+        _sync_folder(str(folder))
+        # Names in partial/ only have to differ from those of other living processes and earlier attempts.
+        self._attempts = itertools.count()
+        self._known_folders: set[str] = set()
+
+    def put(self, key: str, blocks: Iterable[Buffer]) -> int:
+        check_key(key)
+        partial = f"{self._partial}/{os.getpid()}-{next(self._attempts)}"
+        try:
+            size = self._write(partial, blocks)
+            self._publish(partial, f"{self._blobs}/{key}")
+        except OSError as error:
+            _discard(partial)
+            raise _translate(error, key) from error
+        except BaseException:
+            _discard(partial)
+            raise
+        return size
+
+    def _write(self, path: str, blocks: Iterable[Buffer]) -> int:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            size = 0
+            for block in blocks:
+                size += _write_all(descriptor, block)
+            if self._synced:
+                os.fdatasync(descriptor)
+            return size
+        finally:
+            os.close(descriptor)
+
+    def _publish(self, partial: str, path: str) -> None:
+        folder = os.path.dirname(path)
+        try:
+            self._make_folder(folder)
+            os.rename(partial, path)
+        except FileNotFoundError:
+            # Another process deleted the folder's last blob, and the folder with it.
+            self._known_folders.clear()
+            self._make_folder(folder)
+            os.rename(partial, path)
+        if self._synced:
+            _sync_folder(folder)
+
+    def _make_folder(self, folder: str) -> None:
+        """Make missing folders, each durable in the one above before it is used."""
+        if folder in self._known_folders:
+            return
+        if not os.path.isdir(folder):
+            above = os.path.dirname(folder)
+            self._make_folder(above)
+            try:
+                os.mkdir(folder, 0o700)
+            except FileExistsError:
+                pass
+            if self._synced:
+                _sync_folder(above)
+        self._known_folders.add(folder)
+
+    def get(self, key: str, start: int, length: int) -> bytes:
+        try:
+            descriptor = os.open(f"{self._blobs}/{key}", os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                data = os.pread(descriptor, length, start)
+                while len(data) < length:
+                    more = os.pread(descriptor, length - len(data), start + len(data))
+                    if not more:
+                        raise BlobMissing(key=key, reason=f"ends at {start + len(data)}, before {start + length}")
+                    data += more
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise _translate(error, key) from error
+        return data
+
+    def head(self, key: str) -> int | None:
+        try:
+            return os.stat(f"{self._blobs}/{key}").st_size
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise _translate(error, key) from error
+
+    def delete(self, key: str) -> None:
+        path = f"{self._blobs}/{key}"
+        try:
+            os.unlink(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as error:
+            raise _translate(error, key) from error
+        self._drop_empty(os.path.dirname(path))
+
+    def _drop_empty(self, folder: str) -> None:
+        while folder != self._blobs:
+            try:
+                os.rmdir(folder)
+            except OSError:
+                return
+            self._known_folders.discard(folder)
+            folder = os.path.dirname(folder)
+
+    def list(self, prefix: str) -> Iterator[Blob]:
+        yield from self._walk("", prefix)
+
+    def _walk(self, above: str, prefix: str) -> Iterator[Blob]:
+        try:
+            with os.scandir(f"{self._blobs}/{above}") as entries:
+                # "a-b" sorts before "a/b": folders are ordered with their separator.
+                found = sorted((entry.name + "/" if entry.is_dir() else entry.name) for entry in entries)
+        except FileNotFoundError:
+            return
+        for name in found:
+            key = above + name
+            if name.endswith("/"):
+                if key.startswith(prefix) or prefix.startswith(key):
+                    yield from self._walk(key, prefix)
+            elif key.startswith(prefix) and (size := self.head(key)) is not None:
+                yield Blob(key, size)
+
+    def sync(self, key: str) -> bool:
+        """Bring a blob that was put unsynced to stable storage; False when it is gone."""
+        path = f"{self._blobs}/{key}"
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            os.fdatasync(descriptor)
+        finally:
+            os.close(descriptor)
+        folder = os.path.dirname(path)
+        while True:
+            _sync_folder(folder)
+            if folder == self._blobs:
+                return True
+            folder = os.path.dirname(folder)
+
+    def clear_partial(self, *, of_living: bool = False) -> int:
+        """Remove what interrupted puts left behind; returns how many.
+
+        Files of processes that run are spared, unless ``of_living``: for a caller who knows that nobody
+        else writes, where a number may belong to an unrelated process by now.
+        """
+        removed = 0
+        for entry in os.listdir(self._partial):
+            process = entry.partition("-")[0]
+            if of_living or (process.isdigit() and not _runs(int(process))):
+                _discard(f"{self._partial}/{entry}")
+                removed += 1
+        return removed
+
+
+def _write_all(descriptor: int, block: Buffer) -> int:
+    view = memoryview(block)
+    size = len(view)
+    while view:
+        view = view[os.write(descriptor, view) :]
+    return size
+
+
+def _sync_folder(folder: str) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _discard(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        pass  # whatever stays is removed by clear_partial
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _translate(error: OSError, key: str) -> Exception:
+    if isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        return BlobMissing(key=key)
+    if error.errno in _FULL:
+        return StorageFull()
+    return BackendError(key=key, reason=error.strerror or str(error), temporary=error.errno in (errno.EIO, errno.EAGAIN))

@@ -1,0 +1,190 @@
+"""Reading content back: verified bytes of any range, a few large reads ahead of who consumes them.
+
+XXH3 of the stored bytes is compared on every read, so what leaves here is what was stored. A chunk that fails is
+looked up once more, for it may have moved to another pack meanwhile; only then is it damaged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
+
+from appliance.backends.base import Backend, Buffer
+from appliance.chunks import codec, manifest, rows
+from appliance.chunks.manifest import Entry, Kind, overlapping
+from appliance.chunks.pack import Record, pack_key
+from appliance.db.database import Database
+from appliance.errors import BlobMissing, Damaged
+
+_FIRST_BATCH = 262_144
+_BATCH = 1_048_576
+_BATCH_CHUNKS = 64
+
+
+class _Piece(NamedTuple):
+    """Part of a chunk: from ``start`` to ``end`` of its plain bytes."""
+
+    entry: Entry
+    start: int
+    end: int
+
+
+class _Run(NamedTuple):
+    """Pieces whose stored bytes lie side by side in one pack."""
+
+    key: str
+    records: list[Record]
+    pieces: list[_Piece]
+
+
+class Reader:
+    """Reads content for one process; any number of threads at a time."""
+
+    def __init__(self, database: Database, backend: Backend) -> None:
+        self._database = database
+        self._backend = backend
+        self._pool = ThreadPoolExecutor(2, thread_name_prefix="read")
+
+    def read(self, head: bytes, start: int, end: int) -> Iterator[Buffer]:
+        """The plain bytes ``start … end`` of the content whose manifest is ``head``, in order.
+
+        Blocks have any length. Each was verified before it is yielded.
+
+        Raises:
+            Damaged: stored bytes are missing or wrong; nothing of them was yielded.
+        """
+        decoded = manifest.decode(head)
+        if decoded.kind is Kind.SMALL:
+            return iter([self.small(decoded.entries[0])[start:end]])
+        return self._read_ahead(self._batches(decoded, start, end))
+
+    def small(self, entry: Entry) -> bytes:
+        """The content of a ``small`` row."""
+        with self._database.read() as session:
+            row = rows.small_content(session, entry.id)
+        if row is None:
+            raise Damaged(what=f"small content {entry.id.hex()}")
+        how, length, stored = row
+        try:
+            plain = codec.decode(how, stored, length)
+        except ValueError as error:
+            raise Damaged(what=f"small content {entry.id.hex()}") from error
+        if length != entry.length:
+            raise Damaged(what=f"small content {entry.id.hex()}")
+        return bytes(plain)
+
+    def entries(self, decoded: manifest.Manifest, start: int, end: int) -> Iterator[_Piece]:
+        """The chunks that a range touches; segments outside of it are not loaded."""
+        if decoded.kind is not Kind.SEGMENTED:
+            yield from _pieces(decoded.entries, start, end)
+            return
+        for index, first, last in overlapping([each.length for each in decoded.references], start, end):
+            with self._database.read() as session:
+                data = rows.segment_data(session, decoded.references[index].sha256)
+            if data is None:
+                raise Damaged(what=f"manifest segment {decoded.references[index].sha256.hex()}")
+            yield from _pieces(manifest.decode_entries(data), first, last)
+
+    def _batches(self, decoded: manifest.Manifest, start: int, end: int) -> Iterator[list[_Piece]]:
+        """Pieces in portions: the first is small, so that its bytes leave soon."""
+        batch: list[_Piece] = []
+        size, limit = 0, _FIRST_BATCH
+        for piece in self.entries(decoded, start, end):
+            batch.append(piece)
+            size += piece.end - piece.start
+            if size >= limit or len(batch) == _BATCH_CHUNKS:
+                yield batch
+                batch, size, limit = [], 0, _BATCH
+        if batch:
+            yield batch
+
+    def _read_ahead(self, batches: Iterator[list[_Piece]]) -> Iterator[Buffer]:
+        """Fetch the next portion while the present one is consumed."""
+        batch = next(batches, None)
+        if batch is None:
+            return
+        blocks = self._fetch(batch)
+        while True:
+            batch = next(batches, None)
+            ahead: Future[list[Buffer]] | None = None if batch is None else self._pool.submit(self._fetch, batch)
+            yield from blocks
+            if ahead is None:
+                return
+            blocks = ahead.result()
+
+    def _fetch(self, batch: list[_Piece]) -> list[Buffer]:
+        with self._database.read() as session:
+            places = rows.locate(session, [piece.entry.id for piece in batch])
+        blocks: list[Buffer] = []
+        for run in _runs(batch, places):
+            blocks += self._fetch_run(run)
+        return blocks
+
+    def _fetch_run(self, run: _Run) -> list[Buffer]:
+        first = run.records[0].offset
+        try:
+            data = memoryview(self._backend.get(run.key, first, run.records[-1].offset + run.records[-1].stored - first))
+        except BlobMissing:
+            return [self._fetch_again(piece) for piece in run.pieces]
+        blocks: list[Buffer] = []
+        intact = True
+        for record, piece in zip(run.records, run.pieces, strict=True):
+            stored = data[record.offset - first : record.offset - first + record.stored]
+            try:
+                blocks.append(_plain(record, stored, piece))
+            except ValueError:
+                intact = False
+                blocks.append(self._fetch_again(piece))
+        return [data] if intact and _is_one_block(run) else blocks
+
+    def _fetch_again(self, piece: _Piece) -> Buffer:
+        with self._database.read() as session:
+            place = rows.locate(session, [piece.entry.id]).get(piece.entry.id)
+        if place is None:
+            raise Damaged(what=f"chunk {piece.entry.id.hex()}")
+        writer_id, counter, record = place
+        key = pack_key(writer_id, counter)
+        try:
+            return _plain(record, memoryview(self._backend.get(key, record.offset, record.stored)), piece)
+        except (BlobMissing, ValueError) as error:
+            raise Damaged(what=f"chunk {piece.entry.id.hex()} in {key}") from error
+
+
+def _pieces(entries: Sequence[Entry], start: int, end: int) -> Iterator[_Piece]:
+    for index, first, last in overlapping([entry.length for entry in entries], start, end):
+        yield _Piece(entries[index], first, last)
+
+
+def _runs(batch: list[_Piece], places: dict[bytes, tuple[int, int, Record]]) -> Iterator[_Run]:
+    run: _Run | None = None
+    for piece in batch:
+        place = places.get(piece.entry.id)
+        if place is None:
+            raise Damaged(what=f"chunk {piece.entry.id.hex()}")
+        writer_id, counter, record = place
+        key = pack_key(writer_id, counter)
+        if run is not None and run.key == key and run.records[-1].offset + run.records[-1].stored == record.offset:
+            run.records.append(record)
+            run.pieces.append(piece)
+            continue
+        if run is not None:
+            yield run
+        run = _Run(key, [record], [piece])
+    if run is not None:
+        yield run
+
+
+def _is_one_block(run: _Run) -> bool:
+    """Whether the stored bytes, end to end, are the plain ones that were asked for."""
+    return all(
+        record.codec == codec.RAW and piece.start == 0 and piece.end == record.length
+        for record, piece in zip(run.records, run.pieces, strict=True)
+    )
+
+
+def _plain(record: Record, stored: memoryview, piece: _Piece) -> Buffer:
+    if codec.checksum(stored) != record.xxh3 or record.length != piece.entry.length:
+        raise ValueError("the stored bytes are not what was stored")
+    plain = codec.decode(record.codec, stored, record.length)
+    return plain if piece.end - piece.start == len(plain) else plain[piece.start : piece.end]

@@ -1,0 +1,105 @@
+"""Which store this is: one row, and one blob that must say the same."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from typing import NamedTuple
+
+from appliance import clock
+from appliance.backends.base import Backend
+from appliance.chunks.cutter import Chunking
+from appliance.db.database import Database
+from appliance.db.sql import Session, Sql
+from appliance.errors import BlobMissing, StoreMismatch
+
+KEY = "store"
+"""The blob's key."""
+
+_LOAD = Sql("SELECT store_id, incarnation, chunking FROM store WHERE id = 1")
+_CREATE = Sql("""
+    INSERT INTO store (id, store_id, incarnation, chunking, prune_epoch, clean, boot_id, created_at)
+    VALUES (1, :store_id, :incarnation, :chunking, 1, 1, '', :now)
+""")
+_REBORN = Sql("UPDATE store SET incarnation = :incarnation WHERE id = 1")
+
+
+class Identity(NamedTuple):
+    """A store's name, its present incarnation, and how its content is cut."""
+
+    store_id: str
+    incarnation: str
+    chunking: Chunking
+
+
+def establish(database: Database, backend: Backend) -> Identity:
+    """The identity of an existing store, or of one made now.
+
+    Raises:
+        StoreMismatch: database and blobs belong to different stores.
+    """
+    with database.read() as session:
+        identity = load(session)
+    blob = _read_blob(backend)
+    if identity is None:
+        if blob is not None:
+            raise StoreMismatch(
+                reason=f"the blobs belong to store {blob['store']}, but the database is empty; "
+                "restore its database from a copy, or set another data folder"
+            )
+        identity = database.write(_create)
+    elif blob is None:
+        with database.read() as session:
+            if session.row(Sql("SELECT 1 FROM pack LIMIT 1")) is not None:
+                raise StoreMismatch(reason=f"the blobs of store {identity.store_id} are not there")
+    elif blob["store"] != identity.store_id or blob["chunking"] != str(identity.chunking):
+        raise StoreMismatch(reason=f"the database is of store {identity.store_id}, the blobs are of {blob['store']}")
+    if blob is None or blob["incarnation"] != identity.incarnation:
+        _write_blob(backend, identity)
+    return identity
+
+
+def reincarnate(session: Session) -> str:
+    """A new incarnation, in the caller's transaction: every ETag that was handed out is void."""
+    incarnation = secrets.token_hex(4)
+    session.run(_REBORN, incarnation=incarnation)
+    return incarnation
+
+
+def load(session: Session) -> Identity | None:
+    """The identity as the database tells it; None in a new one."""
+    row = session.row(_LOAD)
+    return None if row is None else Identity(row[0], row[1], Chunking.parse(row[2]))
+
+
+def _create(session: Session) -> Identity:
+    existing = load(session)
+    if existing is not None:
+        return existing
+    identity = Identity(secrets.token_hex(16), secrets.token_hex(4), Chunking())
+    session.run(
+        _CREATE,
+        store_id=identity.store_id,
+        incarnation=identity.incarnation,
+        chunking=str(identity.chunking),
+        now=clock.now(),
+    )
+    return identity
+
+
+def _read_blob(backend: Backend) -> dict[str, str] | None:
+    size = backend.head(KEY)
+    if size is None:
+        return None
+    try:
+        found = json.loads(backend.get(KEY, 0, size))
+        return {name: str(found[name]) for name in ("store", "incarnation", "chunking")}
+    except (ValueError, KeyError, TypeError, BlobMissing) as error:
+        raise StoreMismatch(reason=f"the blob {KEY!r}, which says whose blobs these are, cannot be read") from error
+
+
+def _write_blob(backend: Backend, identity: Identity) -> None:
+    text = json.dumps(
+        {"store": identity.store_id, "incarnation": identity.incarnation, "chunking": str(identity.chunking)}
+    )
+    backend.put(KEY, [text.encode()])

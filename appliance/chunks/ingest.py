@@ -1,0 +1,374 @@
+"""Receiving content: bytes of a stream become chunks in packs, and a manifest.
+
+A pipeline in which no step waits for the one after it: the calling thread receives and cuts groups of about 1 MiB;
+two threads of the process hash, look up and compress them; another one writes the pack. Memory is bounded by the
+groups under way, whatever the length of the stream. Content of at most one group is done by the caller alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from appliance.backends.base import Backend, Buffer
+from appliance.chunks import codec, manifest, rows
+from appliance.chunks.channel import Block
+from appliance.chunks.cutter import Chunking, Cutter
+from appliance.chunks.manifest import Entry, ManifestBuilder, Segment
+from appliance.chunks.packing import OpenPack, StoredPack
+from appliance.chunks.writers import Write, Writers, require
+from appliance.db.database import Database
+from appliance.db.sql import Session
+
+GROUP = 1_048_576
+"""Bytes received before the next step begins with them."""
+
+_GROUPS_UNDER_WAY = 3
+_EXTRA_GROUPS = 16
+
+
+class Source(Protocol):
+    """Where content comes from."""
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        """Fill the beginning of ``buffer``; the number of bytes, 0 only at the end of complete content."""
+        ...
+
+
+class Watcher(Protocol):
+    """Looks at the plain bytes as they come, in order."""
+
+    def received(self, block: memoryview) -> None:
+        """May raise to break off: for limits, and for checksums of the whole."""
+        ...
+
+
+class _Found(NamedTuple):
+    """A chunk of a group, hashed. ``stored`` is None when the store has it."""
+
+    id: bytes
+    length: int
+    codec: int
+    xxh3: int
+    stored: Buffer | None
+
+
+@dataclass
+class Stored:
+    """Content whose bytes are in the store. It becomes part of the tree with ``commit``."""
+
+    manifest: bytes
+    size: int
+    write: Write
+    synced: bool
+    packs: list[StoredPack] = field(default_factory=list)
+    segments: list[Segment] = field(default_factory=list)
+    small: tuple[bytes, int, int, bytes] | None = None
+
+    def commit(self, session: Session) -> None:
+        """Write what is not yet in the tables, in the caller's transaction.
+
+        Raises:
+            Unavailable: this writer was declared dead meanwhile.
+        """
+        if self.manifest != manifest.EMPTY:
+            require(session, self.write)
+        epoch = self.write.epoch
+        if self.small is not None:
+            sha256, length, how, data = self.small
+            rows.insert_small(session, sha256=sha256, length=length, codec=how, data=data, epoch=epoch)
+        for pack in self.packs:
+            rows.insert_pack(
+                session,
+                writer_id=self.write.writer_id,
+                counter=pack.counter,
+                size=pack.size,
+                synced=self.synced,
+                epoch=epoch,
+                records=pack.records,
+            )
+        if self.segments:
+            rows.insert_segments(session, self.segments, epoch=epoch)
+
+
+class _Buffers:
+    """Blocks of memory that are used again; a fresh one costs a page fault every 4 KiB."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._free: deque[bytearray] = deque(maxlen=_EXTRA_GROUPS)
+
+    def take(self) -> bytearray:
+        try:
+            return self._free.pop()
+        except IndexError:
+            return bytearray(self._size)
+
+    def give_back(self, buffer: bytearray) -> None:
+        self._free.append(buffer)
+
+
+class _Lent:
+    """A buffer that several hold: the pipeline first, then each raw chunk in it until it is written."""
+
+    def __init__(self, buffers: _Buffers, buffer: bytearray) -> None:
+        self._buffers = buffers
+        self._buffer = buffer
+        self._holders = 1
+        self._mutex = threading.Lock()
+
+    def hold(self) -> None:
+        with self._mutex:
+            self._holders += 1
+
+    def let_go(self) -> None:
+        with self._mutex:
+            self._holders -= 1
+            free = self._holders == 0
+        if free:
+            self._buffers.give_back(self._buffer)
+
+
+class Ingestor:
+    """Receives content for one process; any number of threads at a time."""
+
+    def __init__(
+        self,
+        database: Database,
+        backend: Backend,
+        writers: Writers,
+        *,
+        store_id: str,
+        chunking: Chunking,
+        inline_threshold: int,
+        synced: bool,
+    ) -> None:
+        self.database = database
+        self.backend = backend
+        self.writers = writers
+        self.store_id = store_id
+        self.chunking = chunking
+        self.inline_threshold = inline_threshold
+        self.synced = synced
+        self.pool = ThreadPoolExecutor(2, thread_name_prefix="hash")
+        self.buffers = _Buffers(GROUP + chunking.most)
+        # A slow client keeps one group for long; the further groups of a fast one are limited for the process.
+        self.extra = threading.BoundedSemaphore(_EXTRA_GROUPS)
+
+    def receive(self, source: Source, write: Write, watcher: Watcher) -> Stored:
+        """Take in a stream to its end. When this returns its bytes are in the backend, as durable as configured.
+
+        What ``source`` or ``watcher`` raises breaks off, and leaves at most rows and blobs that nothing names.
+        """
+        block = self.buffers.take()
+        view = memoryview(block)
+        size = _fill(source, view[:GROUP])
+        watcher.received(view[:size])
+        if size <= self.inline_threshold:
+            try:
+                return self._small(bytes(view[:size]), write)
+            finally:
+                self.buffers.give_back(block)
+        stream = _Stream(self, write, watcher)
+        try:
+            return stream.run(source, block, size)
+        except BaseException:
+            stream.break_off()
+            raise
+
+    def _small(self, content: bytes, write: Write) -> Stored:
+        if not content:
+            return Stored(manifest.EMPTY, 0, write, self.synced)
+        sha256 = hashlib.sha256(content).digest()
+        how, data = codec.Compressor().encode(content)
+        return Stored(
+            manifest.small(sha256, len(content)),
+            len(content),
+            write,
+            self.synced,
+            small=(sha256, len(content), how, bytes(data)),
+        )
+
+    def examine(self, block: memoryview, ends: list[int], write: Write) -> list[_Found]:
+        """Hash the chunks of a group, and compress those that the store does not have."""
+        views = [block[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+        ids = [hashlib.sha256(view).digest() for view in views]
+        known = self._known(ids, write)
+        compressor = codec.Compressor()
+        found = []
+        for chunk_id, view in zip(ids, views, strict=True):
+            if chunk_id in known:
+                found.append(_Found(chunk_id, len(view), 0, 0, None))
+                continue
+            known.add(chunk_id)
+            how, stored = compressor.encode(view)
+            found.append(_Found(chunk_id, len(view), how, codec.checksum(stored), stored))
+        return found
+
+    def _known(self, ids: list[bytes], write: Write) -> set[bytes]:
+        """Those that are stored, and that no prune takes before this write is finished."""
+        with self.database.read() as session:
+            wanted = rows.wanted_since(session, ids)
+        stale = [chunk_id for chunk_id, epoch in wanted.items() if epoch < write.epoch]
+        if not stale:
+            return set(wanted)
+
+        def renew(session: Session) -> set[bytes]:
+            require(session, write)
+            return rows.renew(session, stale, epoch=write.epoch)
+
+        return (set(wanted) - set(stale)) | self.database.write(renew)
+
+
+class _Group(NamedTuple):
+    """A group under way."""
+
+    lent: _Lent
+    found: Future[list[_Found]]
+
+
+class _Stream:
+    """One stream on its way through the pipeline."""
+
+    def __init__(self, ingestor: Ingestor, write: Write, watcher: Watcher) -> None:
+        self._in = ingestor
+        self._write = write
+        self._watcher = watcher
+        self._cutter = Cutter(ingestor.chunking)
+        self._manifest = ManifestBuilder()
+        self._groups: deque[_Group] = deque()
+        self._extra = 0
+        self._pack: OpenPack | None = None
+        self._fresh: set[bytes] = set()
+        self._closing: tuple[threading.Thread, list[BaseException]] | None = None
+
+    def run(self, source: Source, block: bytearray, size: int) -> Stored:
+        total = size
+        if size < GROUP:
+            self._alone(block, size)
+            return self._finish(total)
+        filled = size
+        while True:
+            view = memoryview(block)[:filled]
+            following = self._in.buffers.take()
+            # Look for the end before cutting: the last group is cut to its last byte.
+            ends = self._cutter.cut(view, last=False)
+            done = ends[-1] if ends else 0
+            rest = filled - done
+            memoryview(following)[:rest] = view[done:]
+            self._begin(block, view[:done], ends)
+            more = _fill(source, memoryview(following)[rest : rest + GROUP])
+            self._watcher.received(memoryview(following)[rest : rest + more])
+            total += more
+            block, filled = following, rest + more
+            if more < GROUP:
+                break
+        self._begin(block, memoryview(block)[:filled], self._cutter.cut(memoryview(block)[:filled], last=True))
+        while self._groups:
+            self._absorb_oldest()
+        return self._finish(total)
+
+    def _alone(self, block: bytearray, size: int) -> None:
+        view = memoryview(block)[:size]
+        found = self._in.examine(view, self._cutter.cut(view, last=True), self._write)
+        self._absorb(_Lent(self._in.buffers, block), found)
+
+    def _begin(self, block: bytearray, view: memoryview, ends: list[int]) -> None:
+        while len(self._groups) >= _GROUPS_UNDER_WAY or (self._groups and not self._in.extra.acquire(blocking=False)):
+            self._absorb_oldest()
+        self._extra += 1 if self._groups else 0
+        future = self._in.pool.submit(self._in.examine, view, ends, self._write)
+        self._groups.append(_Group(_Lent(self._in.buffers, block), future))
+
+    def _absorb_oldest(self) -> None:
+        group = self._groups.popleft()
+        if self._extra:
+            self._extra -= 1
+            self._in.extra.release()
+        self._absorb(group.lent, group.found.result())
+
+    def _absorb(self, lent: _Lent, found: list[_Found]) -> None:
+        self._manifest.add([Entry(each.id, each.length) for each in found])
+        for each in found:
+            if each.stored is None or each.id in self._fresh:
+                continue
+            if self._pack is None:
+                self._pack = OpenPack(
+                    self._in.backend, self._write.writer_id, self._in.writers.next_pack(), self._in.store_id
+                )
+            self._fresh.add(each.id)
+            block = Block(each.stored)
+            if each.codec == codec.RAW:
+                lent.hold()
+                block = Block(each.stored, lent.let_go)
+            self._pack.add(each.id, block, length=each.length, codec=each.codec, xxh3=each.xxh3)
+        lent.let_go()
+        if self._pack is not None and self._pack.full:
+            self._close_pack()
+
+    def _close_pack(self) -> None:
+        """Let the full pack and its rows be stored in the background; the stream goes on with the next one."""
+        assert self._pack is not None
+        self._wait_closing()
+        stored = self._pack.close()
+        self._pack = None
+        segments = self._manifest.take_segments()
+        errors: list[BaseException] = []
+
+        def finish() -> None:
+            try:
+                part = Stored(b"", 0, self._write, self._in.synced, packs=[stored()], segments=segments)
+                self._in.database.write(part.commit)
+            except BaseException as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=finish, name="pack rows", daemon=True)
+        thread.start()
+        self._closing = (thread, errors)
+        self._fresh = set()
+
+    def _wait_closing(self) -> None:
+        if self._closing is not None:
+            thread, errors = self._closing
+            self._closing = None
+            thread.join()
+            if errors:
+                raise errors[0]
+
+    def _finish(self, total: int) -> Stored:
+        packs = []
+        last: Callable[[], StoredPack] | None = None
+        if self._pack is not None:
+            last = self._pack.close()
+        head = self._manifest.finish()
+        self._wait_closing()
+        if last is not None:
+            packs.append(last())
+            self._pack = None
+        return Stored(head, total, self._write, self._in.synced, packs, self._manifest.take_segments())
+
+    def break_off(self) -> None:
+        for group in self._groups:
+            group.found.cancel()
+        for _ in range(self._extra):
+            self._in.extra.release()
+        if self._pack is not None:
+            self._pack.break_off()
+        if self._closing is not None:
+            self._closing[0].join()
+
+
+def _fill(source: Source, view: memoryview) -> int:
+    """Read until ``view`` is full or the content ends."""
+    filled = 0
+    while filled < len(view):
+        count = source.readinto(view[filled:])
+        if count == 0:
+            break
+        filled += count
+    return filled

@@ -1,0 +1,162 @@
+"""Manifests: which chunks a version consists of.
+
+A manifest is a few bytes in the version's row. Its first byte says how it goes on:
+
+- ``E`` empty content.
+- ``S`` one entry: the whole content is one row of ``small``.
+- ``D`` up to 16 entries: chunks.
+- ``G`` references to segments: runs of entries in the table ``segment``, which versions share.
+
+An entry is (SHA-256, length); a reference (SHA-256 of the segment, sum of its lengths). Segments are cut by content,
+like chunks: after an entry whose digest begins with 11 zero bits, so that an insertion anywhere in a long file
+writes one or two segments and shares the others. Offsets are sums of lengths, never stored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from enum import Enum
+from typing import NamedTuple
+
+from appliance.errors import Damaged
+
+_ENTRY = struct.Struct("<32sI")
+_REFERENCE = struct.Struct("<32sQ")
+
+DIRECT_LIMIT = 16
+"""So many entries stand in the manifest itself; most files have fewer."""
+
+_SEGMENT_LEAST = 512
+_SEGMENT_MOST = 8192
+
+
+class Kind(Enum):
+    """How a manifest goes on after its first byte."""
+
+    EMPTY = b"E"
+    SMALL = b"S"
+    DIRECT = b"D"
+    SEGMENTED = b"G"
+
+
+class Entry(NamedTuple):
+    """A chunk, or small content."""
+
+    id: bytes
+    length: int
+
+
+class Reference(NamedTuple):
+    """A segment."""
+
+    sha256: bytes
+    length: int
+
+
+class Segment(NamedTuple):
+    """A segment to be stored: ``data`` is its packed entries."""
+
+    sha256: bytes
+    length: int
+    data: bytes
+
+
+class Manifest(NamedTuple):
+    """A decoded manifest: ``entries`` for SMALL and DIRECT, ``references`` for SEGMENTED."""
+
+    kind: Kind
+    entries: Sequence[Entry]
+    references: Sequence[Reference]
+
+    @property
+    def size(self) -> int:
+        return sum(entry.length for entry in self.entries) + sum(reference.length for reference in self.references)
+
+
+EMPTY = Kind.EMPTY.value
+
+
+def small(sha256: bytes, length: int) -> bytes:
+    """The manifest of content in one ``small`` row."""
+    return Kind.SMALL.value + _ENTRY.pack(sha256, length)
+
+
+def decode(data: bytes) -> Manifest:
+    """The reverse of what ``ManifestBuilder`` and ``small`` made.
+
+    Raises:
+        Damaged: it is no manifest.
+    """
+    try:
+        kind = Kind(data[:1])
+        if kind is Kind.EMPTY:
+            return Manifest(kind, (), ())
+        if kind is Kind.SEGMENTED:
+            return Manifest(kind, (), [Reference._make(fields) for fields in _REFERENCE.iter_unpack(data[1:])])
+        return Manifest(kind, decode_entries(data[1:]), ())
+    except (ValueError, struct.error) as error:
+        raise Damaged(what="a manifest") from error
+
+
+def decode_entries(data: bytes) -> list[Entry]:
+    """The entries of a segment's data."""
+    return [Entry._make(fields) for fields in _ENTRY.iter_unpack(data)]
+
+
+class ManifestBuilder:
+    """Gathers a file's entries in order; hands out segments as they become complete."""
+
+    def __init__(self) -> None:
+        self._open: list[Entry] = []
+        self._references: list[Reference] = []
+        self._finished: list[Segment] = []
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        """Append entries."""
+        for entry in entries:
+            self._open.append(entry)
+            count = len(self._open)
+            if (count >= _SEGMENT_LEAST and _is_border(entry.id)) or count >= _SEGMENT_MOST:
+                self._close()
+
+    def take_segments(self) -> list[Segment]:
+        """Segments completed since the last call; they have to be stored before the manifest is."""
+        finished, self._finished = self._finished, []
+        return finished
+
+    def finish(self) -> bytes:
+        """The manifest. Call ``take_segments`` once more afterwards."""
+        if not self._references and len(self._open) <= DIRECT_LIMIT:
+            return _pack(Kind.DIRECT, _ENTRY, self._open) if self._open else EMPTY
+        if self._open:
+            self._close()
+        return _pack(Kind.SEGMENTED, _REFERENCE, self._references)
+
+    def _close(self) -> None:
+        data = b"".join([_ENTRY.pack(*entry) for entry in self._open])
+        length = sum(entry.length for entry in self._open)
+        segment = Segment(hashlib.sha256(data).digest(), length, data)
+        self._finished.append(segment)
+        self._references.append(Reference(segment.sha256, length))
+        self._open = []
+
+
+def overlapping(lengths: Iterable[int], start: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """(index, from, to) for each part of a sequence that ``start … end`` touches; from and to are within the part."""
+    position = 0
+    for index, length in enumerate(lengths):
+        if position >= end:
+            return
+        if position + length > start:
+            yield index, max(start - position, 0), min(end - position, length)
+        position += length
+
+
+def _is_border(digest: bytes) -> bool:
+    return digest[0] == 0 and digest[1] < 32
+
+
+def _pack(kind: Kind, form: struct.Struct, items: Sequence[tuple[bytes, int]]) -> bytes:
+    return kind.value + b"".join([form.pack(*item) for item in items])

@@ -1,0 +1,100 @@
+"""Pack format 1: many chunks in one blob, with an index of its own.
+
+::
+
+    header   magic "HFPK" · format 1 · flags · key id · store id          32 bytes
+    records  the stored bytes of the chunks, side by side
+    index    one entry a chunk: SHA-256 · offset · stored · length · codec · XXH3-64
+    footer   offset and length of the index · XXH3-64 of it · entries · magic "HFPI"   32 bytes
+
+All numbers are little-endian. Offsets count from the beginning of the blob. The index is enough to rebuild the
+chunk table from the packs alone. Flags say whether records (1) and index (2) are sealed with the key of ``key id``;
+format 1 as written here is plain: flags 0, key id 0.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from appliance.backends.base import Backend
+from appliance.chunks.codec import checksum
+from appliance.errors import BlobMissing, Damaged
+
+_HEADER = struct.Struct("<4sBBHI16s4x")
+_ENTRY = struct.Struct("<32sQIIB3xq")
+_FOOTER = struct.Struct("<QQqI4s")
+
+_MAGIC = b"HFPK"
+_INDEX_MAGIC = b"HFPI"
+_FORMAT = 1
+
+HEADER_SIZE = _HEADER.size
+
+
+class Record(NamedTuple):
+    """Where a chunk lies in its pack, and what it is; sizes in bytes."""
+
+    id: bytes
+    offset: int
+    stored: int
+    length: int
+    codec: int
+    xxh3: int
+
+
+def pack_key(writer_id: int, counter: int) -> str:
+    """The blob's key; a writer never uses a counter twice."""
+    return f"{writer_prefix(writer_id)}{counter:08x}"
+
+
+def writer_prefix(writer_id: int) -> str:
+    """What the keys of all packs of a writer begin with."""
+    return f"packs/{writer_id:08x}/"
+
+
+def parse_pack_key(key: str) -> tuple[int, int] | None:
+    """(writer id, counter), None for another key."""
+    parts = key.split("/")
+    if len(parts) != 3 or parts[0] != "packs":
+        return None
+    try:
+        return int(parts[1], 16), int(parts[2], 16)
+    except ValueError:
+        return None
+
+
+def header(store_id: str) -> bytes:
+    """The first bytes of a plain pack of this store."""
+    return _HEADER.pack(_MAGIC, _FORMAT, 0, 0, 0, bytes.fromhex(store_id))
+
+
+def trailer(records: Sequence[Record], offset: int) -> bytes:
+    """Index and footer, for records that end at ``offset``."""
+    index = b"".join([_ENTRY.pack(*record) for record in records])
+    return index + _FOOTER.pack(offset, len(index), checksum(index), len(records), _INDEX_MAGIC)
+
+
+def read_index(backend: Backend, key: str, size: int, store_id: str) -> list[Record]:
+    """The records of a pack, as its own index tells.
+
+    Raises:
+        Damaged: the blob is missing, shorter, of another store, or not a pack.
+    """
+    try:
+        head = backend.get(key, 0, _HEADER.size)
+        foot = backend.get(key, size - _FOOTER.size, _FOOTER.size)
+        magic, number, flags, _, key_id, store = _HEADER.unpack(head)
+        offset, length, digest, count, index_magic = _FOOTER.unpack(foot)
+        whole = offset + length + _FOOTER.size == size and length == count * _ENTRY.size
+        if magic != _MAGIC or index_magic != _INDEX_MAGIC or number != _FORMAT or flags or key_id or not whole:
+            raise Damaged(what=f"the frame of pack {key}")
+        if store.hex() != store_id:
+            raise Damaged(what=f"pack {key} (it belongs to another store)")
+        index = backend.get(key, offset, length)
+    except (BlobMissing, struct.error) as error:
+        raise Damaged(what=f"pack {key}") from error
+    if checksum(index) != digest:
+        raise Damaged(what=f"the index of pack {key}")
+    return [Record._make(fields) for fields in _ENTRY.iter_unpack(index)]

@@ -1,0 +1,102 @@
+"""The statements over packs, chunks, small content and segments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from appliance import clock
+from appliance.chunks.manifest import Segment
+from appliance.chunks.pack import Record
+from appliance.db.sql import Session, Sql
+
+# `wanted` never falls: two writers may store the same chunk in different epochs.
+_INSERT_PACK = Sql("""
+    INSERT INTO pack (writer_id, counter, size, synced, created_at)
+    VALUES (:writer_id, :counter, :size, :synced, :now) RETURNING id
+""")
+_STORE_CHUNK = Sql("""
+    INSERT INTO chunk (id, pack_id, "offset", stored, length, codec, xxh3, wanted)
+    VALUES (:id, :pack_id, :offset, :stored, :length, :codec, :xxh3, :epoch)
+    ON CONFLICT (id) DO UPDATE SET wanted = excluded.wanted WHERE chunk.wanted < excluded.wanted
+""")
+_STORE_SEGMENT = Sql("""
+    INSERT INTO segment (sha256, length, wanted, data) VALUES (:sha256, :length, :epoch, :data)
+    ON CONFLICT (sha256) DO UPDATE SET wanted = excluded.wanted WHERE segment.wanted < excluded.wanted
+""")
+_STORE_SMALL = Sql("""
+    INSERT INTO small (sha256, length, codec, wanted, data) VALUES (:sha256, :length, :codec, :epoch, :data)
+    ON CONFLICT (sha256) DO UPDATE SET wanted = excluded.wanted WHERE small.wanted < excluded.wanted
+""")
+_WANTED = Sql("SELECT id, wanted FROM chunk WHERE id IN (:ids*)")
+_RENEW = Sql("UPDATE chunk SET wanted = :epoch WHERE id IN (:ids*) AND wanted < :epoch")
+_LOCATE = Sql("""
+    SELECT c.id, p.writer_id, p.counter, c."offset", c.stored, c.length, c.codec, c.xxh3
+    FROM chunk c JOIN pack p ON p.id = c.pack_id WHERE c.id IN (:ids*)
+""")
+_SMALL = Sql("SELECT codec, length, data FROM small WHERE sha256 = :sha256")
+_SEGMENT = Sql("SELECT data FROM segment WHERE sha256 = :sha256")
+_UNSYNCED = Sql("SELECT id, writer_id, counter, size FROM pack WHERE synced = 0 ORDER BY id")
+_MARK_SYNCED = Sql("UPDATE pack SET synced = 1 WHERE id IN (:ids*)")
+
+
+def insert_pack(
+    session: Session, *, writer_id: int, counter: int, size: int, synced: bool, epoch: int, records: Iterable[Record]
+) -> None:
+    """The rows of a pack that is in the store, and of its chunks."""
+    pack_id = session.value(
+        _INSERT_PACK, writer_id=writer_id, counter=counter, size=size, synced=int(synced), now=clock.now()
+    )
+    # In one order everywhere, so that two writers never wait for each other's rows.
+    session.run_many(
+        _STORE_CHUNK, [{**record._asdict(), "pack_id": pack_id, "epoch": epoch} for record in sorted(records)]
+    )
+
+
+def insert_segments(session: Session, segments: Iterable[Segment], *, epoch: int) -> None:
+    """Manifest segments; ones that exist are wanted again."""
+    session.run_many(_STORE_SEGMENT, [{**segment._asdict(), "epoch": epoch} for segment in sorted(segments)])
+
+
+def insert_small(session: Session, *, sha256: bytes, length: int, codec: int, data: bytes, epoch: int) -> None:
+    """Small content; if it exists it is wanted again."""
+    session.run(_STORE_SMALL, sha256=sha256, length=length, codec=codec, data=data, epoch=epoch)
+
+
+def wanted_since(session: Session, ids: Sequence[bytes]) -> dict[bytes, int]:
+    """The epoch of each of these chunks that is stored."""
+    return dict(session.rows_by(_WANTED, ids))
+
+
+def renew(session: Session, ids: Sequence[bytes], *, epoch: int) -> set[bytes]:
+    """Want stored chunks in this epoch; returns those that were (still) there."""
+    session.run_by(_RENEW, sorted(ids), epoch=epoch)
+    return {row[0] for row in session.rows_by(_WANTED, ids)}
+
+
+def locate(session: Session, ids: Sequence[bytes]) -> dict[bytes, tuple[int, int, Record]]:
+    """Where chunks lie: (writer id, counter, record) by id; those unknown are left out."""
+    return {
+        row[0]: (row[1], row[2], Record(row[0], *row[3:])) for row in session.rows_by(_LOCATE, list(dict.fromkeys(ids)))
+    }
+
+
+def small_content(session: Session, sha256: bytes) -> tuple[int, int, bytes] | None:
+    """(codec, length, stored bytes)."""
+    row = session.row(_SMALL, sha256=sha256)
+    return None if row is None else (row[0], row[1], row[2])
+
+
+def segment_data(session: Session, sha256: bytes) -> bytes | None:
+    """The packed entries of a segment."""
+    row = session.row(_SEGMENT, sha256=sha256)
+    return None if row is None else bytes(row[0])
+
+
+def unsynced_packs(session: Session) -> list[tuple[int, int, int, int]]:
+    """(id, writer id, counter, size) of packs not yet known to be on stable storage."""
+    return [(row[0], row[1], row[2], row[3]) for row in session.rows(_UNSYNCED)]
+
+
+def mark_synced(session: Session, ids: Sequence[int]) -> None:
+    """These packs are on stable storage now."""
+    session.run_by(_MARK_SYNCED, ids)

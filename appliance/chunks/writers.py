@@ -1,0 +1,132 @@
+"""Writer rows: the lease that lets a process store chunks, and the prune epoch that protects them.
+
+Prune deletes chunks that no manifest names and whose ``wanted`` is below the least epoch of the living writers.
+So a process keeps in its row the epoch of its oldest unfinished write, and gives that epoch or a later one to
+every chunk that the write stores or finds. A process whose row was declared dead can commit nothing: each of its
+transactions calls ``require``. Clocks only decide when a silent writer may be declared dead; no safety rests on them.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from appliance import clock
+from appliance.db.database import Database
+from appliance.db.sql import Session, Sql
+from appliance.errors import Unavailable
+
+LEASE_S = 120
+"""A writer silent for so long may be declared dead."""
+
+RENEW_S = 20
+"""Living writers renew their lease this often."""
+
+_EPOCH = Sql("SELECT prune_epoch FROM store")
+_REGISTER = Sql("""
+    INSERT INTO writer (host, pid, epoch, expires_at, state, started_at)
+    VALUES (:host, :pid, :epoch, :expires_at, 'alive', :now) RETURNING id
+""")
+_RENEW = Sql("UPDATE writer SET expires_at = :expires_at, epoch = :epoch WHERE id = :id AND state = 'alive'")
+_ALIVE = Sql("SELECT 1 FROM writer WHERE id = :id AND state = 'alive'")
+_RETIRE = Sql("UPDATE writer SET state = 'dead' WHERE id = :id")
+
+
+class Write(NamedTuple):
+    """An unfinished write: under which writer, since which epoch."""
+
+    writer_id: int
+    epoch: int
+
+
+class Writers:
+    """This process's writer row. Made at the first write; any thread."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._mutex = threading.Lock()
+        self._id: int | None = None
+        self._epoch = 0
+        self._unfinished: Counter[Write] = Counter()
+        self._packs = 0
+
+    @contextmanager
+    def write(self) -> Iterator[Write]:
+        """Hold the current epoch for the length of a write."""
+        with self._mutex:
+            if self._id is None:
+                self._register()
+            assert self._id is not None
+            write = Write(self._id, self._epoch)
+            self._unfinished[write] += 1
+        try:
+            yield write
+        finally:
+            with self._mutex:
+                self._unfinished[write] -= 1
+                if not self._unfinished[write]:
+                    del self._unfinished[write]
+
+    def next_pack(self) -> int:
+        """A counter that this process has not used before."""
+        with self._mutex:
+            self._packs += 1
+            return self._packs
+
+    def renew(self) -> None:
+        """Prolong the lease and let go of epochs that no unfinished write needs. Call every ``RENEW_S``."""
+        with self._mutex:
+            writer_id = self._id
+        if writer_id is None:
+            return
+        with self._database.read() as session:
+            current = session.value(_EPOCH)
+        with self._mutex:
+            # From here on new writes take the new epoch; the row may only move past those that are unfinished.
+            self._epoch = current
+            oldest = min((write.epoch for write in self._unfinished if write.writer_id == writer_id), default=current)
+        expires_at = clock.now() + LEASE_S * clock.SECOND
+        if not self._database.write(
+            lambda session: session.run(_RENEW, id=writer_id, epoch=oldest, expires_at=expires_at)
+        ):
+            with self._mutex:
+                if self._id == writer_id:
+                    self._id = None
+
+    def retire(self) -> None:
+        """Give the lease back at an orderly end."""
+        with self._mutex:
+            writer_id, self._id = self._id, None
+        if writer_id is not None:
+            self._database.write(lambda session: session.run(_RETIRE, id=writer_id))
+
+    def _register(self) -> None:
+        def register(session: Session) -> tuple[int, int]:
+            epoch = session.value(_EPOCH)
+            now = clock.now()
+            writer_id = session.value(
+                _REGISTER,
+                host=socket.gethostname(),
+                pid=os.getpid(),
+                epoch=epoch,
+                expires_at=now + LEASE_S * clock.SECOND,
+                now=now,
+            )
+            return writer_id, epoch
+
+        self._id, self._epoch = self._database.write(register)
+
+
+def require(session: Session, write: Write) -> None:
+    """Refuse to commit for a writer that was declared dead: its chunks may be gone.
+
+    Raises:
+        Unavailable: the write has to be repeated.
+    """
+    if session.row(_ALIVE, id=write.writer_id) is None:
+        raise Unavailable(reason="this server was silent for too long and lost its lease; send the request again")

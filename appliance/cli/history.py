@@ -1,0 +1,99 @@
+"""``holdfast versions``, ``restore`` and ``trash``."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from appliance import moments
+from appliance.cli.context import Context, names_of, principal_for, print_table
+from appliance.files import history, trash
+from appliance.tree.nodes import FOLDER
+from appliance.tree.paths import parse, show
+
+
+def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Add the commands of this group to the parser."""
+    mine = argparse.ArgumentParser(add_help=False, parents=[common])
+    mine.add_argument("--user", metavar="NAME", help="whose files (not needed if there is one user)")
+    versions = commands.add_parser("versions", parents=[mine], help="list the versions of a file")
+    versions.add_argument("path", metavar="PATH")
+    versions.set_defaults(run=_versions)
+    restore = commands.add_parser("restore", parents=[mine], help="bring back a version, or a file or folder as it was")
+    restore.add_argument("path", metavar="PATH")
+    which = restore.add_mutually_exclusive_group(required=True)
+    which.add_argument("--version", type=int, metavar="N", help="a version as listed")
+    which.add_argument("--at", metavar="TIME", help="2026-11-20, 2026-11-20T09:00, 2h-ago, yesterday")
+    restore.set_defaults(run=_restore)
+    group = commands.add_parser("trash", help="what was removed").add_subparsers(metavar="ACTION", required=True)
+    group.add_parser("list", parents=[mine], help="list the trash").set_defaults(run=_list_trash)
+    back = group.add_parser("restore", parents=[mine], help="put something back")
+    back.add_argument("id", type=int, metavar="ID", help="as listed")
+    back.add_argument("--to", metavar="PATH", help="where to, if not where it was")
+    back.set_defaults(run=_restore_removed)
+
+
+def _versions(context: Context, options: argparse.Namespace) -> int:
+    with context.appliance() as appliance:
+        found = history.list_versions(
+            appliance.files, principal_for(appliance, options.user), parse(options.path)
+        )
+        names = names_of(appliance)
+    print_table(
+        ("VERSION", "STORED", "SIZE", "BY", "MODIFIED"),
+        [
+            (each.seq, moments.show(each.created_at), each.size, _by(names, each.user_id), moments.show(each.modified_at))
+            for each in found
+        ],
+    )
+    return 0
+
+
+def _restore(context: Context, options: argparse.Namespace) -> int:
+    path = parse(options.path)
+    with context.appliance() as appliance:
+        principal = principal_for(appliance, options.user)
+        if options.version is not None:
+            history.restore_version(appliance.files, principal, path, options.version)
+            print(f"{show(path)} is version {options.version} again")
+            return 0
+        moment = moments.parse(options.at)
+        changes = history.restore_at(appliance.files, principal, path, moment)
+    print(f"{show(path)} is what it was at {moments.show(moment)} ({changes} changes)")
+    return 0
+
+
+def _list_trash(context: Context, options: argparse.Namespace) -> int:
+    with context.appliance() as appliance:
+        found = trash.list_trash(appliance.files, principal_for(appliance, options.user))
+        names = names_of(appliance)
+    print_table(
+        ("ID", "REMOVED", "BY", "WHY", "KIND", "FILES", "BYTES", "PATH"),
+        [
+            (
+                each.node_id,
+                moments.show(each.removed_at),
+                _by(names, each.user_id),
+                each.reason,
+                "folder" if each.kind == FOLDER else "file",
+                each.files,
+                each.bytes,
+                each.path,
+            )
+            for each in found
+        ],
+    )
+    return 0
+
+
+def _restore_removed(context: Context, options: argparse.Namespace) -> int:
+    target = None if options.to is None else parse(options.to)
+    with context.appliance() as appliance:
+        principal = principal_for(appliance, options.user)
+        path = trash.restore_removed(appliance.files, principal, options.id, target)
+    print(f"put back as {show(path)}")
+    return 0
+
+
+def _by(names: dict[int, str], user_id: int | None) -> str:
+    return "system" if user_id is None else names.get(user_id, f"user {user_id}")

@@ -1,0 +1,12 @@
+"""The configuration of a run: checked settings from the command line, the environment, a YAML file and defaults.
+
+Only this package reads the environment and YAML. It checks each value by itself and the few that depend on each
+other; whether a folder can be written or a port is free is found out by whoever uses it. Nothing here keeps state.
+"""
+
+from __future__ import annotations
+
+from appliance.config.sources import load
+from appliance.config.table import BY_NAME, PREFIX, TABLE, Address, Setting, Settings, usable_cores
+
+__all__ = ["BY_NAME", "PREFIX", "TABLE", "Address", "Setting", "Settings", "load", "usable_cores"]

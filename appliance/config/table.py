@@ -1,0 +1,158 @@
+"""Every setting, in one table: the single source of parsing, bounds and documentation."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+PREFIX = "HOLDFAST_"
+_EIB = 1024**6
+
+Kind = Literal["path", "address", "urls", "text", "secret", "choice", "integer", "bytes"]
+
+
+class Address(NamedTuple):
+    """Where to listen. ``host`` has no brackets; port 0 lets the system choose."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on, which can be fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One row of the table.
+
+    ``default`` is a value as it may be written in the file, or a function where it depends on the machine; None
+    means that the setting may stay unset. ``low`` and ``high`` include their ends.
+    """
+
+    name: str
+    type: Kind
+    default: str | int | Callable[[], int] | None
+    unit: str
+    help: str
+    low: int | None = None
+    high: int | None = None
+    choices: tuple[str, ...] = ()
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that sets it."""
+        return PREFIX + self.name.upper()
+
+    def default_value(self) -> str | int | None:
+        """The default for this machine, as it might stand in the file."""
+        if not callable(self.default):
+            return self.default
+        return max(self.low or 1, min(self.default(), self.high or 1))
+
+    @property
+    def default_text(self) -> str:
+        """The default as documentation shows it."""
+        if callable(self.default):
+            return "the number of usable cores"
+        return "none" if self.default in (None, "") else str(self.default)
+
+    @property
+    def bounds_text(self) -> str:
+        """The allowed values as documentation shows them, or an empty text."""
+        if self.choices:
+            return " | ".join(self.choices)
+        if self.low is None:
+            return ""
+        what = {"address": "port ", "text": "length ", "secret": "length "}.get(self.type, "")
+        return f"{what}{self.low} to {self.high}"
+
+
+TABLE: tuple[Setting, ...] = (
+    Setting(name="data", type="path", default="./holdfast-data", unit="path",
+            help="The data folder: database, stored bytes and lock files. It is made at the first start with mode 0700."
+                 " A relative path starts at the configuration file's folder if it is written there, else at the"
+                 " current folder."),
+    Setting(name="listen", type="address", default="127.0.0.1:8080", unit="HOST:PORT", low=0, high=65535,
+            help="Where to listen; an IPv6 address stands in brackets, as in [::1]:8080. 0.0.0.0:8080 listens on every"
+                 " IPv4 address: put a proxy with TLS in front then. Port 0 takes a free one."),
+    Setting(name="workers", type="integer", default=usable_cores, unit="processes", low=1, high=64,
+            help="Processes that answer requests. They share the port."),
+    Setting(name="threads", type="integer", default=32, unit="threads", low=4, high=512,
+            help="Requests that one worker handles at the same time."),
+    Setting(name="durability", type="choice", default="safe", unit="choice", choices=("safe", "fast"),
+            help="safe: an answered upload survives a power cut. fast: it survives a crash of the server, but a power"
+                 " cut may take the last seconds; what is left is always whole."),
+    Setting(name="admin_user", type="text", default="admin", unit="characters", low=1, high=64,
+            help="Name of the administrator who is made at the first start."),
+    Setting(name="admin_password", type="secret", default=None, unit="characters", low=1, high=1024,
+            help="The administrator's password at the first start. Unset: one is generated and printed once. The"
+                 " environment is a better place for it than this file."),
+    Setting(name="public_urls", type="urls", default="", unit="list of URLs",
+            help="Addresses under which proxies publish this server, scheme, host and port each, as in"
+                 " https://files.example.com. The Destination of a COPY or MOVE may name any of them. In the"
+                 " environment: separated by commas."),
+    Setting(name="max_file_size", type="bytes", default=64 * 1024**3, unit="bytes", low=1, high=_EIB,
+            help="The largest file that is accepted."),
+    Setting(name="default_quota", type="bytes", default=0, unit="bytes", low=0, high=_EIB,
+            help="Quota of users who have none of their own. 0: no limit."),
+    Setting(name="inline_threshold", type="bytes", default=4096, unit="bytes", low=0, high=65536,
+            help="Content up to this size is kept in the database instead of a pack."),
+    Setting(name="max_xml_size", type="bytes", default=1024**2, unit="bytes", low=1024, high=64 * 1024**2,
+            help="The largest XML body of a request (PROPFIND, PROPPATCH, LOCK)."),
+    Setting(name="max_header_size", type="bytes", default=65536, unit="bytes", low=4096, high=1024**2,
+            help="The largest request line and headers together."),
+    Setting(name="header_seconds", type="integer", default=20, unit="seconds", low=1, high=300,
+            help="Time for a request's line and headers to arrive, from their first byte to their last."),
+    Setting(name="idle_seconds", type="integer", default=120, unit="seconds", low=1, high=3600,
+            help="How long a connection may wait for its next request."),
+    Setting(name="body_stall_seconds", type="integer", default=60, unit="seconds", low=1, high=3600,
+            help="How long a body may stand still, in either direction. A slow one may take days."),
+    Setting(name="shutdown_seconds", type="integer", default=30, unit="seconds", low=1, high=3600,
+            help="Time for running requests to finish when the server is told to stop."),
+    Setting(name="lock_seconds", type="integer", default=3600, unit="seconds", low=1, high=2419200,
+            help="Life of a WebDAV lock whose client asks for no time."),
+    Setting(name="max_lock_seconds", type="integer", default=86400, unit="seconds", low=1, high=2419200,
+            help="The longest life of a WebDAV lock; a client that asks for more gets this."),
+    Setting(name="sweep_minutes", type="integer", default=5, unit="minutes", low=1, high=1440,
+            help="Time between two runs of the job that clears what dead processes left behind."),
+    Setting(name="log_level", type="choice", default="info", unit="choice",
+            choices=("debug", "info", "warning", "error"), help="The least severe messages that are logged."),
+)  # fmt: skip
+BY_NAME: Mapping[str, Setting] = {setting.name: setting for setting in TABLE}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The checked settings of a run; meaning, unit and bounds of each are in ``TABLE``."""
+
+    data: Path
+    listen: Address
+    workers: int
+    threads: int
+    durability: Literal["safe", "fast"]
+    admin_user: str
+    admin_password: str | None = field(repr=False)
+    public_urls: tuple[str, ...]
+    max_file_size: int
+    default_quota: int
+    inline_threshold: int
+    max_xml_size: int
+    max_header_size: int
+    header_seconds: int
+    idle_seconds: int
+    body_stall_seconds: int
+    shutdown_seconds: int
+    lock_seconds: int
+    max_lock_seconds: int
+    sweep_minutes: int
+    log_level: Literal["debug", "info", "warning", "error"]

@@ -1,0 +1,195 @@
+"""Turns what a person wrote for one setting into its value, or says in one clause what to write instead.
+
+All sources go through the same parsers, so that a value means the same wherever it stands.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from appliance.config.table import Address, Kind, Setting
+from appliance.errors import ConfigError
+
+_UNITS = {"": 1, "B": 1} | {
+    prefix + suffix: base**power
+    for power, prefix in enumerate("KMGT", start=1)
+    for suffix, base in (("B", 1000), ("iB", 1024))
+}
+# Longer numbers are out of every bound, and int() refuses the longest ones with an error of its own.
+_INTEGER = re.compile(r"-?[0-9]{1,30}")
+_SIZE = re.compile(r"(-?[0-9]{1,30}) ?([A-Za-z]*)")
+_PORT = re.compile(r"[0-9]{1,9}")
+_HOST_NAME = re.compile(r"(?![-.])[A-Za-z0-9_.-]{1,253}(?<![-.])")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A value as it was written, where, and the folder at which its relative path would start."""
+
+    value: object
+    origin: str
+    folder: Path
+
+
+class _Wrong(Exception):
+    """Carries the clause of a ConfigError to ``parse``, which knows the setting and the origin."""
+
+
+def parse(setting: Setting, given: Given) -> object:
+    """The checked value; None where the setting may stay unset. Raises: ConfigError."""
+    if given.value is None:
+        return None
+    try:
+        return _PARSERS[setting.type](setting, given)
+    except _Wrong as wrong:
+        origin = f" (from {given.origin})" if given.origin else ""
+        raise ConfigError(setting=setting.name, problem=f"{wrong}{origin}") from None
+
+
+def _shown(value: object) -> str:
+    """For messages. What lies inside a list or mapping stays out: a wrong indentation can put a password there."""
+    if isinstance(value, (list, tuple, dict)):
+        return "a mapping" if isinstance(value, dict) else "a list"
+    text = repr(str(value)) if isinstance(value, (str, Path)) else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _line(value: object, wanted: str) -> str:
+    text = value.strip() if isinstance(value, str) else value
+    if not isinstance(text, str) or _CONTROL.search(text):
+        raise _Wrong(f"{_shown(value)} is not {wanted}")
+    return text
+
+
+def _bounded(setting: Setting, number: int) -> int:
+    if setting.low is not None and setting.high is not None and not setting.low <= number <= setting.high:
+        what = "port " if setting.type == "address" else ""
+        raise _Wrong(f"{what}{number} is out of bounds; write {setting.bounds_text}")
+    return number
+
+
+def _length(setting: Setting, text: str) -> str:
+    if setting.low is not None and setting.high is not None and not setting.low <= len(text) <= setting.high:
+        raise _Wrong(f"has {len(text)} characters; write {setting.bounds_text}")
+    return text
+
+
+def _integer(setting: Setting, given: Given) -> int:
+    if isinstance(given.value, int) and not isinstance(given.value, bool):
+        return _bounded(setting, given.value)
+    wanted = f"a whole number; write {setting.bounds_text}"
+    text = _line(given.value, wanted)
+    if not _INTEGER.fullmatch(text):
+        raise _Wrong(f"{_shown(text)} is not {wanted}")
+    return _bounded(setting, int(text))
+
+
+def _bytes(setting: Setting, given: Given) -> int:
+    if isinstance(given.value, int) and not isinstance(given.value, bool):
+        return _bounded(setting, given.value)
+    wanted = "a size; write a whole number of bytes, or one with a unit as in 64 MiB or 10 GB"
+    text = _line(given.value, wanted)
+    match = _SIZE.fullmatch(text)
+    if match is None or match[2] not in _UNITS:
+        raise _Wrong(f"{_shown(text)} is not {wanted}")
+    return _bounded(setting, int(match[1]) * _UNITS[match[2]])
+
+
+def _choice(setting: Setting, given: Given) -> str:
+    wanted = f"one of its values; write {' or '.join(setting.choices)}"
+    text = _line(given.value, wanted)
+    if text not in setting.choices:
+        raise _Wrong(f"{_shown(text)} is not {wanted}")
+    return text
+
+
+def _text(setting: Setting, given: Given) -> str:
+    return _length(setting, _line(given.value, "one line of text"))
+
+
+def _secret(setting: Setting, given: Given) -> str:
+    if not isinstance(given.value, str) or _CONTROL.search(given.value):
+        raise _Wrong("its value is not one line of text; write one, in quotes")
+    return _length(setting, given.value)
+
+
+def _path(setting: Setting, given: Given) -> Path:
+    text = str(given.value) if isinstance(given.value, Path) else given.value
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise _Wrong(f"{_shown(text)} is not a path; write the path of a folder")
+    try:
+        return Path(os.path.abspath(given.folder / Path(text).expanduser()))
+    except RuntimeError:
+        raise _Wrong(f"{_shown(text)} names a home folder that is not known; write the whole path") from None
+
+
+def _address(setting: Setting, given: Given) -> Address:
+    wanted = "HOST:PORT; write for example 127.0.0.1:8080 or [::1]:8080"
+    text = _line(str(given.value) if isinstance(given.value, Address) else given.value, wanted)
+    host, _, port = text.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    host = host[1:-1] if bracketed else host
+    if not _PORT.fullmatch(port) or not (_is_ipv6(host) if bracketed else _is_host(host)):
+        raise _Wrong(f"{_shown(text)} is not {wanted}")
+    return Address(host, _bounded(setting, int(port)))
+
+
+def _is_ipv6(host: str) -> bool:
+    try:
+        ipaddress.IPv6Address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_host(host: str) -> bool:
+    """A host name or an IPv4 address; what is digits and dots only must be a good address."""
+    if not re.fullmatch(r"[0-9.]*", host):
+        return _HOST_NAME.fullmatch(host) is not None
+    try:
+        ipaddress.IPv4Address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _urls(setting: Setting, given: Given) -> tuple[str, ...]:
+    items = given.value.split(",") if isinstance(given.value, str) else given.value
+    if not isinstance(items, (list, tuple)):
+        raise _Wrong(f"{_shown(items)} is not a list of URLs; write for example [https://files.example.com]")
+    wanted = "an address of this server; write scheme, host and port only, as in https://files.example.com"
+    texts = [_line(item, wanted) for item in items]
+    return tuple(dict.fromkeys(_origin(text, wanted) for text in texts if text))
+
+
+def _origin(text: str, wanted: str) -> str:
+    """The URL in the one form that can be compared: lower case, no default port, no slash at its end."""
+    try:
+        url = urlsplit(text)
+        host, port = url.hostname or "", url.port
+    except ValueError:
+        raise _Wrong(f"{_shown(text)} is not {wanted}") from None
+    more = url.path.strip("/") or "?" in text or "#" in text or "@" in url.netloc
+    if url.scheme not in ("http", "https") or more or not (_is_ipv6(host) if ":" in host else _is_host(host)):
+        raise _Wrong(f"{_shown(text)} is not {wanted}")
+    default = {"http": 80, "https": 443}[url.scheme]
+    return f"{url.scheme}://" + (f"[{host}]" if ":" in host else host) + ("" if port in (None, default) else f":{port}")
+
+
+_PARSERS: Mapping[Kind, Callable[[Setting, Given], object]] = {
+    "path": _path,
+    "address": _address,
+    "urls": _urls,
+    "text": _text,
+    "secret": _secret,
+    "choice": _choice,
+    "integer": _integer,
+    "bytes": _bytes,
+}

@@ -1,0 +1,1 @@
+"""SQL: the schema (``models``), statements and sessions (``sql``), the databases behind them, and migrations."""

@@ -1,0 +1,42 @@
+"""The databases: where sessions come from, and how writes of many threads and processes take turns.
+
+Threads: every method may be called from any thread. Processes: make a ``Database`` after a fork, never before.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import TypeVar
+
+from appliance.db.sql import Dialect, Session
+
+T = TypeVar("T")
+Work = Callable[[Session], T]
+
+
+class Database(ABC):
+    """One SQL database."""
+
+    dialect: Dialect
+
+    @abstractmethod
+    def read(self) -> AbstractContextManager[Session]:
+        """A session in which each statement sees the newest committed state. Never held over socket or blob work."""
+
+    @abstractmethod
+    def snapshot(self) -> AbstractContextManager[Session]:
+        """A session in which all statements see one committed state. Never held over socket or blob work."""
+
+    @abstractmethod
+    def write(self, work: Work[T]) -> T:
+        """Run ``work`` in a transaction; when this returns, it is committed, and durable as configured.
+
+        ``work`` may run more than once and in another thread: it changes nothing but the database. An exception
+        from it rolls back its own changes only and is raised here.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close what the calling thread holds, and whatever is pooled."""

@@ -1,0 +1,97 @@
+"""Bring a database to the revision that this program knows (Alembic, ``migrations/``)."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+
+import migrations
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util.exc import CommandError
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine import Connection
+from sqlalchemy.pool import NullPool
+
+from appliance.db.postgresql import PostgresqlDatabase
+from appliance.db.sqlite import SqliteDatabase
+from appliance.errors import SchemaTooNew
+
+
+def head_revision() -> str:
+    """The revision that this program needs."""
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    assert head is not None
+    return head
+
+
+def current_revision(engine: Engine) -> str | None:
+    """The database's revision; None for an empty one.
+
+    Raises:
+        SchemaTooNew: this program does not know it.
+    """
+    with engine.connect() as connection:
+        revision = MigrationContext.configure(connection).get_current_revision()
+    if revision is not None:
+        try:
+            ScriptDirectory.from_config(_config()).get_revision(revision)
+        except CommandError as error:
+            raise SchemaTooNew(revision=revision) from error
+    return revision
+
+
+def migrate_sqlite(database: SqliteDatabase, copies: Path) -> str | None:
+    """Migrate at need, alone; an older database is first copied into ``copies``. Returns the copy's name."""
+    engine = sqlite_engine(database)
+    with database.exclusive():
+        revision = current_revision(engine)
+        if revision == head_revision():
+            return None
+        copy = _copy_aside(database, copies, revision) if revision is not None else None
+        upgrade(engine)
+    return copy
+
+
+def migrate_postgresql(database: PostgresqlDatabase) -> None:
+    """Migrate at need; the server's own backup is the copy."""
+    if current_revision(database.engine) != head_revision():
+        upgrade(database.engine)
+
+
+def upgrade(engine: Engine) -> None:
+    """Run the missing revisions in one transaction."""
+    config = _config()
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def sqlite_engine(database: SqliteDatabase) -> Engine:
+    """An engine for schema work: its transactions also hold for CREATE and ALTER."""
+    engine = create_engine("sqlite://", creator=database.connect, poolclass=NullPool)
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _copy_aside(database: SqliteDatabase, copies: Path, revision: str) -> str:
+    copies.mkdir(mode=0o700, exist_ok=True)
+    copy = copies / f"{database.path.stem}-{revision}-{time.strftime('%Y%m%dT%H%M%S')}.db"
+    with closing(database.connect()) as source, closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
+    copy.chmod(0o600)
+    return str(copy)
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    return config

@@ -1,0 +1,345 @@
+"""The schema, and the reference for it: what each column means, its unit, its sentinels, its invariants.
+
+Every invariant written here as "Invariant" is verified by ``holdfast check``.
+
+Conventions:
+
+- Times are microseconds since 1970-01-01 UTC (``…_at``). Sizes are bytes. Flags are 0 or 1.
+- ``seq`` columns count the changes of one tree, from 1. Two trees both have a change 11.
+- SHA-256 digests are 32 raw bytes.
+- There are no foreign keys: history outlives what it names, and whole trees come and go in bulk.
+  ``check`` verifies each reference instead.
+- Column types are only integers, text and bytes, so that rows read the same from every driver.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# SQLite numbers rows by itself only in a column declared INTEGER.
+Id = BigInteger().with_variant(Integer, "sqlite")
+
+store = Table(
+    "store",
+    metadata,
+    # One row. Invariant: exactly one, id 1.
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    # 32 hex digits, made once; also in the blob "store" and in every pack's header.
+    Column("store_id", Text, nullable=False),
+    # 8 hex digits; part of every ETag. Changes whenever the database may hand out an old seq again
+    # (a restored backup, commits lost with `durability: fast`).
+    Column("incarnation", Text, nullable=False),
+    # "fastcdc:AVG:MIN:MAX:NORMALISATION" in bytes; never changes: other cut points would not deduplicate.
+    Column("chunking", Text, nullable=False),
+    # Raised by each prune. Invariant: no writer and no `wanted` is above it.
+    Column("prune_epoch", BigInteger, nullable=False),
+    # 1 between an orderly stop and the next start; 0 while a server runs and after it died.
+    Column("clean", SmallInteger, nullable=False),
+    # Identifies the boot of the machine that served last ("" where the platform does not tell).
+    Column("boot_id", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+writer = Table(
+    "writer",
+    metadata,
+    # A process that stores chunks. Never reused: it is the first half of its packs' keys.
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    # The prune epoch of its oldest unfinished write.
+    Column("epoch", BigInteger, nullable=False),
+    # A living writer moves this forward; who finds it in the past may declare the writer dead.
+    Column("expires_at", BigInteger, nullable=False),
+    # "alive" | "dead". A dead writer never lives again and can commit nothing; its row goes once it is swept.
+    Column("state", Text, nullable=False),
+    Column("started_at", BigInteger, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+pack = Table(
+    "pack",
+    metadata,
+    # A blob of many chunks. Invariant: the blob exists with exactly this size.
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("writer_id", BigInteger, nullable=False),
+    Column("counter", BigInteger, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    # 0 until the blob is known to be on stable storage (`durability: fast` answers before that).
+    Column("synced", SmallInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    UniqueConstraint("writer_id", "counter"),
+    sqlite_autoincrement=True,
+)
+Index("ix_pack_unsynced", pack.c.id, sqlite_where=pack.c.synced == 0, postgresql_where=pack.c.synced == 0)
+
+chunk = Table(
+    "chunk",
+    metadata,
+    # SHA-256 of the plain bytes.
+    Column("id", LargeBinary(32), primary_key=True),
+    # Invariant: the pack's row exists and offset + stored lies within it.
+    Column("pack_id", BigInteger, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    # Bytes as stored, and plain. Invariant: both are at least 1.
+    Column("stored", Integer, nullable=False),
+    Column("length", Integer, nullable=False),
+    # 0 raw, 1 zstd (appliance.chunks.codec).
+    Column("codec", SmallInteger, nullable=False),
+    # XXH3-64 of the stored bytes, as a signed number.
+    Column("xxh3", BigInteger, nullable=False),
+    # The newest prune epoch in which an upload named this chunk. Prune spares what is at or above the
+    # least epoch of the living writers.
+    Column("wanted", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+small = Table(
+    "small",
+    metadata,
+    # Content of at most `inline_threshold` bytes, kept here instead of in a pack.
+    Column("id", Id, primary_key=True, autoincrement=True),
+    # SHA-256 of the plain bytes. Invariant: it is.
+    Column("sha256", LargeBinary(32), nullable=False, unique=True),
+    Column("length", Integer, nullable=False),
+    Column("codec", SmallInteger, nullable=False),
+    Column("wanted", BigInteger, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+)
+
+segment = Table(
+    "segment",
+    metadata,
+    # A run of manifest entries that versions share (appliance.chunks.manifest).
+    Column("id", Id, primary_key=True, autoincrement=True),
+    # SHA-256 of data. Invariant: it is.
+    Column("sha256", LargeBinary(32), nullable=False, unique=True),
+    # Invariant: the sum of the entries' lengths.
+    Column("length", BigInteger, nullable=False),
+    Column("wanted", BigInteger, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+)
+
+user = Table(
+    "user",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    # Lower case. Never used again while the row exists.
+    Column("name", Text, nullable=False, unique=True),
+    # "admin" | "member". An administrator manages accounts; it opens no one else's files.
+    Column("role", Text, nullable=False),
+    # Argon2id in PHC form.
+    Column("password_hash", Text, nullable=False),
+    # "active" | "disabled" | "removed" (its tree is kept until it is purged).
+    Column("state", Text, nullable=False),
+    # Raised when anything that a cached sign-in relies on changes: password, state, role, app passwords.
+    Column("generation", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+app_password = Table(
+    "app_password",
+    metadata,
+    # One device's password. The row stays after it is revoked: the journal names it.
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("user_id", BigInteger, nullable=False, index=True),
+    Column("label", Text, nullable=False),
+    # SHA-256 of the secret, which has at least 128 random bits and therefore needs no slow hash.
+    Column("secret_sha256", LargeBinary(32), nullable=False, unique=True),
+    Column("created_at", BigInteger, nullable=False),
+    # NULL while it works.
+    Column("revoked_at", BigInteger),
+    sqlite_autoincrement=True,
+)
+
+tree = Table(
+    "tree",
+    metadata,
+    # Everything that one user owns, with its history.
+    Column("id", Id, primary_key=True, autoincrement=True),
+    # Invariant: a user of this id exists; each user has exactly one tree.
+    Column("owner_id", BigInteger, nullable=False, unique=True),
+    # Invariant: a folder of this tree without parent and without a trash row.
+    Column("root_id", BigInteger, nullable=False),
+    # The last change's number; 0 when there was none. Invariant: the journal has exactly 1 … seq.
+    Column("seq", BigInteger, nullable=False),
+    # The last change's time. Invariant: no journal row of the tree is later.
+    Column("changed_at", BigInteger, nullable=False),
+    # Logical bytes that the tree may hold now; NULL: no limit. History and trash do not count.
+    Column("quota_bytes", BigInteger),
+    sqlite_autoincrement=True,
+)
+
+node = Table(
+    "node",
+    metadata,
+    # A file or folder as it is now; its id survives rename. Rows of removed nodes stay (see trash).
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("tree_id", BigInteger, nullable=False),
+    # NULL: the root, or the top of something removed. Invariant: else a folder of the same tree; no cycles.
+    Column("parent_id", BigInteger),
+    # As the client spelled it; "" for the root.
+    Column("name", Text, nullable=False),
+    # NFC of name: what lookups compare. Invariant: it is; unique among siblings.
+    Column("name_key", Text, nullable=False),
+    # 1 folder, 2 file.
+    Column("kind", SmallInteger, nullable=False),
+    # The change that put it where it is. Earlier places are rows of `placement`.
+    Column("placed_seq", BigInteger, nullable=False),
+    # The newest change in or below it. Invariant: at least that of each child, and at most the tree's seq.
+    Column("subtree_seq", BigInteger, nullable=False),
+    # Files and logical bytes in and below it now; a file counts itself. Invariant: the sum over the children.
+    Column("files", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    # The current version's seq; NULL for folders. Invariant: that version exists, and its size is `bytes`.
+    Column("version_seq", BigInteger),
+    Column("created_at", BigInteger, nullable=False),
+    # A file's own modification time (may be set by the client); a folder's last change of its members.
+    Column("modified_at", BigInteger, nullable=False),
+    UniqueConstraint("parent_id", "name_key"),
+    CheckConstraint("kind in (1, 2)", name="kind"),
+    sqlite_autoincrement=True,
+)
+Index("ix_node_tree", node.c.tree_id)
+
+placement = Table(
+    "placement",
+    metadata,
+    # Where a node was before: valid for from_seq <= seq < to_seq.
+    # Invariant: a node's placements do not overlap, and the last one ends at its placed_seq.
+    Column("node_id", BigInteger, nullable=False, primary_key=True),
+    Column("from_seq", BigInteger, nullable=False, primary_key=True),
+    Column("to_seq", BigInteger, nullable=False),
+    Column("tree_id", BigInteger, nullable=False),
+    Column("parent_id", BigInteger, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("name_key", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+Index("ix_placement_parent", placement.c.parent_id, placement.c.name_key)
+Index("ix_placement_tree", placement.c.tree_id)
+
+version = Table(
+    "version",
+    metadata,
+    # An immutable state of a file; the one with the highest seq is current.
+    Column("node_id", BigInteger, nullable=False, primary_key=True),
+    # The change that made it; with the node it names the version in ETags.
+    Column("seq", BigInteger, nullable=False, primary_key=True),
+    # Invariant: the sum of the manifest's lengths.
+    Column("size", BigInteger, nullable=False),
+    # The client's modification time, else the time of storing.
+    Column("modified_at", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    # "ALGORITHM:hex" as announced by the client and verified; NULL: none was announced.
+    Column("checksum", Text),
+    # appliance.chunks.manifest. Invariant: every chunk, segment or small content that it names has a row.
+    Column("manifest", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+journal = Table(
+    "journal",
+    metadata,
+    # Each change of a tree, in the transaction that made it. Invariant: times do not fall.
+    Column("tree_id", BigInteger, nullable=False, primary_key=True),
+    Column("seq", BigInteger, nullable=False, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    # appliance.journal.records.Kind.
+    Column("kind", Text, nullable=False),
+    # What changed: the file or folder itself, the top of what was moved, copied, removed or restored.
+    Column("node_id", BigInteger, nullable=False),
+    # Where it was before (moves, removals), or what it is a copy of; where it is after (all but removals).
+    # NULL: nowhere.
+    Column("from_parent_id", BigInteger),
+    Column("from_name", Text),
+    Column("to_parent_id", BigInteger),
+    Column("to_name", Text),
+    # Who: "user" | "system"; NULL ids: none. `device_id` is an app password.
+    Column("principal", Text, nullable=False),
+    Column("user_id", BigInteger),
+    Column("device_id", BigInteger),
+    # "dav", "cli", …, and the peer's address ("" for local commands).
+    Column("face", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+trash = Table(
+    "trash",
+    metadata,
+    # The top of something removed. Invariant: the node exists, has no parent and is not a root.
+    Column("node_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("tree_id", BigInteger, nullable=False, index=True),
+    # The change that removed it.
+    Column("seq", BigInteger, nullable=False),
+    Column("removed_at", BigInteger, nullable=False),
+    # "deleted" by somebody, or "replaced" by a move or copy onto its name.
+    Column("reason", Text, nullable=False),
+    # Where it was: the folder's id, and the whole path as it read then.
+    Column("parent_id", BigInteger, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("user_id", BigInteger),
+)
+
+property_ = Table(
+    "property",
+    metadata,
+    # A dead property (RFC 4918 §4). Invariant: the node exists.
+    Column("node_id", BigInteger, nullable=False, primary_key=True),
+    # "{namespace}local".
+    Column("name", Text, nullable=False, primary_key=True),
+    # The whole element as XML text.
+    Column("value", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+lock = Table(
+    "lock",
+    metadata,
+    # A DAV write lock (RFC 4918 §6). Invariant: the node exists and is not removed.
+    Column("token", Text, primary_key=True),
+    Column("tree_id", BigInteger, nullable=False, index=True),
+    Column("node_id", BigInteger, nullable=False, index=True),
+    # "exclusive" | "shared"; "0" | "infinity".
+    Column("scope", Text, nullable=False),
+    Column("depth", Text, nullable=False),
+    # The client's <owner> element, NULL when it sent none.
+    Column("owner", Text),
+    Column("user_id", BigInteger, nullable=False),
+    # The locked path as it read when the lock was taken; a locked thing cannot move without losing its lock.
+    Column("path", Text, nullable=False),
+    Column("timeout_s", Integer, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+)
+
+lease = Table(
+    "lease",
+    metadata,
+    # A claim by one process on a job, so that of several nodes one runs it.
+    Column("name", Text, primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+)

@@ -1,0 +1,196 @@
+"""Statements written once for every database, and sessions that run them.
+
+A statement is text with ``:name`` parameters. ``(:ids*)`` stands for a list; ``{lock}`` for the row lock of
+databases that have one. The text is turned into the driver's own form once, and then runs on the bare driver:
+built statements cost several times the query itself (`docs/design/database.md` has the figures).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
+from typing import Any, Protocol
+
+Row = tuple[Any, ...]
+
+_PARAMETER = re.compile(r"(?<![:\w]):([a-z][a-z0-9_]*)(\*?)")
+
+
+class Cursor(Protocol):
+    """What is used of a DB-API cursor."""
+
+    rowcount: int
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ..., /) -> Any: ...
+    def executemany(self, sql: str, parameters: Any, /) -> Any: ...
+    def fetchone(self) -> Any: ...
+    def fetchmany(self, size: int, /) -> Any: ...
+    def fetchall(self) -> Any: ...
+
+
+class Connection(Protocol):
+    """What is used of a DB-API connection."""
+
+    def cursor(self) -> Any: ...
+    def close(self) -> None: ...
+
+
+class Dialect:
+    """How one database writes parameters and row locks."""
+
+    def __init__(self, *, name: str, marker: str, lock: str) -> None:
+        self.name = name
+        self.marker = marker
+        self.lock = lock
+
+
+SQLITE = Dialect(name="sqlite", marker="?", lock="")
+POSTGRESQL = Dialect(name="postgresql", marker="%s", lock="FOR NO KEY UPDATE OF tree")
+
+Pick = Callable[[Mapping[str, Any]], Sequence[Any]]
+
+
+class Sql:
+    """One statement; compare and keep it as a module constant."""
+
+    __slots__ = ("_forms", "listed", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = " ".join(text.split())
+        self.listed = tuple(name for name, star in _PARAMETER.findall(self.text) if star)
+        self._forms: dict[tuple[str, int], tuple[str, Pick]] = {}
+
+    def form(self, dialect: Dialect, count: int = 0) -> tuple[str, Pick]:
+        """The driver's text, and what picks its positional parameters; ``count`` is the length of the list."""
+        key = (dialect.name, count)
+        found = self._forms.get(key)
+        if found is None:
+            found = self._forms[key] = self._render(dialect, count)
+        return found
+
+    def _render(self, dialect: Dialect, count: int) -> tuple[str, Pick]:
+        names: list[str] = []
+
+        def mark(match: re.Match[str]) -> str:
+            if match[2]:
+                names.extend(f"{match[1]} {index}" for index in range(count))
+                return ", ".join([dialect.marker] * count)
+            names.append(match[1])
+            return dialect.marker
+
+        text = self.text if dialect.marker == "?" else self.text.replace("%", "%%")
+        text = _PARAMETER.sub(mark, text).replace("{lock}", dialect.lock)
+        return text, _picker(names)
+
+
+def _picker(names: Sequence[str]) -> Pick:
+    if not names:
+        return lambda _: ()
+    if len(names) == 1:
+        only = names[0]
+        return lambda parameters: (parameters[only],)
+    return itemgetter(*names)
+
+
+# A list is padded with its last element to one of these lengths, so that few forms of a statement exist.
+_LENGTHS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+LIST_LIMIT = _LENGTHS[-1]
+"""The longest list that one statement takes; callers cut longer ones."""
+
+
+class Session:
+    """Runs statements on one connection, in one thread. Whether they share a transaction is up to who made it."""
+
+    __slots__ = ("connection", "cursor", "dialect")
+
+    def __init__(self, connection: Connection, dialect: Dialect) -> None:
+        self.connection = connection
+        self.cursor: Cursor = connection.cursor()
+        self.dialect = dialect
+
+    def _execute(self, sql: Sql, parameters: dict[str, Any]) -> Cursor:
+        count = 0
+        if sql.listed:
+            (name,) = sql.listed
+            values = parameters[name]
+            count = next(length for length in _LENGTHS if length >= len(values))
+            for index in range(count):
+                parameters[f"{name} {index}"] = values[index] if index < len(values) else values[-1]
+        text, pick = sql.form(self.dialect, count)
+        self.cursor.execute(text, pick(parameters))
+        return self.cursor
+
+    def run(self, sql: Sql, **parameters: Any) -> int:
+        """The number of rows changed."""
+        return self._execute(sql, parameters).rowcount
+
+    def run_many(self, sql: Sql, parameters: Iterable[Mapping[str, Any]]) -> None:
+        """The statement once per set of parameters, in their order."""
+        text, pick = sql.form(self.dialect)
+        self.cursor.executemany(text, [pick(each) for each in parameters])
+
+    def row(self, sql: Sql, **parameters: Any) -> Row | None:
+        """The first row, if any."""
+        found: Row | None = self._execute(sql, parameters).fetchone()
+        return found
+
+    def rows(self, sql: Sql, **parameters: Any) -> list[Row]:
+        """All rows, in memory: for results that a caller has bounded."""
+        found: list[Row] = self._execute(sql, parameters).fetchall()
+        return found
+
+    def stream(self, sql: Sql, **parameters: Any) -> Iterator[Row]:
+        """All rows, a thousand at a time in memory; other statements may run in between."""
+        text, pick = sql.form(self.dialect)
+        cursor: Cursor = self.connection.cursor()
+        cursor.execute(text, pick(parameters))
+        while rows := cursor.fetchmany(1000):
+            yield from rows
+
+    def value(self, sql: Sql, **parameters: Any) -> Any:
+        """The first column of the only row."""
+        found = self._execute(sql, parameters).fetchone()
+        if found is None:
+            raise LookupError(sql.text)
+        # A statement that returns what it wrote has to be read to its end before it counts as done.
+        self.cursor.fetchall()
+        return found[0]
+
+    def rows_by(self, sql: Sql, values: Sequence[Any], **parameters: Any) -> list[Row]:
+        """``rows`` for a list of any length, given as the statement's only ``:name*``."""
+        if len(values) == 0:
+            return []
+        (name,) = sql.listed
+        if len(values) <= LIST_LIMIT:
+            return self.rows(sql, **{name: values}, **parameters)
+        found: list[Row] = []
+        for start in range(0, len(values), LIST_LIMIT):
+            found += self.rows(sql, **{name: values[start : start + LIST_LIMIT]}, **parameters)
+        return found
+
+    def run_by(self, sql: Sql, values: Sequence[Any], **parameters: Any) -> int:
+        """``run`` for a list of any length, given as the statement's only ``:name*``."""
+        if len(values) == 0:
+            return 0
+        (name,) = sql.listed
+        return sum(
+            self.run(sql, **{name: values[start : start + LIST_LIMIT]}, **parameters)
+            for start in range(0, len(values), LIST_LIMIT)
+        )
+
+    def reserve_ids(self, table: str, count: int) -> list[int]:
+        """``count`` new ids of ``table``, for bulk inserts that name their rows themselves. In a write only."""
+        if self.dialect is SQLITE:
+            last = self.row(_SEQUENCE, name=table)
+            first = (last[0] if last else 0) + 1
+            if self.run(_ADVANCE, name=table, last=first + count - 1) == 0:
+                self.run(_BEGIN_SEQUENCE, name=table, last=first + count - 1)
+            return list(range(first, first + count))
+        return [row[0] for row in self.rows(_NEXT_IDS, name=f"{table}_id_seq", count=count)]
+
+
+_SEQUENCE = Sql("SELECT seq FROM sqlite_sequence WHERE name = :name")
+_ADVANCE = Sql("UPDATE sqlite_sequence SET seq = :last WHERE name = :name")
+_BEGIN_SEQUENCE = Sql("INSERT INTO sqlite_sequence (name, seq) VALUES (:name, :last)")
+_NEXT_IDS = Sql("SELECT nextval(CAST(:name AS regclass)) FROM generate_series(1, :count)")

@@ -1,0 +1,177 @@
+"""SQLite, shared by several processes.
+
+WAL lets readers go on while one writes. Writers queue on a file lock that all processes share instead of SQLite's
+busy handler, which sleeps and lets the unlucky starve; each write is BEGIN IMMEDIATE, so it never has to be
+upgraded from a read.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+from appliance.db.commits import CommitQueue, Pending
+from appliance.db.database import Database, Work
+from appliance.db.sql import SQLITE, Session
+from appliance.errors import Damaged, StorageFull, Unavailable
+
+T = TypeVar("T")
+
+_BUSY_MS = 10_000
+
+
+class _Reader(Session, AbstractContextManager[Session]):
+    """A thread's own reading session; a context only in name, since each statement ends by itself."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+
+class SqliteDatabase(Database):
+    """One SQLite file. ``synced`` commits reach stable storage before they return."""
+
+    dialect = SQLITE
+
+    def __init__(self, path: Path, *, synced: bool) -> None:
+        self.path = path
+        self._synced = synced
+        self._local = threading.local()
+        self._writing: sqlite3.Connection | None = None
+        self._lock_fd = os.open(f"{path}-writers", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._commits = CommitQueue(self._run_group)
+
+    def connect(self) -> sqlite3.Connection:
+        """A new connection, in autocommit mode, with the settings that every connection has."""
+        connection = sqlite3.connect(
+            self.path, isolation_level=None, check_same_thread=False, timeout=_BUSY_MS / 1000, cached_statements=256
+        )
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {'FULL' if self._synced else 'NORMAL'}")
+        connection.execute("PRAGMA cache_size = -4096")
+        connection.execute("PRAGMA temp_store = MEMORY")
+        connection.execute("PRAGMA journal_size_limit = 67108864")
+        return connection
+
+    def read(self) -> AbstractContextManager[Session]:
+        reader: _Reader | None = getattr(self._local, "reader", None)
+        if reader is None:
+            reader = self._local.reader = _Reader(self.connect(), SQLITE)
+        return reader
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Session]:
+        with self.read() as session:
+            session.cursor.execute("BEGIN")
+            try:
+                yield session
+            finally:
+                session.cursor.execute("ROLLBACK")
+
+    def write(self, work: Work[T]) -> T:
+        return self._commits.submit(work)
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Hold back the writers of all processes."""
+        fcntl.flock(self._lock_fd, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._lock_fd, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        reader: _Reader | None = getattr(self._local, "reader", None)
+        if reader is not None:
+            del self._local.reader
+            reader.connection.close()
+        if self._writing is not None:
+            self._writing.close()
+            self._writing = None
+
+    # -- the leader's side; CommitQueue lets one thread in at a time
+
+    def _run_group(self, take: Callable[[], list[Pending[Any]]]) -> list[Pending[Any]]:
+        with self.exclusive():
+            session = Session(self._writer(), SQLITE)
+            # Taken only now: whoever came while this waited for other processes joins.
+            group = take()
+            try:
+                self._together(session, group)
+            except sqlite3.Error as error:
+                # Something broke below the works; which of them it hits is found out one by one.
+                self._reset(session)
+                if len(group) == 1:
+                    group[0].error = _translate(error)
+                else:
+                    for pending in group:
+                        self._alone(session, pending)
+            return group
+
+    def _writer(self) -> sqlite3.Connection:
+        if self._writing is None:
+            self._writing = self.connect()
+        return self._writing
+
+    def _together(self, session: Session, group: list[Pending[Any]]) -> None:
+        execute = session.cursor.execute
+        execute("BEGIN IMMEDIATE")
+        if len(group) == 1:
+            _attempt(group[0], session)
+            execute("COMMIT" if group[0].error is None else "ROLLBACK")
+            return
+        for pending in group:
+            execute("SAVEPOINT work")
+            _attempt(pending, session)
+            if pending.error is not None:
+                execute("ROLLBACK TO work")
+            execute("RELEASE work")
+        execute("COMMIT")
+
+    def _alone(self, session: Session, pending: Pending[Any]) -> None:
+        pending.result = pending.error = None
+        try:
+            self._together(session, [pending])
+        except sqlite3.Error as error:
+            self._reset(session)
+            pending.error = _translate(error)
+
+    def _reset(self, session: Session) -> None:
+        if self._writer().in_transaction:
+            session.cursor.execute("ROLLBACK")
+
+
+def _attempt(pending: Pending[Any], session: Session) -> None:
+    try:
+        pending.result = pending.work(session)
+    except sqlite3.Error:
+        raise
+    except Exception as error:
+        pending.error = error
+
+
+def _translate(error: sqlite3.Error) -> Exception:
+    code = getattr(error, "sqlite_errorcode", None)
+    primary = None if code is None else code & 0xFF
+    if primary == sqlite3.SQLITE_FULL:
+        return StorageFull()
+    if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return Unavailable(reason="the database is busy; nothing was changed")
+    if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return Damaged(what="the database")
+    if primary in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+        return Unavailable(reason=f"the database cannot be written ({error}); nothing was changed")
+    return error

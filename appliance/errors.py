@@ -1,0 +1,285 @@
+"""Every error that the product raises on purpose.
+
+::
+
+    HoldfastError
+    ├── Invalid                 the request itself is wrong; nothing was changed
+    │   ├── BadName             a path or name that cannot be stored
+    │   ├── BadRequest          another part of the request
+    │   ├── BodyIncomplete      fewer bytes arrived than were announced, or a broken coding
+    │   ├── BodyStalled         no byte arrived for longer than the stall limit
+    │   └── ChecksumMismatch    the bytes are not the ones the client announced
+    ├── Unauthenticated         no valid credentials
+    ├── Denied                  known, but not allowed
+    ├── NotFound
+    ├── Conflict                the tree is not in the state that the request assumes
+    │   ├── ParentMissing
+    │   ├── NameTaken
+    │   ├── NotAFolder
+    │   ├── IsAFolder
+    │   ├── PreconditionFailed
+    │   ├── Locked
+    │   ├── LockConflict
+    │   └── LockTokenMismatch
+    ├── Limit
+    │   ├── TooLarge
+    │   ├── QuotaExceeded
+    │   └── StorageFull
+    ├── Unavailable             try again: a lease was lost, a service does not answer
+    ├── Damaged                 stored bytes are missing or are not what they were
+    ├── BackendError            a blob store failed; ``temporary`` says whether a retry can help
+    │   └── BlobMissing
+    └── Fatal                   the program cannot start or go on; for the person who runs it
+        ├── ConfigError
+        ├── DataFolderBusy
+        ├── SchemaTooNew
+        └── StoreMismatch
+
+Only the faces (``providers/*/errors.py``, ``appliance/cli``) know status and exit codes.
+Facts are keyword fields; the message is made from them.
+"""
+
+from __future__ import annotations
+
+
+class HoldfastError(Exception):
+    """The root of the tree. ``str(error)`` is one line for a person."""
+
+
+class Invalid(HoldfastError):
+    """The request itself is wrong; nothing was changed."""
+
+
+class BadName(Invalid):
+    """A path or name that cannot be stored; ``reason`` says which rule it breaks."""
+
+    def __init__(self, *, name: str, reason: str) -> None:
+        self.name = name
+        self.reason = reason
+        super().__init__(f"the name {name[:80]!r} {reason}")
+
+
+class BadRequest(Invalid):
+    """Some part of a request that is not a name; ``reason`` is a whole clause."""
+
+    def __init__(self, *, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+class BodyIncomplete(Invalid):
+    """Fewer bytes arrived than were announced, or the transfer coding is broken."""
+
+    def __init__(self, *, received: int, expected: int | None) -> None:
+        self.received = received
+        self.expected = expected
+        wanted = "an unfinished chunked body" if expected is None else f"{expected} bytes announced"
+        super().__init__(f"the body ended after {received} bytes ({wanted}); nothing was stored")
+
+
+class BodyStalled(Invalid):
+    """No byte of the body arrived for ``seconds``."""
+
+    def __init__(self, *, seconds: float) -> None:
+        self.seconds = seconds
+        super().__init__(f"no byte of the body arrived for {seconds:g} s; nothing was stored")
+
+
+class ChecksumMismatch(Invalid):
+    """The bytes received are not those that the client announced."""
+
+    def __init__(self, *, algorithm: str, announced: str, computed: str) -> None:
+        self.algorithm = algorithm
+        self.announced = announced
+        self.computed = computed
+        super().__init__(f"{algorithm} of the body is {computed}, announced was {announced}; nothing was stored")
+
+
+class Unauthenticated(HoldfastError):
+    """No valid credentials. Never says whether the user exists."""
+
+    def __init__(self) -> None:
+        super().__init__("user name or password is wrong, or missing")
+
+
+class Denied(HoldfastError):
+    """The principal is known but may not do this."""
+
+    def __init__(self, *, action: str, reason: str = "") -> None:
+        self.action = action
+        self.reason = reason
+        super().__init__(f"not allowed: {action}" + (f" ({reason})" if reason else ""))
+
+
+class NotFound(HoldfastError):
+    """``what`` (a path, a user, a token) does not exist for this principal."""
+
+    def __init__(self, *, what: str) -> None:
+        self.what = what
+        super().__init__(f"{what} does not exist")
+
+
+class Conflict(HoldfastError):
+    """The tree is not in the state that the request assumes; ``path`` is where."""
+
+    message = "{path} is in conflict with the request"
+
+    def __init__(self, *, path: str) -> None:
+        self.path = path
+        super().__init__(self.message.format(path=path))
+
+
+class ParentMissing(Conflict):
+    """The folder that would hold the new name does not exist (RFC 4918 §9.3.1, §9.7.1)."""
+
+    message = "the folder above {path} does not exist"
+
+
+class NameTaken(Conflict):
+    """Something already has this name and may not be replaced."""
+
+    message = "{path} exists already"
+
+
+class NotAFolder(Conflict):
+    """A folder is needed here."""
+
+    message = "{path} is not a folder"
+
+
+class IsAFolder(Conflict):
+    """A file is needed here."""
+
+    message = "{path} is a folder"
+
+
+class PreconditionFailed(Conflict):
+    """A condition sent by the client (If, If-Match, If-None-Match, Overwrite: F, …) does not hold."""
+
+    message = "a condition of the request does not hold for {path}"
+
+
+class Locked(Conflict):
+    """A lock whose token was not sent protects ``path`` (RFC 4918 §9.10.6); ``lock_root`` is the locked path."""
+
+    message = "{path} is locked"
+
+    def __init__(self, *, path: str, lock_root: str | None = None) -> None:
+        self.lock_root = lock_root or path
+        super().__init__(path=path)
+
+
+class LockConflict(Conflict):
+    """A new lock would contradict one that is held (no-conflicting-lock, RFC 4918 §16)."""
+
+    message = "a lock that is held on {path} excludes the new one"
+
+    def __init__(self, *, path: str, lock_root: str | None = None) -> None:
+        self.lock_root = lock_root or path
+        super().__init__(path=path)
+
+
+class LockTokenMismatch(Conflict):
+    """The lock token does not name a lock on ``path`` (lock-token-matches-request-uri)."""
+
+    message = "the lock token does not name a lock on {path}"
+
+
+class Limit(HoldfastError):
+    """A bound was met."""
+
+
+class TooLarge(Limit):
+    """More than ``limit_bytes`` of ``what``."""
+
+    def __init__(self, *, what: str, limit_bytes: int) -> None:
+        self.what = what
+        self.limit_bytes = limit_bytes
+        super().__init__(f"{what} is larger than the limit of {limit_bytes} bytes")
+
+
+class QuotaExceeded(Limit):
+    """The tree's owner would hold more than ``quota_bytes`` (quota-not-exceeded, RFC 4331 §6)."""
+
+    def __init__(self, *, quota_bytes: int, used_bytes: int) -> None:
+        self.quota_bytes = quota_bytes
+        self.used_bytes = used_bytes
+        super().__init__(f"over quota: {used_bytes} of {quota_bytes} bytes are in use")
+
+
+class StorageFull(Limit):
+    """The disk or the store has no room (sufficient-disk-space, RFC 4331 §6)."""
+
+    def __init__(self) -> None:
+        super().__init__("the server has no room left")
+
+
+class Unavailable(HoldfastError):
+    """Nothing was changed; the same request may pass after ``retry_after_s``."""
+
+    def __init__(self, *, reason: str, retry_after_s: int = 5) -> None:
+        self.reason = reason
+        self.retry_after_s = retry_after_s
+        super().__init__(reason)
+
+
+class Damaged(HoldfastError):
+    """Stored bytes are missing or are not what they were; they were not served."""
+
+    def __init__(self, *, what: str) -> None:
+        self.what = what
+        super().__init__(f"{what} is damaged or missing in the store")
+
+
+class BackendError(HoldfastError):
+    """A blob store failed at ``key``; ``temporary`` says whether a retry can help."""
+
+    def __init__(self, *, key: str, reason: str, temporary: bool = False) -> None:
+        self.key = key
+        self.reason = reason
+        self.temporary = temporary
+        super().__init__(f"blob {key}: {reason}")
+
+
+class BlobMissing(BackendError):
+    """No blob has this key, or it is shorter than the range asked for."""
+
+    def __init__(self, *, key: str, reason: str = "no such blob") -> None:
+        super().__init__(key=key, reason=reason)
+
+
+class Fatal(HoldfastError):
+    """The program cannot start or go on; the message says what to do."""
+
+
+class ConfigError(Fatal):
+    """``setting`` is wrong; ``problem`` is a clause that follows its name."""
+
+    def __init__(self, *, setting: str, problem: str) -> None:
+        self.setting = setting
+        self.problem = problem
+        super().__init__(f"{setting}: {problem}")
+
+
+class DataFolderBusy(Fatal):
+    """Another server holds the data folder."""
+
+    def __init__(self, *, folder: str) -> None:
+        self.folder = folder
+        super().__init__(f"data: another server holds {folder}; stop it first or set another data folder")
+
+
+class SchemaTooNew(Fatal):
+    """The database was written by a newer program."""
+
+    def __init__(self, *, revision: str) -> None:
+        self.revision = revision
+        super().__init__(f"data: the database has revision {revision}, which this program does not know; install a newer Holdfast")
+
+
+class StoreMismatch(Fatal):
+    """The blobs belong to another store than the database says."""
+
+    def __init__(self, *, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"data: {reason}")

@@ -1,0 +1,137 @@
+"""What every use case works with, and how a path becomes a place in a tree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from appliance.accounts.policy import Action
+from appliance.chunks.store import ChunkStore
+from appliance.db.database import Database
+from appliance.db.sql import Session
+from appliance.errors import Denied, NotAFolder, NotFound, ParentMissing
+from appliance.journal.change import Change
+from appliance.principal import Principal
+from appliance.shares import mounts
+from appliance.shares.mounts import Mount
+from appliance.tree import conditions as tree_conditions
+from appliance.tree import nodes
+from appliance.tree.conditions import Conditions
+from appliance.tree.locks import Locks
+from appliance.tree.nodes import Chain, Node
+from appliance.tree.paths import Path, show
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """The services behind the use cases; one for a process."""
+
+    database: Database
+    chunks: ChunkStore
+    max_file_bytes: int
+    # Bytes that the store still has room for; None where nobody can tell.
+    free_bytes: Callable[[], int | None]
+
+    @property
+    def incarnation(self) -> str:
+        return self.chunks.identity.incarnation
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a path names in one session: ``chain`` holds its nodes as far as they exist, from the root."""
+
+    mount: Mount
+    path: Path
+    chain: Chain
+
+    @property
+    def exists(self) -> bool:
+        return len(self.chain) == len(self.mount.path) + 1
+
+    @property
+    def node(self) -> Node:
+        """The node that the path names.
+
+        Raises:
+            NotFound: there is none.
+        """
+        if not self.exists:
+            raise NotFound(what=show(self.path))
+        return self.chain[-1]
+
+    @property
+    def found(self) -> Node | None:
+        return self.chain[-1] if self.exists else None
+
+    @property
+    def parents(self) -> Chain:
+        """The chain of the folder above, which has to exist.
+
+        Raises:
+            Denied: the path is the root, which nothing is above of.
+            ParentMissing: it does not exist.
+            NotAFolder: it is a file.
+        """
+        if not self.mount.path:
+            raise Denied(action="change the root folder")
+        if len(self.chain) < len(self.mount.path):
+            if not self.chain[-1].is_folder:
+                raise NotAFolder(path=show(self.path[: len(self.path) - len(self.mount.path) + len(self.chain) - 1]))
+            raise ParentMissing(path=show(self.path))
+        parents = self.chain[: len(self.mount.path)]
+        if not parents[-1].is_folder:
+            raise NotAFolder(path=show(self.path[:-1]))
+        return parents
+
+    @property
+    def name(self) -> str:
+        return self.path[-1]
+
+
+def locate(session: Session, principal: Principal, path: Path, action: Action) -> Place:
+    """Resolve ``path`` for a principal who may do ``action`` there."""
+    mount = mounts.resolve(session, principal, path, action)
+    chain = nodes.resolve(session, mount.root_id, mount.path)
+    if not chain:
+        raise NotFound(what="the user's tree")
+    return Place(mount, path, chain)
+
+
+def begin(session: Session, principal: Principal, path: Path) -> Change:
+    """Open a change of the tree that ``path`` leads into; the first thing in a transaction."""
+    mount = mounts.resolve(session, principal, path, Action.WRITE)
+    return Change.begin(session, mount.tree_id, principal)
+
+
+def require_conditions(
+    files: Files, session: Session, principal: Principal, place: Place, conditions: Conditions, locks: Locks
+) -> None:
+    """Refuse unless the client's conditions hold for ``place`` in this session."""
+    if conditions is tree_conditions.NONE:
+        return
+    tree_conditions.require(
+        conditions,
+        place.found,
+        place.path,
+        incarnation=files.incarnation,
+        locks=locks,
+        find=lambda path: locate(session, principal, path, Action.READ).chain,
+    )
+
+
+def require_unlocked(place: Place, locks: Locks, principal: Principal, conditions: Conditions) -> None:
+    """Refuse to replace or remove what a place names without the tokens of the locks that cover it, anything
+    below it, or the folder whose member it is (RFC 4918 §7.4, §7.5).
+
+    Raises:
+        Locked: with the path of the lock.
+    """
+    if not locks:
+        return
+    user_id, path = principal.user_id, show(place.path)
+    if place.exists:
+        locks.require(place.chain, path, user_id=user_id, tokens=conditions.tokens)
+        locks.require_below(place.node, path, user_id=user_id, tokens=conditions.tokens)
+    locks.require(place.parents, path, user_id=user_id, tokens=conditions.tokens)
+

@@ -1,0 +1,140 @@
+"""Earlier versions of a path, and bringing them back."""
+
+from __future__ import annotations
+
+from appliance.accounts.policy import Action
+from appliance.db.sql import Session
+from appliance.errors import NotFound
+from appliance.files.context import Files, Place, begin, locate
+from appliance.journal.change import Change
+from appliance.principal import Principal
+from appliance.tree import copying, edit, nodes, past, versions
+from appliance.tree.edit import Content
+from appliance.tree.nodes import Chain, Node
+from appliance.tree.past import PastNode
+from appliance.tree.paths import Path, name_key, show
+from appliance.tree.versions import Version
+
+
+def list_versions(files: Files, principal: Principal, path: Path) -> list[Version]:
+    """Every version that a file of this path has had, newest first; also if nothing is there now.
+
+    Raises:
+        NotFound: the path never named a file.
+    """
+    with files.database.snapshot() as session:
+        found = _versions(session, locate(session, principal, path, Action.READ))
+    if not found:
+        raise NotFound(what=f"a version of {show(path)}")
+    return found
+
+
+def restore_version(files: Files, principal: Principal, path: Path, seq: int) -> Node:
+    """Make an earlier version the content of ``path`` again, as a new version on top of the others.
+
+    Raises:
+        NotFound: the path has no such version.
+        QuotaExceeded: it would be too much.
+    """
+
+    def work(session: Session) -> Node:
+        change = begin(session, principal, path)
+        place = locate(session, principal, path, Action.WRITE)
+        version = next((each for each in _versions(session, place) if each.seq == seq), None)
+        if version is None:
+            raise NotFound(what=f"version {seq} of {show(path)}")
+        content = copying.content_of(session, version.node_id, version.seq)
+        assert content is not None
+        node = _set_content(change, place.parents, place.name, place.found, content, show(path))
+        change.finish()
+        return node
+
+    return files.database.write(work)
+
+
+def restore_at(files: Files, principal: Principal, path: Path, at: int) -> int:
+    """Make ``path`` what it was at a time (microseconds), with everything below it; returns the changes made.
+
+    One transaction. What came since goes to the trash or stays as an earlier version, so this can be undone.
+
+    Raises:
+        NotFound: there was nothing at this path then.
+    """
+
+    def work(session: Session) -> int:
+        change = begin(session, principal, path)
+        place = locate(session, principal, path, Action.WRITE)
+        seq = past.seq_at(session, change.tree_id, at)
+        then = past.find(session, place.mount.root_id, place.mount.path, seq)
+        if then is None:
+            raise NotFound(what=f"{show(path)} at that time")
+        first = change.seq
+        restoring = _Restoring(change, seq)
+        if place.mount.path:
+            restoring.restore(place.parents, place.name, place.found, then, show(path))
+        else:
+            restoring.restore_members((place.chain[-1],), then, "")
+        if change.seq > first:
+            change.finish()
+        return change.seq - first
+
+    return files.database.write(work)
+
+
+def _versions(session: Session, place: Place) -> list[Version]:
+    if not place.mount.path or len(place.chain) < len(place.mount.path):
+        return []
+    parent = place.chain[len(place.mount.path) - 1]
+    return versions.at_place(session, place.mount.tree_id, parent.id, place.name)
+
+
+def _set_content(
+    change: Change, parents: Chain, name: str, now: Node | None, content: Content, path: str
+) -> Node:
+    """A file of this content under this name, whatever is there."""
+    root = nodes.get(change.session, change.root_id)
+    assert root is not None
+    change.require_quota(root.bytes, content.size - (now.bytes if now else 0))
+    if now is not None and now.is_folder:
+        edit.remove(change, (*parents, now), path=path, reason="replaced")
+        now = None
+    if now is None:
+        return edit.create_file(change, parents, name, content)
+    return edit.update_file(change, (*parents, now), content)
+
+
+class _Restoring:
+    """Walks the past and the present side by side and makes the present like the past."""
+
+    def __init__(self, change: Change, seq: int) -> None:
+        self._change = change
+        self._session = change.session
+        self._seq = seq
+
+    def restore(self, parents: Chain, name: str, now: Node | None, then: PastNode, path: str) -> None:
+        if not then.is_folder:
+            self._restore_file(parents, name, now, then, path)
+            return
+        if now is not None and not now.is_folder:
+            edit.remove(self._change, (*parents, now), path=path, reason="replaced")
+            now = None
+        if now is None:
+            now = edit.create_folder(self._change, parents, name, modified_at=then.modified_at)
+        self.restore_members((*parents, now), then, path)
+
+    def restore_members(self, chain: Chain, then: PastNode, path: str) -> None:
+        present = {name_key(node.name): node for node in nodes.children(self._session, chain[-1].id)}
+        wanted = {name_key(node.name): node for node in past.children(self._session, then.id, self._seq)}
+        for key, node in present.items():
+            if key not in wanted:
+                edit.remove(self._change, (*chain, node), path=f"{path}/{node.name}", reason="replaced")
+        for key, member in wanted.items():
+            self.restore(chain, member.name, present.get(key), member, f"{path}/{member.name}")
+
+    def _restore_file(self, parents: Chain, name: str, now: Node | None, then: PastNode, path: str) -> None:
+        if now is not None and (now.id, now.version_seq) == (then.id, then.version_seq):
+            return
+        assert then.version_seq is not None
+        content = copying.content_of(self._session, then.id, then.version_seq)
+        assert content is not None
+        _set_content(self._change, parents, name, now, content, path)

@@ -1,0 +1,129 @@
+"""Taking, refreshing and releasing DAV locks."""
+
+from __future__ import annotations
+
+import uuid
+from typing import NamedTuple
+
+from appliance import clock
+from appliance.accounts.policy import Action
+from appliance.chunks import manifest
+from appliance.db.sql import Session
+from appliance.errors import Denied, LockTokenMismatch, PreconditionFailed
+from appliance.files.context import Files, Place, begin, locate, require_conditions
+from appliance.principal import Principal
+from appliance.tree import conditions as tree_conditions
+from appliance.tree import edit, locks
+from appliance.tree.conditions import Conditions
+from appliance.tree.edit import Content
+from appliance.tree.locks import Lock, Locks
+from appliance.tree.paths import Path, check_path, show
+
+
+class Wanted(NamedTuple):
+    """A lock asked for: ``owner`` is the client's own XML about it."""
+
+    scope: str
+    depth: str
+    owner: str | None
+    timeout_s: int
+
+
+class Taken(NamedTuple):
+    """A lock that is held, and whether taking it made an empty file (RFC 4918 §7.3)."""
+
+    lock: Lock
+    created: bool
+
+
+def take(
+    files: Files, principal: Principal, path: Path, wanted: Wanted, *, conditions: Conditions = tree_conditions.NONE
+) -> Taken:
+    """Lock a file or folder; a name that is free becomes an empty, locked file.
+
+    Raises:
+        LockConflict: another lock excludes it; nothing was created.
+    """
+    check_path(path)
+
+    def work(session: Session) -> Taken:
+        change = begin(session, principal, path)
+        place = locate(session, principal, path, Action.WRITE)
+        held = Locks(session, place.mount.tree_id)
+        require_conditions(files, session, principal, place, conditions, held)
+        created = not place.exists
+        if created:
+            parents = place.parents
+            held.require_free(parents, show(path), scope=wanted.scope, depth="0")
+            held.require(parents, show(path), user_id=principal.user_id, tokens=conditions.tokens)
+            node = edit.create_file(change, parents, place.name, Content(manifest.EMPTY, 0, None, None))
+            change.finish()
+        else:
+            held.require_free(place.chain, show(path), scope=wanted.scope, depth=wanted.depth)
+            node = place.node
+        lock = _new(principal, place, node.id, wanted)
+        locks.insert(session, lock)
+        return Taken(lock, created)
+
+    return files.database.write(work)
+
+
+def refresh(
+    files: Files, principal: Principal, path: Path, timeout_s: int, *, conditions: Conditions
+) -> Lock:
+    """Begin the time of the lock on ``path`` anew whose token was submitted.
+
+    Raises:
+        PreconditionFailed: none of the tokens names a lock of this user that covers the path (RFC 4918 §9.10.2).
+    """
+
+    def work(session: Session) -> Lock:
+        place = locate(session, principal, path, Action.WRITE)
+        _ = place.node
+        held = Locks(session, place.mount.tree_id)
+        require_conditions(files, session, principal, place, conditions, held)
+        for lock in held.covering(place.chain):
+            if lock.token in conditions.tokens and lock.user_id == principal.user_id:
+                return locks.refresh(session, lock, timeout_s)
+        raise PreconditionFailed(path=show(path))
+
+    return files.database.write(work)
+
+
+def release(files: Files, principal: Principal, path: Path, token: str) -> None:
+    """Release a lock that covers ``path``.
+
+    Raises:
+        LockTokenMismatch: the token names no such lock.
+        Denied: the lock is another user's.
+    """
+
+    def work(session: Session) -> None:
+        place = locate(session, principal, path, Action.WRITE)
+        _ = place.node
+        for lock in Locks(session, place.mount.tree_id).covering(place.chain):
+            if lock.token == token:
+                if lock.user_id != principal.user_id:
+                    raise Denied(action="release another user's lock")
+                locks.delete(session, token)
+                return
+        raise LockTokenMismatch(path=show(path))
+
+    files.database.write(work)
+
+
+def _new(principal: Principal, place: Place, node_id: int, wanted: Wanted) -> Lock:
+    if principal.user_id is None:
+        raise Denied(action="lock", reason="only users hold locks")
+    return Lock(
+        token=f"urn:uuid:{uuid.uuid4()}",
+        tree_id=place.mount.tree_id,
+        node_id=node_id,
+        scope=wanted.scope,
+        depth=wanted.depth,
+        owner=wanted.owner,
+        user_id=principal.user_id,
+        path=show(place.path),
+        timeout_s=wanted.timeout_s,
+        expires_at=clock.now() + wanted.timeout_s * clock.SECOND,
+    )

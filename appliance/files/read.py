@@ -1,0 +1,134 @@
+"""Opening files and listing folders as they are now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from appliance.accounts.policy import Action
+from appliance.backends.base import Buffer
+from appliance.db.sql import Session, Sql
+from appliance.files.context import Files, Place, locate, require_conditions
+from appliance.principal import Principal
+from appliance.tree import edit, nodes, properties
+from appliance.tree.conditions import Conditions
+from appliance.tree.locks import Lock, Locks
+from appliance.tree.nodes import Node
+from appliance.tree.paths import Path
+
+_CONTENT = Sql("SELECT manifest, checksum FROM version WHERE node_id = :node_id AND seq = :seq")
+_CHECKSUMS = Sql("""
+    SELECT v.node_id, v.checksum FROM node n JOIN version v ON v.node_id = n.id AND v.seq = n.version_seq
+    WHERE n.parent_id = :parent_id AND v.checksum IS NOT NULL
+""")
+
+
+class Opened(NamedTuple):
+    """A file or folder; ``manifest`` and ``checksum`` are those of the file's current version."""
+
+    node: Node
+    manifest: bytes
+    checksum: str | None
+
+
+class Extras(NamedTuple):
+    """What a listing needs only if it is asked for, by node id."""
+
+    properties: dict[int, dict[str, str]]
+    checksums: dict[int, str]
+    locks: Locks | None
+
+
+class Listing(NamedTuple):
+    """A node with its members (none for files, or if they were not wanted), read in one snapshot."""
+
+    place: Place
+    members: list[Node]
+    extras: Extras
+    quota_bytes: int | None
+
+    @property
+    def node(self) -> Node:
+        return self.place.chain[-1]
+
+    def locks_of(self, member: Node | None) -> list[Lock]:
+        """The locks that cover the node itself (None) or one of its members."""
+        if self.extras.locks is None:
+            return []
+        return self.extras.locks.covering(self.place.chain if member is None else (*self.place.chain, member))
+
+
+def open_path(files: Files, principal: Principal, path: Path, *, conditions: Conditions | None = None) -> Opened:
+    """The file or folder that ``path`` names.
+
+    Raises:
+        NotFound: there is none.
+        PreconditionFailed: a condition does not hold.
+    """
+    with files.database.read() as session:
+        place = locate(session, principal, path, Action.READ)
+        node = place.node
+        if conditions is not None:
+            locks = Locks(session, place.mount.tree_id)
+            require_conditions(files, session, principal, place, conditions, locks)
+        if node.version_seq is None:
+            return Opened(node, b"", None)
+        row = session.row(_CONTENT, node_id=node.id, seq=node.version_seq)
+    assert row is not None
+    return Opened(node, bytes(row[0]), row[1])
+
+
+def exists(files: Files, principal: Principal, path: Path) -> bool:
+    """Whether ``path`` names something."""
+    with files.database.read() as session:
+        return locate(session, principal, path, Action.READ).exists
+
+
+def content(files: Files, opened: Opened, start: int, end: int) -> Iterator[Buffer]:
+    """Verified bytes of a range of an opened file, whatever happens to the file meanwhile."""
+    return files.chunks.read(opened.manifest, start, end)
+
+
+def list_path(
+    files: Files,
+    principal: Principal,
+    path: Path,
+    *,
+    members: bool,
+    with_properties: bool = False,
+    with_checksums: bool = False,
+    with_locks: bool = False,
+    conditions: Conditions | None = None,
+) -> Listing:
+    """What ``path`` names, with its members if it is a folder and they are wanted.
+
+    Raises:
+        NotFound: there is nothing.
+        PreconditionFailed: a condition does not hold.
+    """
+    several = members or with_properties or with_checksums or with_locks
+    with files.database.snapshot() if several else files.database.read() as session:
+        place = locate(session, principal, path, Action.READ)
+        node = place.node
+        if conditions is not None:
+            locks = Locks(session, place.mount.tree_id)
+            require_conditions(files, session, principal, place, conditions, locks)
+        found = nodes.children(session, node.id) if members and node.is_folder else []
+        extras = Extras(
+            properties.of(session, [node.id, *(member.id for member in found)]) if with_properties else {},
+            _checksums(session, node, found) if with_checksums else {},
+            Locks(session, place.mount.tree_id) if with_locks else None,
+        )
+        quota = edit.quota_of(session, place.mount.tree_id) if node.is_folder else None
+    return Listing(place, found, extras, quota)
+
+
+def _checksums(session: Session, node: Node, members: list[Node]) -> dict[int, str]:
+    found: dict[int, str] = {}
+    if node.version_seq is not None:
+        row = session.row(_CONTENT, node_id=node.id, seq=node.version_seq)
+        if row is not None and row[1] is not None:
+            found[node.id] = row[1]
+    if members:
+        found |= {row[0]: row[1] for row in session.rows(_CHECKSUMS, parent_id=node.id)}
+    return found

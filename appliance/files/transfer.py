@@ -1,0 +1,145 @@
+"""Moving and copying: rows only, however much they carry."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from appliance.accounts.policy import Action
+from appliance.db.sql import Session
+from appliance.errors import Denied, PreconditionFailed
+from appliance.files.context import Files, Place, begin, locate, require_conditions, require_unlocked
+from appliance.journal.change import Change
+from appliance.principal import Principal
+from appliance.tree import conditions as tree_conditions
+from appliance.tree import copying, edit
+from appliance.tree.conditions import Conditions
+from appliance.tree.locks import Locks
+from appliance.tree.nodes import Node
+from appliance.tree.paths import Path, check_path, show
+
+
+class Transferred(NamedTuple):
+    """What is at the target now, and whether its name is new."""
+
+    node: Node
+    created: bool
+
+
+def move(
+    files: Files,
+    principal: Principal,
+    source: Path,
+    target: Path,
+    *,
+    overwrite: bool,
+    conditions: Conditions = tree_conditions.NONE,
+    modified_at: int | None = None,
+) -> Transferred:
+    """Give a file or folder another place. What is at ``target`` goes to the trash, if it may be overwritten.
+
+    Raises:
+        Denied: source and target are the same, or one is inside the other.
+        PreconditionFailed: the target exists and may not be overwritten.
+    """
+    check_path(target)
+
+    def work(session: Session) -> Transferred:
+        transfer = _Transfer(files, session, principal, source, target, conditions)
+        moved = transfer.source.chain[-1]
+        same = transfer.target.exists and transfer.target.node.id == moved.id
+        if same and transfer.target.name == moved.name and len(source) == len(target):
+            raise Denied(action="move something onto itself")
+        _require_apart(transfer.source, transfer.target, same=same)
+        transfer.require_unlocked(moves=True)
+        created = not transfer.target.exists or same
+        if not created:
+            transfer.require_overwrite(overwrite)
+            edit.remove(transfer.change, transfer.target.chain, path=show(target), reason="replaced")
+        node = edit.move(transfer.change, transfer.source.chain, transfer.target.parents, transfer.target.name)
+        if modified_at is not None:
+            chain = (*transfer.target.parents, node)
+            edit.set_modified(transfer.change, chain, modified_at)
+        transfer.change.finish()
+        return Transferred(node, created)
+
+    return files.database.write(work)
+
+
+def copy(
+    files: Files,
+    principal: Principal,
+    source: Path,
+    target: Path,
+    *,
+    overwrite: bool,
+    deep: bool = True,
+    conditions: Conditions = tree_conditions.NONE,
+) -> Transferred:
+    """Make a copy; a file copied onto a file becomes its next version, anything else replaced goes to the trash.
+
+    Raises:
+        Denied: source and target are the same, or a folder would be copied into itself.
+        PreconditionFailed: the target exists and may not be overwritten.
+        QuotaExceeded: the copy counts like any file.
+    """
+    check_path(target)
+
+    def work(session: Session) -> Transferred:
+        transfer = _Transfer(files, session, principal, source, target, conditions)
+        original = transfer.source.node
+        if transfer.target.exists and transfer.target.node.id == original.id:
+            raise Denied(action="copy something onto itself")
+        _require_apart(transfer.source, transfer.target, same=False)
+        transfer.require_unlocked(moves=False)
+        old = transfer.target.found
+        if old is not None:
+            transfer.require_overwrite(overwrite)
+        size = original.bytes if deep or not original.is_folder else 0
+        transfer.change.require_quota(transfer.target.chain[0].bytes, size - (old.bytes if old else 0))
+        node = _copy(transfer.change, original, transfer.target, deep=deep)
+        transfer.change.finish()
+        return Transferred(node, old is None)
+
+    return files.database.write(work)
+
+
+def _copy(change: Change, original: Node, target: Place, *, deep: bool) -> Node:
+    old = target.found
+    if old is not None and not old.is_folder and not original.is_folder:
+        return copying.update_from(change, target.chain, original)
+    if old is not None:
+        edit.remove(change, target.chain, path=show(target.path), reason="replaced")
+    return copying.copy(change, original, target.parents, target.name, deep=deep)
+
+
+def _require_apart(source: Place, target: Place, *, same: bool) -> None:
+    """Neither may contain the other."""
+    if not same and source.node.id in (node.id for node in target.chain):
+        raise Denied(action="put a folder into itself")
+    if not same and target.exists and target.node.id in (node.id for node in source.chain):
+        raise Denied(action="replace a folder by something that is in it")
+
+
+class _Transfer:
+    """Both ends of a move or copy, resolved under the tree's lock."""
+
+    def __init__(
+        self, files: Files, session: Session, principal: Principal, source: Path, target: Path, conditions: Conditions
+    ) -> None:
+        self.change = begin(session, principal, target)
+        self.source = locate(session, principal, source, Action.READ)
+        self.target = locate(session, principal, target, Action.WRITE)
+        _ = self.source.node, self.target.parents
+        self._principal = principal
+        self._conditions = conditions
+        self._locks = Locks(session, self.target.mount.tree_id)
+        require_conditions(files, session, principal, self.source, conditions, self._locks)
+
+    def require_overwrite(self, overwrite: bool) -> None:
+        if not overwrite:
+            raise PreconditionFailed(path=show(self.target.path))
+
+    def require_unlocked(self, *, moves: bool) -> None:
+        if moves:
+            require_unlocked(self.source, self._locks, self._principal, self._conditions)
+        require_unlocked(self.target, self._locks, self._principal, self._conditions)

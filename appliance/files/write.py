@@ -1,0 +1,146 @@
+"""Storing a file: received completely, made durable, and then visible in one transaction."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from appliance.accounts.policy import Action
+from appliance.chunks.ingest import Source
+from appliance.db.sql import Session
+from appliance.errors import ChecksumMismatch, IsAFolder, QuotaExceeded, TooLarge
+from appliance.files.context import Files, Place, begin, locate, require_conditions
+from appliance.principal import Principal
+from appliance.tree import conditions as tree_conditions
+from appliance.tree import edit
+from appliance.tree.conditions import Conditions
+from appliance.tree.edit import Content
+from appliance.tree.locks import Locks
+from appliance.tree.nodes import Node
+from appliance.tree.paths import Path, check_path, show
+
+
+class Digest(Protocol):
+    """A running checksum."""
+
+    def update(self, data: memoryview, /) -> object: ...
+
+    def hexdigest(self) -> str: ...
+
+
+class Announced(NamedTuple):
+    """A checksum that the client sent along; ``digest`` is fresh."""
+
+    algorithm: str
+    hexdigest: str
+    digest: Digest
+
+
+class Written(NamedTuple):
+    """The file as it is now, and whether its name is new."""
+
+    node: Node
+    created: bool
+
+
+def put_file(
+    files: Files,
+    principal: Principal,
+    path: Path,
+    body: Source,
+    *,
+    length: int | None,
+    conditions: Conditions = tree_conditions.NONE,
+    modified_at: int | None = None,
+    checksum: Announced | None = None,
+) -> Written:
+    """Make the whole of ``body`` the content of the file ``path``; on any error nothing has changed.
+
+    ``length`` is what the client announced, None if it did not. All that can be refused without the body is
+    refused before its first byte is read. Durable on return, as configured.
+    """
+    check_path(path)
+    with files.database.read() as session:
+        place = locate(session, principal, path, Action.WRITE)
+        _require(files, session, principal, place, conditions)
+        watcher = _Watcher(_limit(files, session, place, length), checksum)
+    with files.chunks.receive(body, watcher) as stored:
+        watcher.compare()
+        content = Content(
+            stored.manifest, stored.size, modified_at, f"{checksum.algorithm}:{checksum.hexdigest}" if checksum else None
+        )
+
+        def commit(session: Session) -> Written:
+            change = begin(session, principal, path)
+            place = locate(session, principal, path, Action.WRITE)
+            _require(files, session, principal, place, conditions)
+            old = place.found
+            change.require_quota(place.chain[0].bytes, stored.size - (old.bytes if old else 0))
+            stored.commit(session)
+            if old is None:
+                node = edit.create_file(change, place.parents, place.name, content)
+            else:
+                node = edit.update_file(change, place.chain, content)
+            change.finish()
+            return Written(node, old is None)
+
+        return files.database.write(commit)
+
+
+def _require(files: Files, session: Session, principal: Principal, place: Place, conditions: Conditions) -> None:
+    """What must hold before the body, and again when it has come."""
+    if not place.mount.path:
+        raise IsAFolder(path=show(place.path))
+    parents = place.parents
+    if place.exists and place.node.is_folder:
+        raise IsAFolder(path=show(place.path))
+    locks = Locks(session, place.mount.tree_id)
+    require_conditions(files, session, principal, place, conditions, locks)
+    covered = place.chain if place.exists else parents
+    locks.require(covered, show(place.path), user_id=principal.user_id, tokens=conditions.tokens)
+
+
+class _Limit(NamedTuple):
+    """How long the body may be, and what is raised when it is longer."""
+
+    size: int
+    error: TooLarge | QuotaExceeded
+
+
+def _limit(files: Files, session: Session, place: Place, length: int | None) -> _Limit:
+    """The tighter one of file size and quota; refuses at once when ``length`` is beyond it."""
+    limit = _Limit(files.max_file_bytes, TooLarge(what="the file", limit_bytes=files.max_file_bytes))
+    quota = edit.quota_of(session, place.mount.tree_id)
+    if quota is not None:
+        used = place.chain[0].bytes
+        old = place.found
+        # A file may always be replaced by one that is not larger.
+        room = max(quota - used, 0) + (old.bytes if old else 0)
+        if room < limit.size:
+            limit = _Limit(room, QuotaExceeded(quota_bytes=quota, used_bytes=used))
+    if length is not None and length > limit.size:
+        raise limit.error
+    return limit
+
+
+class _Watcher:
+    """Counts and digests a body as it comes."""
+
+    def __init__(self, limit: _Limit, checksum: Announced | None) -> None:
+        self._limit = limit
+        self._checksum = checksum
+        self._received = 0
+
+    def received(self, block: memoryview) -> None:
+        self._received += len(block)
+        if self._received > self._limit.size:
+            raise self._limit.error
+        if self._checksum is not None:
+            self._checksum.digest.update(block)
+
+    def compare(self) -> None:
+        if self._checksum is not None:
+            computed = self._checksum.digest.hexdigest()
+            if computed.lower() != self._checksum.hexdigest.lower():
+                raise ChecksumMismatch(
+                    algorithm=self._checksum.algorithm, announced=self._checksum.hexdigest, computed=computed
+                )

@@ -1,0 +1,65 @@
+"""The clock of the scheduler process, and the jobs that it starts."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from appliance.db.database import Database
+from appliance.errors import HoldfastError
+from appliance.jobs.leases import lease
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Work done every ``seconds``, first at the start. A run that takes longer than ``lease_s`` may be overtaken."""
+
+    name: str
+    seconds: float
+    lease_s: int
+    run: Callable[[], object]
+
+
+class Scheduler:
+    """Runs jobs in threads of this process, each only while it holds the lease of the job's name."""
+
+    def __init__(self, database: Database, jobs: list[Job]) -> None:
+        self._database = database
+        self._holder = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}"
+        self._clock = BackgroundScheduler(
+            executors={"default": ThreadPoolExecutor(2)},
+            # After a pause (a suspended machine) one run makes up for all that were missed.
+            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+            timezone="UTC",
+        )
+        for job in jobs:
+            self._clock.add_job(self._run, "interval", [job], seconds=job.seconds, id=job.name)
+        self._jobs = jobs
+
+    def start(self) -> None:
+        """Run each job once now, and then at its times."""
+        self._clock.start()
+        for job in self._jobs:
+            self._clock.add_job(self._run, args=[job], id=f"{job.name} at start")
+
+    def stop(self) -> None:
+        """Start nothing more, and wait for what runs."""
+        self._clock.shutdown(wait=True)
+
+    def _run(self, job: Job) -> None:
+        try:
+            with lease(self._database, job.name, self._holder, job.lease_s) as taken:
+                if taken:
+                    outcome = job.run()
+                    _log.debug("job %s: %s", job.name, outcome)
+        except HoldfastError as error:
+            _log.warning("job %s failed and will run again: %s", job.name, error)

@@ -1,0 +1,45 @@
+"""Moments as people write them."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta, tzinfo
+
+from appliance import clock
+from appliance.errors import BadRequest
+
+_AGO = re.compile(r"(\d{1,6})(s|m|h|d|w)-ago")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def parse(text: str, *, now: datetime | None = None, zone: tzinfo | None = None) -> int:
+    """Microseconds since 1970 of ``2026-11-20``, ``2026-11-20T09:00[:30[.5]][Z|+01:00]``, ``2h-ago`` or ``yesterday``.
+
+    Without an offset it is the time of ``zone``, by default the machine's. A day alone is its beginning,
+    ``yesterday`` the same time of day.
+
+    Raises:
+        BadRequest: it is none of these.
+    """
+    present = (now or datetime.now()).astimezone(zone)
+    text = text.strip()
+    ago = _AGO.fullmatch(text)
+    if ago is not None:
+        moment = present - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+    elif text == "yesterday":
+        moment = present - timedelta(days=1)
+    else:
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError as error:
+            raise BadRequest(
+                reason=f"{text[:40]!r} is no moment; write 2026-11-20, 2026-11-20T09:00, 2h-ago or yesterday"
+            ) from error
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=zone) if zone else moment.astimezone()
+    return int(moment.timestamp()) * clock.SECOND + moment.microsecond
+
+
+def show(moment: int) -> str:
+    """Date and time of the machine's zone, to the second, with the offset."""
+    return datetime.fromtimestamp(moment / clock.SECOND).astimezone().isoformat(sep=" ", timespec="seconds")

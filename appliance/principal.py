@@ -1,0 +1,29 @@
+"""Who asks. Every use case takes a principal, one policy decides on it, and every journal row keeps it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A user, signed in by password or by a device's app password; or the system itself (commands, jobs)."""
+
+    kind: Literal["user", "system"]
+    # The signed-in user; None for the system.
+    user_id: int | None
+    name: str
+    role: str
+    # Whose tree paths begin in. For a user always their own.
+    home_id: int
+    # The app password used, None for the main password.
+    device_id: int | None
+    # "dav", "cli", …, and the peer's address ("" for local commands).
+    face: str
+    address: str
+
+
+def system(home_id: int, *, face: str) -> Principal:
+    """The system, acting in the tree of ``home_id``."""
+    return Principal("system", None, "system", "system", home_id, None, face, "")

@@ -1,0 +1,28 @@
+"""The scheduler process: one for a server, next to its workers."""
+
+from __future__ import annotations
+
+from appliance.app import open_appliance
+from appliance.config import Settings
+from appliance.jobs.scheduler import Job, Scheduler
+from appliance.serve.process import StopSignal
+from appliance.upkeep import durable, sweep
+
+_MINUTE = 60
+
+
+def run_scheduler(settings: Settings, supervisor_pipe: int) -> None:
+    """The life of the scheduler process."""
+    stop = StopSignal(supervisor_pipe)
+    appliance = open_appliance(settings)
+    database, backend = appliance.database, appliance.backend
+    jobs = [
+        Job("sweep", settings.sweep_minutes * _MINUTE, 10 * _MINUTE, lambda: sweep.sweep(database, backend)),
+    ]
+    if settings.durability == "fast":
+        jobs.append(Job("sync", durable.SYNC_EVERY_S, _MINUTE, lambda: durable.sync_packs(database, backend)))
+    scheduler = Scheduler(database, jobs)
+    scheduler.start()
+    stop.wait()
+    scheduler.stop()
+    appliance.close()

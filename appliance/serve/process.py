@@ -1,0 +1,68 @@
+"""What the child processes of a server have in common."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+
+_log = logging.getLogger(__name__)
+
+
+class StopSignal:
+    """Set by SIGTERM, and when the supervisor is gone: no child outlives it."""
+
+    def __init__(self, supervisor_pipe: int) -> None:
+        """``supervisor_pipe`` is the reading end of a pipe that only the supervisor can write."""
+        self._event = threading.Event()
+        signal.signal(signal.SIGTERM, lambda *_: self._event.set())
+        # Ctrl-C reaches the whole process group; the supervisor decides.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        threading.Thread(target=self._watch, args=(supervisor_pipe,), name="supervisor watch", daemon=True).start()
+
+    def _watch(self, pipe: int) -> None:
+        os.read(pipe, 1)
+        self._event.set()
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Whether it is set, after at most this time."""
+        return self._event.wait(seconds)
+
+
+def fork(run: Callable[[], None], *, name: str) -> int:
+    """Run a function in a child process, and return its pid. The child ends with the function, 1 on an exception."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid:
+        return pid
+    status = 1
+    try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, [])
+        run()
+        status = 0
+    except BaseException:
+        _log.exception("%s ended", name)
+    finally:
+        logging.shutdown()
+        sys.stderr.flush()
+        # Without the interpreter's own end: threads that are stuck with a client must not hold it up.
+        os._exit(status)
+
+
+def repeat(stop: threading.Event, seconds: float, work: Callable[[], None], *, name: str) -> threading.Thread:
+    """Do ``work`` every so many seconds in a thread until ``stop``; an exception is logged, and the next turn comes."""
+
+    def loop() -> None:
+        while not stop.wait(seconds):
+            try:
+                work()
+            except Exception:
+                _log.exception("%s failed", name)
+
+    thread = threading.Thread(target=loop, name=name, daemon=True)
+    thread.start()
+    return thread

@@ -1,0 +1,139 @@
+"""The main process: holds the data folder and the port, starts the others, and starts them anew when they die."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from appliance.config import Settings
+from appliance.serve.background import run_scheduler
+from appliance.serve.prepare import finish_store, hold_folder, listen, prepare_store
+from appliance.serve.process import fork
+from appliance.serve.worker import run_worker
+
+_log = logging.getLogger(__name__)
+
+_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
+# A child that dies right after its start is started again this much later: soon enough for who waits, and
+# no busy loop where it cannot start at all.
+_SOON_S = 1.0
+# Beyond what running requests are given, before a child that does not end is killed.
+_PATIENCE_S = 10.0
+
+
+@dataclass(slots=True)
+class _Child:
+    name: str
+    run: Callable[[], None]
+    pid: int = 0
+    started: float = 0.0
+
+
+def serve(settings: Settings, *, tell: Callable[[str], None], announce: Callable[[str, int], None]) -> int:
+    """Serve until SIGTERM or SIGINT; the exit code.
+
+    ``tell`` says things to the person at the terminal, ``announce(host, port)`` once that the server answers.
+
+    Raises:
+        Fatal: something has to be put right first.
+    """
+    # Kept open for the life of this process and of every child: it is the claim on the folder.
+    claim = hold_folder(settings.data)
+    listener = listen(settings)
+    prepare_store(settings, tell=tell)
+    reading, writing = os.pipe()
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+
+    def child(run: Callable[[], None]) -> None:
+        os.close(writing)
+        run()
+
+    children = [
+        _Child(f"worker {number + 1}", partial(child, partial(run_worker, settings, listener, reading)))
+        for number in range(settings.workers)
+    ]
+    children.append(_Child("scheduler", partial(child, partial(run_scheduler, settings, reading))))
+    # What was loaded so far is shared by all children as long as nobody writes to it; the collector would.
+    gc.collect()
+    gc.freeze()
+    for each in children:
+        _start(each)
+    host, port = listener.getsockname()[:2]
+    announce(host, port)
+    _watch(children)
+    clean = _stop(children, settings.shutdown_seconds + _PATIENCE_S)
+    if clean:
+        finish_store(settings)
+    os.close(claim)
+    return 0
+
+
+def _start(child: _Child) -> None:
+    child.started = time.monotonic()
+    child.pid = fork(child.run, name=child.name)
+
+
+def _watch(children: list[_Child]) -> None:
+    """Start dead children anew until a signal says stop."""
+    while signal.sigwait(_SIGNALS) is signal.SIGCHLD:
+        while (pid := _reap()) is not None:
+            dead = next((child for child in children if child.pid == pid), None)
+            if dead is None:
+                continue
+            _log.warning("%s (process %d) died and is started anew", dead.name, pid)
+            if time.monotonic() - dead.started < _SOON_S:
+                time.sleep(_SOON_S)
+            _start(dead)
+
+
+def _stop(children: list[_Child], seconds: float) -> bool:
+    """End all children; whether each of them ended in order."""
+    alive = {child.pid for child in children}
+    for pid in alive:
+        _kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + seconds
+    clean = True
+    while alive:
+        ended = _wait_any(deadline)
+        if ended is None:
+            for each in alive:
+                _kill(each, signal.SIGKILL)
+            deadline = time.monotonic() + _PATIENCE_S
+            clean = False
+            continue
+        clean = clean and ended[1] == 0
+        alive.discard(ended[0])
+    return clean
+
+
+def _wait_any(deadline: float) -> tuple[int, int] | None:
+    """(process, status) of a child that has ended, None if none has by then."""
+    while True:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if pid:
+            return pid, status
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return None
+        signal.sigtimedwait({signal.SIGCHLD}, min(left, 1.0))
+
+
+def _reap() -> int | None:
+    try:
+        pid, _ = os.waitpid(-1, os.WNOHANG)
+    except ChildProcessError:
+        return None
+    return pid or None
+
+
+def _kill(pid: int, number: signal.Signals) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass

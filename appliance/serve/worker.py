@@ -1,0 +1,42 @@
+"""A worker: answers requests until it is told to stop."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+
+from appliance.app import build_wsgi, open_appliance
+from appliance.chunks.writers import RENEW_S
+from appliance.config import Settings
+from appliance.serve.process import StopSignal, repeat
+from providers.http.limits import Limits
+from providers.http.server import HttpServer
+
+_log = logging.getLogger(__name__)
+
+
+def run_worker(settings: Settings, listener: socket.socket, supervisor_pipe: int) -> None:
+    """The life of a worker process. After SIGTERM running requests have ``shutdown_seconds`` to finish."""
+    stop = StopSignal(supervisor_pipe)
+    appliance = open_appliance(settings)
+    server = HttpServer(
+        build_wsgi(appliance),
+        listener,
+        threads=settings.threads,
+        limits=Limits(
+            header_bytes=settings.max_header_size,
+            header_seconds=settings.header_seconds,
+            idle_seconds=settings.idle_seconds,
+            body_stall_seconds=settings.body_stall_seconds,
+        ),
+        on_error=lambda message: _log.error("%s", message),
+    )
+    done = threading.Event()
+    repeat(done, RENEW_S, appliance.chunks.writers.renew, name="writer lease")
+    threading.Thread(target=server.serve, name="accept", daemon=True).start()
+    stop.wait()
+    if not server.stop(settings.shutdown_seconds):
+        _log.warning("requests were cut off: they took longer than shutdown_seconds (%d)", settings.shutdown_seconds)
+    done.set()
+    appliance.close()

@@ -1,0 +1,1 @@
+"""Which tree a principal's path leads into."""

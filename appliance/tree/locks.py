@@ -1,0 +1,145 @@
+"""DAV write locks (RFC 4918 §6, §7) as rows: they survive restarts, and hold in every process.
+
+A lock belongs to a node. It covers that node and, with depth infinity, everything below it. It does not move with
+its node: moving and removing drop the locks of the whole subtree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import NamedTuple
+
+from appliance import clock
+from appliance.db.sql import Session, Sql
+from appliance.errors import LockConflict, Locked
+from appliance.tree import nodes
+from appliance.tree.nodes import Chain, Node
+
+EXCLUSIVE = "exclusive"
+SHARED = "shared"
+INFINITY = "infinity"
+
+
+class Lock(NamedTuple):
+    """A row of ``lock``."""
+
+    token: str
+    tree_id: int
+    node_id: int
+    scope: str
+    depth: str
+    owner: str | None
+    user_id: int
+    path: str
+    timeout_s: int
+    expires_at: int
+
+
+_COLUMNS = ", ".join(Lock._fields)
+_HELD = Sql(f"SELECT {_COLUMNS} FROM lock WHERE tree_id = :tree_id AND expires_at > :now ORDER BY token")
+_INSERT = Sql(f"INSERT INTO lock ({_COLUMNS}) VALUES ({', '.join(f':{name}' for name in Lock._fields)})")
+_REFRESH = Sql("UPDATE lock SET timeout_s = :timeout_s, expires_at = :expires_at WHERE token = :token")
+_DELETE = Sql("DELETE FROM lock WHERE token = :token")
+_EXPIRED = Sql("DELETE FROM lock WHERE expires_at <= :now")
+_ANY = Sql("SELECT token, node_id FROM lock WHERE tree_id = :tree_id")
+
+
+class Locks:
+    """The locks of one tree as of one transaction. Read once: trees hold few."""
+
+    def __init__(self, session: Session, tree_id: int) -> None:
+        self._session = session
+        self._held = [Lock._make(row) for row in session.rows(_HELD, tree_id=tree_id, now=clock.now())]
+
+    def __bool__(self) -> bool:
+        return bool(self._held)
+
+    def get(self, token: str) -> Lock | None:
+        """The lock of this token."""
+        return next((lock for lock in self._held if lock.token == token), None)
+
+    def covering(self, chain: Chain) -> list[Lock]:
+        """The locks that cover the last of ``chain``."""
+        if not self._held:
+            return []
+        above = {node.id for node in chain[:-1]}
+        return [
+            lock
+            for lock in self._held
+            if lock.node_id == chain[-1].id or (lock.depth == INFINITY and lock.node_id in above)
+        ]
+
+    def below(self, node: Node) -> list[Lock]:
+        """The locks of what is below ``node``, not its own."""
+        return [
+            lock
+            for lock in self._held
+            if lock.node_id != node.id and any(node_id == node.id for node_id, _ in nodes.above(self._session, lock.node_id))
+        ]
+
+    def require(self, chain: Chain, path: str, *, user_id: int | None, tokens: Collection[str]) -> None:
+        """Refuse to change the last of ``chain`` without the token of a lock that covers it.
+
+        Raises:
+            Locked: with the path of the lock.
+        """
+        _require(self.covering(chain), path, user_id, tokens)
+
+    def require_below(self, node: Node, path: str, *, user_id: int | None, tokens: Collection[str]) -> None:
+        """The same for everything below ``node``, each locked thing by itself."""
+        if not self._held or not node.is_folder:
+            return
+        by_node: dict[int, list[Lock]] = {}
+        for lock in self.below(node):
+            by_node.setdefault(lock.node_id, []).append(lock)
+        for held in by_node.values():
+            _require(held, path, user_id, tokens)
+
+    def require_free(self, chain: Chain, path: str, *, scope: str, depth: str) -> None:
+        """Refuse a new lock that would contradict one that is held (RFC 4918 §9.10.6).
+
+        Raises:
+            LockConflict: with the path of the lock.
+        """
+        others = self.covering(chain)
+        if depth == INFINITY and chain[-1].is_folder:
+            others = [*others, *self.below(chain[-1])]
+        for lock in others:
+            if EXCLUSIVE in (scope, lock.scope):
+                raise LockConflict(path=path, lock_root=lock.path)
+
+
+def _require(held: list[Lock], path: str, user_id: int | None, tokens: Collection[str]) -> None:
+    if held and not any(lock.token in tokens and lock.user_id == user_id for lock in held):
+        raise Locked(path=path, lock_root=held[0].path)
+
+
+def insert(session: Session, lock: Lock) -> None:
+    """Take a lock; the caller has checked that it contradicts none."""
+    session.run(_INSERT, **lock._asdict())
+
+
+def refresh(session: Session, lock: Lock, timeout_s: int) -> Lock:
+    """Begin the lock's time anew."""
+    expires_at = clock.now() + timeout_s * clock.SECOND
+    session.run(_REFRESH, token=lock.token, timeout_s=timeout_s, expires_at=expires_at)
+    return lock._replace(timeout_s=timeout_s, expires_at=expires_at)
+
+
+def delete(session: Session, token: str) -> None:
+    """Release a lock."""
+    session.run(_DELETE, token=token)
+
+
+def drop_below(session: Session, tree_id: int, node: Node) -> None:
+    """Release the locks of ``node`` and of everything below it, expired ones too."""
+    for token, node_id in session.rows(_ANY, tree_id=tree_id):
+        if node_id == node.id or (
+            node.is_folder and any(above == node.id for above, _ in nodes.above(session, node_id))
+        ):
+            session.run(_DELETE, token=token)
+
+
+def drop_expired(session: Session) -> int:
+    """Remove the rows of locks whose time has passed; returns how many."""
+    return session.run(_EXPIRED, now=clock.now())

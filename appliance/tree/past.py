@@ -1,0 +1,69 @@
+"""The tree as it was after any change: what was where, with which content."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from appliance.db.sql import Session, Sql
+from appliance.tree.nodes import FOLDER
+from appliance.tree.paths import Path, name_key
+
+
+class PastNode(NamedTuple):
+    """A node as it was: ``version_seq`` is the version that was current, None for folders."""
+
+    id: int
+    name: str
+    kind: int
+    version_seq: int | None
+    size: int
+    created_at: int
+    modified_at: int
+
+    @property
+    def is_folder(self) -> bool:
+        return self.kind == FOLDER
+
+
+_SEQ_AT = Sql("SELECT COALESCE(MAX(seq), 0) FROM journal WHERE tree_id = :tree_id AND at <= :at")
+
+# A node is found where it is now if it was put there by then, else among the places it had.
+_PLACED = """
+    SELECT id AS node_id, name FROM node WHERE parent_id = :parent_id AND placed_seq <= :seq {and_key}
+    UNION ALL
+    SELECT node_id, name FROM placement
+    WHERE parent_id = :parent_id AND from_seq <= :seq AND to_seq > :seq {and_key}
+"""
+_PAST = """
+    SELECT n.id, p.name, n.kind, v.seq, COALESCE(v.size, 0), n.created_at, COALESCE(v.modified_at, n.modified_at)
+    FROM ({placed}) p JOIN node n ON n.id = p.node_id
+    LEFT JOIN version v ON v.node_id = n.id
+        AND v.seq = (SELECT MAX(w.seq) FROM version w WHERE w.node_id = n.id AND w.seq <= :seq)
+    ORDER BY p.name
+"""
+_CHILDREN = Sql(_PAST.format(placed=_PLACED.format(and_key="")))
+_CHILD = Sql(_PAST.format(placed=_PLACED.format(and_key="AND name_key = :name_key")))
+_ROOT = Sql("SELECT id, name, kind, NULL, 0, created_at, modified_at FROM node WHERE id = :id")
+
+
+def seq_at(session: Session, tree_id: int, at: int) -> int:
+    """The last change at or before a time; 0: none."""
+    seq: int = session.value(_SEQ_AT, tree_id=tree_id, at=at)
+    return seq
+
+
+def find(session: Session, root_id: int, path: Path, seq: int) -> PastNode | None:
+    """What ``path`` named after change ``seq``."""
+    row = session.row(_ROOT, id=root_id)
+    node = None if row is None else PastNode._make(row)
+    for name in path:
+        if node is None:
+            return None
+        row = session.row(_CHILD, parent_id=node.id, seq=seq, name_key=name_key(name))
+        node = None if row is None else PastNode._make(row)
+    return node
+
+
+def children(session: Session, parent_id: int, seq: int) -> list[PastNode]:
+    """The members of a folder after change ``seq``, by name."""
+    return [PastNode._make(row) for row in session.rows(_CHILDREN, parent_id=parent_id, seq=seq)]

@@ -1,0 +1,208 @@
+"""The WSGI application of the face: WsgiDAV's application, middleware, provider and request server, made ours.
+
+What upstream does on each request and why it does not stay:
+
+- ``WsgiDAVApp.__call__`` decodes and normalises the path (an invalid one ends without an answer), reads unread
+  bodies to their end and closes connections on its own: the path is decoded once, strictly, from the undecoded
+  target, and bodies are the HTTP layer's matter.
+- ``HTTPAuthenticator`` asks its domain controller several times and fails on broken credentials with 500.
+- ``RequestResolver`` and ``RequestServer`` answer through nested generators, look at locks and conditions before
+  the write instead of in its transaction, and build listings element by element. ``lock_storage`` and
+  ``property_manager`` are therefore off: locks and properties are use cases in SQL (appliance.files).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from wsgidav.dav_provider import DAVProvider
+from wsgidav.dc.base_dc import BaseDomainController
+from wsgidav.http_authenticator import HTTPAuthenticator
+from wsgidav.request_resolver import RequestResolver
+from wsgidav.request_server import RequestServer
+from wsgidav.wsgidav_app import WsgiDAVApp
+
+from appliance.accounts.signin import SignIn
+from appliance.backends.base import Buffer
+from appliance.errors import HoldfastError, Unauthenticated
+from appliance.principal import Principal
+from providers.dav import answer
+from providers.dav.answer import Answer
+from providers.dav.errors import answer_error
+from providers.dav.methods import folders, get, lock, options, propfind, proppatch, put, transfer
+from providers.dav.request import DavRequest, Face
+
+Environ = dict[str, Any]
+StartResponse = Callable[..., Any]
+Method = Callable[[DavRequest], Answer]
+
+REALM = "Holdfast"
+
+_PRINCIPAL = "holdfast.principal"
+
+_METHODS: dict[str, Method] = {
+    "OPTIONS": options.options,
+    "GET": get.get,
+    "HEAD": get.get,
+    "PUT": put.put,
+    "DELETE": folders.delete,
+    "MKCOL": folders.mkcol,
+    "PROPFIND": propfind.propfind,
+    "PROPPATCH": proppatch.proppatch,
+    "COPY": transfer.copy,
+    "MOVE": transfer.move,
+    "LOCK": lock.take,
+    "UNLOCK": lock.release,
+}
+
+
+class AccountsController(BaseDomainController):
+    """Signs in with the product's own accounts."""
+
+    def __init__(self, wsgidav_app: Any, config: Any) -> None:
+        super().__init__(wsgidav_app, config)
+        self._sign_in: SignIn = config["holdfast"]["sign_in"]
+
+    def get_domain_realm(self, path_info: str, environ: Environ) -> str:
+        return REALM
+
+    def require_authentication(self, realm: str, environ: Environ | None) -> bool:
+        return True
+
+    def supports_http_digest_auth(self) -> bool:
+        return False
+
+    def basic_auth_user(self, realm: str, user_name: str, password: str, environ: Environ) -> bool:
+        try:
+            environ[_PRINCIPAL] = self._sign_in.principal(
+                user_name, password, face="dav", address=environ.get("REMOTE_ADDR", "")
+            )
+        except Unauthenticated:
+            return False
+        return True
+
+
+class Authenticator(HTTPAuthenticator):
+    """Basic only; anything that is no valid Basic header is answered 401, never 500, and before the body."""
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[Buffer]:
+        if not self.sign_in(environ):
+            return send(challenge(), start_response)
+        found: Iterable[Buffer] = self.next_app(environ, start_response)
+        return found
+
+    def sign_in(self, environ: Environ) -> bool:
+        """Whether the request carries valid credentials; the principal is then in ``environ``."""
+        credentials = _basic(environ.get("HTTP_AUTHORIZATION", ""))
+        return credentials is not None and self.domain_controller.basic_auth_user(REALM, *credentials, environ)
+
+
+class Resolver(RequestResolver):
+    """Hands the request to our own request server."""
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[Buffer]:
+        server = DavRequestServer(environ["wsgidav.provider"])
+        return server(environ, start_response)
+
+
+class Provider(DAVProvider):
+    """WsgiDAV's handle on the face. Resources are not objects here: methods call the use cases directly."""
+
+    def __init__(self, face: Face) -> None:
+        super().__init__()
+        self.face = face
+
+    def get_resource_inst(self, path: str, environ: Environ) -> None:
+        return None
+
+
+class DavRequestServer(RequestServer):
+    """Dispatches to ``providers.dav.methods`` and turns domain errors into answers."""
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[Buffer]:
+        face: Face = self._davProvider.face
+        return send(respond(face, environ, environ[_PRINCIPAL]), start_response)
+
+
+class DavApp(WsgiDAVApp):
+    """The application; mounted where ``face.prefix`` says."""
+
+    def __init__(self, face: Face, sign_in: SignIn) -> None:
+        super().__init__(
+            {
+                "provider_mapping": {"/": Provider(face)},
+                "middleware_stack": [Authenticator, Resolver],
+                "http_authenticator": {
+                    "domain_controller": AccountsController,
+                    "accept_basic": True,
+                    "accept_digest": False,
+                    "default_to_digest": False,
+                },
+                "holdfast": _Shared(sign_in=sign_in),
+                "lock_storage": False,
+                "property_manager": False,
+                "verbose": 1,
+                "logging": {"enable": False},
+            }
+        )
+        self._provider = self.provider_map["/"]
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[Buffer]:
+        environ["wsgidav.provider"] = self._provider
+        found: Iterable[Buffer] = self.application(environ, start_response)
+        return found
+
+    def signed_in(
+        self, environ: Environ, start_response: StartResponse, page: Callable[[Environ, Principal], Answer]
+    ) -> Iterable[Buffer]:
+        """Answer a request outside of the tree with ``page``, for whoever signs in."""
+        if not self.http_authenticator.sign_in(environ):
+            return send(challenge(), start_response)
+        return send(page(environ, environ[_PRINCIPAL]), start_response)
+
+
+class _Shared(dict[str, Any]):
+    """Services inside of WsgiDAV's configuration, which it copies deeply; these stay what they are."""
+
+    def __deepcopy__(self, memo: object) -> _Shared:
+        return self
+
+
+def respond(face: Face, environ: Environ, principal: Principal) -> Answer:
+    """What the method answers, or what its error is answered with."""
+    method = _METHODS.get(environ["REQUEST_METHOD"])
+    if method is None:
+        return answer.text(405, f"{environ['REQUEST_METHOD']} is not possible here", [("Allow", options.ALLOW)])
+    try:
+        return method(DavRequest(face, environ, principal))
+    except HoldfastError as error:
+        return answer_error(error, prefix=face.prefix)
+
+
+def challenge() -> Answer:
+    """401 with a Basic challenge, the only scheme offered."""
+    return answer.text(
+        401, "sign in with user name and password", [("WWW-Authenticate", f'Basic realm="{REALM}", charset="UTF-8"')]
+    )
+
+
+def send(found: Answer, start_response: StartResponse) -> Iterable[Buffer]:
+    """The answer in WSGI's form."""
+    start_response(found.status_line, found.headers)
+    return found.blocks
+
+
+def _basic(header: str) -> tuple[str, str] | None:
+    """User and password of an Authorization header (RFC 7617); None if it is no whole Basic one."""
+    scheme, _, value = header.partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        text = base64.b64decode(value.strip(), validate=True).decode("utf-8")
+    except (binascii.Error, ValueError):
+        return None
+    name, colon, password = text.partition(":")
+    return (name, password) if colon else None

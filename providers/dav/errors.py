@@ -1,0 +1,70 @@
+"""Domain errors as WebDAV answers: the one place where they become status codes and preconditions (RFC 4918 §16)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from appliance import errors
+from appliance.errors import HoldfastError
+from providers.dav import answer, xml_out
+from providers.dav.answer import Answer, Headers
+from providers.dav.destination import ForeignDestination
+from providers.dav.methods.options import ALLOW
+from providers.dav.paths import encode_path
+
+
+class _Mapped(NamedTuple):
+    """``condition`` is the name of a precondition element of the DAV namespace."""
+
+    status: int
+    condition: str | None = None
+
+
+# A class that is not listed is answered like its nearest listed base.
+_STATUS: dict[type[HoldfastError], _Mapped] = {
+    HoldfastError: _Mapped(500),
+    errors.Invalid: _Mapped(400),
+    errors.BodyStalled: _Mapped(408),
+    ForeignDestination: _Mapped(502),
+    errors.Unauthenticated: _Mapped(401),
+    errors.Denied: _Mapped(403),
+    errors.NotFound: _Mapped(404),
+    errors.Conflict: _Mapped(409),
+    errors.NameTaken: _Mapped(405),
+    errors.IsAFolder: _Mapped(405),
+    errors.PreconditionFailed: _Mapped(412),
+    errors.Locked: _Mapped(423, "lock-token-submitted"),
+    errors.LockConflict: _Mapped(423, "no-conflicting-lock"),
+    errors.LockTokenMismatch: _Mapped(409, "lock-token-matches-request-uri"),
+    errors.TooLarge: _Mapped(413),
+    errors.QuotaExceeded: _Mapped(507, "quota-not-exceeded"),
+    errors.StorageFull: _Mapped(507, "sufficient-disk-space"),
+    errors.Unavailable: _Mapped(503),
+    errors.BackendError: _Mapped(503),
+    errors.Damaged: _Mapped(500),
+}
+
+
+def status_of(error: HoldfastError) -> int:
+    """The status code that the error is answered with."""
+    return _mapped(error).status
+
+
+def answer_error(error: HoldfastError, *, prefix: str) -> Answer:
+    """The answer to a request that raised ``error``; ``prefix`` is what the face's URLs begin with."""
+    mapped = _mapped(error)
+    headers: Headers = []
+    if isinstance(error, (errors.Unavailable, errors.BackendError)):
+        headers.append(("Retry-After", str(getattr(error, "retry_after_s", 5))))
+    if mapped.status == 405:
+        headers.append(("Allow", ALLOW))
+    if mapped.condition is None:
+        return answer.text(mapped.status, str(error), headers)
+    hrefs = []
+    if isinstance(error, (errors.Locked, errors.LockConflict)):
+        hrefs = [encode_path([name for name in error.lock_root.split("/") if name], False, prefix)]
+    return answer.xml(mapped.status, xml_out.error_body(mapped.condition, hrefs, str(error)), headers)
+
+
+def _mapped(error: HoldfastError) -> _Mapped:
+    return next(_STATUS[base] for base in type(error).__mro__ if base in _STATUS)

@@ -1,0 +1,1 @@
+"""The methods of WebDAV: each takes a ``DavRequest`` and returns an ``Answer``."""

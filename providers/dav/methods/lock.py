@@ -1,0 +1,52 @@
+"""LOCK and UNLOCK."""
+
+from __future__ import annotations
+
+from appliance.errors import BadRequest, IsAFolder
+from appliance.files import lock, read
+from appliance.files.lock import Wanted
+from appliance.tree.locks import Lock
+from appliance.tree.paths import show
+from providers.dav import answer, live, xml_out
+from providers.dav.answer import Answer
+from providers.dav.headers import parse_depth, parse_lock_token, parse_timeout
+from providers.dav.request import DavRequest
+from providers.dav.xml_in import parse_lockinfo
+
+
+def take(request: DavRequest) -> Answer:
+    """A new lock, or without a body the refresh of one (RFC 4918 §9.10)."""
+    body = request.xml()
+    timeout_s = parse_timeout(request.header("HTTP_TIMEOUT"), request.face.lock_s, request.face.max_lock_s)
+    if not body:
+        held = lock.refresh(
+            request.files, request.principal, request.path, timeout_s, conditions=request.conditions()
+        )
+        return _answer(request, 200, held, [])
+    depth = parse_depth(request.header("HTTP_DEPTH"), "infinity", ("0", "infinity"))
+    info = parse_lockinfo(body, limit_bytes=request.face.max_xml_bytes)
+    if request.trailing_slash:
+        _require_folder(request)
+    wanted = Wanted(info.scope, depth, info.owner_xml, timeout_s)
+    taken = lock.take(request.files, request.principal, request.path, wanted, conditions=request.conditions())
+    return _answer(request, 201 if taken.created else 200, taken.lock, [("Lock-Token", f"<{taken.lock.token}>")])
+
+
+def release(request: DavRequest) -> Answer:
+    """RFC 4918 §9.11."""
+    value = request.header("HTTP_LOCK_TOKEN")
+    if value is None:
+        raise BadRequest(reason="the Lock-Token header is missing")
+    lock.release(request.files, request.principal, request.path, parse_lock_token(value))
+    return answer.empty(204)
+
+
+def _require_folder(request: DavRequest) -> None:
+    """Locking a free name makes a file, which a URL with a slash cannot name."""
+    if not read.exists(request.files, request.principal, request.path):
+        raise IsAFolder(path=show(request.path) + "/")
+
+
+def _answer(request: DavRequest, status: int, held: Lock, headers: list[tuple[str, str]]) -> Answer:
+    discovery = live.lockdiscovery([held], request.face.prefix)
+    return answer.xml(status, xml_out.prop_document([discovery]), headers)

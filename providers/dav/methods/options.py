@@ -1,0 +1,17 @@
+"""OPTIONS."""
+
+from __future__ import annotations
+
+from providers.dav import answer
+from providers.dav.answer import Answer, Headers
+from providers.dav.request import DavRequest
+
+ALLOW = "OPTIONS, GET, HEAD, PUT, DELETE, PROPFIND, PROPPATCH, MKCOL, COPY, MOVE, LOCK, UNLOCK"
+
+# Windows looks for MS-Author-Via before it writes; Finder mounts read-only without class 2.
+COMPLIANCE: Headers = [("DAV", "1, 2, 3"), ("MS-Author-Via", "DAV"), ("Allow", ALLOW)]
+
+
+def options(request: DavRequest) -> Answer:
+    """What the server can do; the same for every path, whether something is there or not."""
+    return answer.empty(200, [*COMPLIANCE, ("Accept-Ranges", "bytes")])

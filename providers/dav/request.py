@@ -1,0 +1,145 @@
+"""What a method sees of a request: who asks, for which path, under which conditions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from appliance.errors import BadRequest, HoldfastError, TooLarge
+from appliance.files.context import Files
+from appliance.principal import Principal
+from appliance.tree.conditions import NONE, Conditions, StateList, StateTest
+from appliance.tree.paths import Path
+from providers.dav.conditions import IfList, parse_etags, parse_http_date, parse_if, submitted_tokens
+from providers.dav.destination import parse_destination
+from providers.dav.headers import parse_lock_token
+from providers.dav.paths import decode_path
+
+_CONDITIONAL = ("HTTP_IF", "HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH", "HTTP_IF_UNMODIFIED_SINCE", "HTTP_LOCK_TOKEN")
+
+
+class Body(Protocol):
+    """``wsgi.input``: ``length`` is what the client announced, None for a chunked body."""
+
+    @property
+    def length(self) -> int | None: ...
+
+    def read(self, size: int = -1, /) -> bytes: ...
+
+    def readinto(self, buffer: memoryview, /) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """What is the same for all requests: the services, the bounds, and under which URLs the face is known."""
+
+    files: Files
+    prefix: str
+    public_urls: tuple[str, ...]
+    max_xml_bytes: int
+    lock_s: int
+    max_lock_s: int
+
+
+class DavRequest:
+    """One request, authenticated. Headers are parsed when they are asked for."""
+
+    __slots__ = ("environ", "face", "method", "path", "principal", "trailing_slash")
+
+    def __init__(self, face: Face, environ: dict[str, Any], principal: Principal) -> None:
+        """
+        Raises:
+            BadName, BadRequest: the URL names nothing that could exist.
+        """
+        self.face = face
+        self.environ = environ
+        self.principal = principal
+        self.method: str = environ["REQUEST_METHOD"]
+        self.path: Path
+        self.path, self.trailing_slash = decode_path(environ["holdfast.target"][len(face.prefix) :] or "/")
+
+    @property
+    def files(self) -> Files:
+        return self.face.files
+
+    @property
+    def body(self) -> Body:
+        body: Body = self.environ["wsgi.input"]
+        return body
+
+    def header(self, name: str) -> str | None:
+        """A header's value; ``name`` in the form ``HTTP_IF_MATCH``."""
+        value: str | None = self.environ.get(name)
+        return value
+
+    def xml(self) -> bytes:
+        """The whole body, which is bounded.
+
+        Raises:
+            TooLarge: it is longer.
+        """
+        limit = self.face.max_xml_bytes
+        length = self.body.length
+        if length == 0:
+            return b""
+        if length is not None and length > limit:
+            raise TooLarge(what="the XML body", limit_bytes=limit)
+        data = self.body.read(limit + 1)
+        if len(data) > limit:
+            raise TooLarge(what="the XML body", limit_bytes=limit)
+        return data
+
+    def destination(self) -> tuple[Path, bool]:
+        """The path that COPY and MOVE lead to, and whether it ends in a slash."""
+        value = self.header("HTTP_DESTINATION")
+        if value is None:
+            raise BadRequest(reason="the Destination header is missing")
+        found = parse_destination(
+            value,
+            scheme=self.environ["wsgi.url_scheme"],
+            host=self.environ.get("HTTP_HOST", ""),
+            forwarded_hosts=self.face.public_urls,
+            prefix=self.face.prefix,
+        )
+        return found.names, found.trailing_slash
+
+    def conditions(self) -> Conditions:
+        """Everything that has to hold for a change.
+
+        A Lock-Token header without an If header counts as a submitted token: Office sends it so with PUT.
+        """
+        environ = self.environ
+        if not any(name in environ for name in _CONDITIONAL):
+            return NONE
+        lists = parse_if(environ["HTTP_IF"]) if "HTTP_IF" in environ else ()
+        tokens = submitted_tokens(lists)
+        if not lists and "HTTP_LOCK_TOKEN" in environ and self.method != "UNLOCK":
+            tokens = frozenset({parse_lock_token(environ["HTTP_LOCK_TOKEN"])})
+        match, none_match = environ.get("HTTP_IF_MATCH"), environ.get("HTTP_IF_NONE_MATCH")
+        since = environ.get("HTTP_IF_UNMODIFIED_SINCE")
+        return Conditions(
+            if_match=None if match is None else parse_etags(match),
+            if_none_match=None if none_match is None else parse_etags(none_match),
+            if_unmodified_since=None if since is None else parse_http_date(since),
+            states=tuple(StateList(self._tagged(entry), _tests(entry)) for entry in lists),
+            tokens=tokens,
+        )
+
+    def _tagged(self, entry: IfList) -> Path | None:
+        """The path that a list of the If header speaks of; None for one outside of the tree."""
+        if entry.tag is None:
+            return self.path
+        try:
+            return parse_destination(
+                entry.tag,
+                scheme=self.environ["wsgi.url_scheme"],
+                host=self.environ.get("HTTP_HOST", ""),
+                forwarded_hosts=self.face.public_urls,
+                prefix=self.face.prefix,
+            ).names
+        except HoldfastError:
+            return None
+
+
+def _tests(entry: IfList) -> tuple[StateTest, ...]:
+    return tuple(StateTest(each.negated, each.token, each.etag) for each in entry.conditions)

@@ -1,0 +1,66 @@
+"""The WSGI application of the whole server: a request goes to the face that its path begins with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from appliance.backends.base import Buffer
+from appliance.errors import HoldfastError
+from providers.front.origin import is_foreign
+
+Environ = dict[str, Any]
+StartResponse = Callable[..., Any]
+Application = Callable[[Environ, StartResponse], Iterable[Buffer]]
+
+_UNSAFE_ORIGIN = "this request came from another web site's page"
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """``faces`` by the first name of the path; ``root`` answers for "/" itself and for every other path.
+
+    ``ready`` raises when the server cannot do its work.
+    """
+
+    faces: dict[str, Application]
+    root: Application
+    ready: Callable[[], None]
+    public_urls: tuple[str, ...]
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[Buffer]:
+        if is_foreign(environ, self.public_urls):
+            return plain(start_response, "403 Forbidden", _UNSAFE_ORIGIN)
+        first = environ["holdfast.target"].split("/", 2)[1:2]
+        name = first[0] if first else ""
+        face = self.faces.get(name)
+        if face is not None:
+            return face(environ, start_response)
+        if name == "healthz":
+            return plain(start_response, "200 OK", "alive")
+        if name == "readyz":
+            return self._readiness(start_response)
+        return self.root(environ, start_response)
+
+    def _readiness(self, start_response: StartResponse) -> Iterable[Buffer]:
+        try:
+            self.ready()
+        except HoldfastError as error:
+            return plain(start_response, "503 Service Unavailable", str(error))
+        return plain(start_response, "200 OK", "ready")
+
+
+def plain(start_response: StartResponse, status: str, message: str) -> Iterable[Buffer]:
+    """A line of text."""
+    body = f"{message}\n".encode()
+    start_response(
+        status,
+        [
+            ("Content-Type", "text/plain; charset=utf-8"),
+            ("X-Content-Type-Options", "nosniff"),
+            ("Cache-Control", "no-store"),
+            ("Content-Length", str(len(body))),
+        ],
+    )
+    return [body]
