@@ -63,10 +63,16 @@ def open_appliance(settings: Settings) -> Appliance:
         ConfigError: there is none, or it has to be migrated first, which only the server does.
     """
     if not (settings.data / "holdfast.db").exists():
-        raise ConfigError(setting="data", problem=f"{settings.data} holds no store; start the server there once, or set another folder")
+        raise ConfigError(
+            setting="data",
+            problem=f"{settings.data} holds no store; start the server there once, or set another folder",
+        )
     database = open_database(settings)
     if migrate.current_revision(migrate.sqlite_engine(database)) != migrate.head_revision():
-        raise ConfigError(setting="data", problem=f"the database in {settings.data} is older than this program; start the server once to migrate it")
+        raise ConfigError(
+            setting="data",
+            problem=f"the database in {settings.data} is older than this program; start the server once to migrate it",
+        )
     backend = open_backend(settings)
     chunks = ChunkStore(
         database,

@@ -274,7 +274,9 @@ class SchemaTooNew(Fatal):
 
     def __init__(self, *, revision: str) -> None:
         self.revision = revision
-        super().__init__(f"data: the database has revision {revision}, which this program does not know; install a newer Holdfast")
+        super().__init__(
+            f"data: the database has revision {revision}, which this program does not know; install a newer Holdfast"
+        )
 
 
 class StoreMismatch(Fatal):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from appliance import clock
 from appliance.errors import BadRequest
@@ -21,7 +21,7 @@ def parse(text: str, *, now: datetime | None = None, zone: tzinfo | None = None)
     Raises:
         BadRequest: it is none of these.
     """
-    present = (now or datetime.now()).astimezone(zone)
+    present = (now or datetime.now(UTC)).astimezone(zone)
     text = text.strip()
     ago = _AGO.fullmatch(text)
     if ago is not None:

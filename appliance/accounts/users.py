@@ -67,7 +67,7 @@ def add(database: Database, name: str, password: str, *, role: str = "member", q
     """
     name = canonical(name)
     if _NAME.fullmatch(name) is None:
-        raise BadRequest(reason="a user name has 1 to 64 of a-z, 0-9, '.', '_', '-', '@', and begins with one of the first two")
+        raise BadRequest(reason="a user name has 1 to 64 of a-z 0-9 . _ - @ and begins with a letter or digit")
     if role not in ROLES:
         raise BadRequest(reason=f"a role is one of {', '.join(ROLES)}")
     passwords.check_new(password)
@@ -118,7 +118,7 @@ def set_password(database: Database, user: User, password: str) -> None:
 
 
 def set_state(database: Database, user: User, state: str) -> None:
-    """"active" or "disabled": may sign in, or not. Nothing else of the user changes."""
+    """Whether the user may sign in ("active") or not ("disabled"). Nothing else changes."""
     database.write(lambda session: session.run(_SET_STATE, id=user.id, state=state))
 
 

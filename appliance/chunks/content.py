@@ -122,9 +122,9 @@ class Reader:
         return blocks
 
     def _fetch_run(self, run: _Run) -> list[Buffer]:
-        first = run.records[0].offset
+        first, last = run.records[0].offset, run.records[-1]
         try:
-            data = memoryview(self._backend.get(run.key, first, run.records[-1].offset + run.records[-1].stored - first))
+            data = memoryview(self._backend.get(run.key, first, last.offset + last.stored - first))
         except BlobMissing:
             return [self._fetch_again(piece) for piece in run.pieces]
         blocks: list[Buffer] = []

@@ -324,7 +324,7 @@ class _Stream:
             try:
                 part = Stored(b"", 0, self._write, self._in.synced, packs=[stored()], segments=segments)
                 self._in.database.write(part.commit)
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - raised again in the stream's own thread
                 errors.append(error)
 
         thread = threading.Thread(target=finish, name="pack rows", daemon=True)

@@ -90,7 +90,7 @@ class _Stream:
     def _put(self, backend: Backend, key: str) -> None:
         try:
             self._size = backend.put(key, self._receive())
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
             self._error = error
             self._channel.break_off()
 

@@ -150,7 +150,10 @@ def _list_app_passwords(context: Context, options: argparse.Namespace) -> int:
         found = app_passwords.listing(appliance.database, users.get(appliance.database, options.user))
     print_table(
         ("ID", "MADE", "STATE", "LABEL"),
-        [(each.id, moments.show(each.created_at), "revoked" if each.revoked_at else "active", each.label) for each in found],
+        [
+            (each.id, moments.show(each.created_at), "revoked" if each.revoked_at else "active", each.label)
+            for each in found
+        ],
     )
     return 0
 

@@ -7,7 +7,8 @@ import sys
 from typing import Any
 
 from appliance.cli.context import Context
-from appliance.upkeep.check import Progress, check
+from appliance.upkeep.check import check
+from appliance.upkeep.check_report import Progress
 
 
 def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:

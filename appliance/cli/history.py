@@ -35,14 +35,18 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
 
 def _versions(context: Context, options: argparse.Namespace) -> int:
     with context.appliance() as appliance:
-        found = history.list_versions(
-            appliance.files, principal_for(appliance, options.user), parse(options.path)
-        )
+        found = history.list_versions(appliance.files, principal_for(appliance, options.user), parse(options.path))
         names = names_of(appliance)
     print_table(
         ("VERSION", "STORED", "SIZE", "BY", "MODIFIED"),
         [
-            (each.seq, moments.show(each.created_at), each.size, _by(names, each.user_id), moments.show(each.modified_at))
+            (
+                each.seq,
+                moments.show(each.created_at),
+                each.size,
+                _by(names, each.user_id),
+                moments.show(each.modified_at),
+            )
             for each in found
         ],
     )

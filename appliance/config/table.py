@@ -104,7 +104,7 @@ TABLE: tuple[Setting, ...] = (
     Setting(name="max_file_size", type="bytes", default=64 * 1024**3, unit="bytes", low=1, high=_EIB,
             help="The largest file that is accepted."),
     Setting(name="default_quota", type="bytes", default=0, unit="bytes", low=0, high=_EIB,
-            help="Quota of users who have none of their own. 0: no limit."),
+            help="Quota that new users get, unless another one is given. 0: no limit."),
     Setting(name="inline_threshold", type="bytes", default=4096, unit="bytes", low=0, high=65536,
             help="Content up to this size is kept in the database instead of a pack."),
     Setting(name="max_xml_size", type="bytes", default=1024**2, unit="bytes", low=1024, high=64 * 1024**2,

@@ -48,7 +48,8 @@ class CommitQueue:
 
     def __init__(self, run_group: Callable[[Callable[[], list[Pending[Any]]]], list[Pending[Any]]]) -> None:
         """``run_group(take)`` gets the transaction going, calls ``take`` for the group, and gives every
-        member of it a result or an error; it returns the group."""
+        member of it a result or an error; it returns the group.
+        """
         self._run_group = run_group
         self._mutex = threading.Lock()
         self._waiting: deque[Pending[Any]] = deque()
@@ -72,7 +73,7 @@ class CommitQueue:
         group: list[Pending[Any]] = []
         try:
             group = self._run_group(lambda: self._take(group))
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread of each member
             for pending in group or [self._only(leader)]:
                 pending.error = error
             group = group or [leader]

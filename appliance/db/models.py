@@ -253,7 +253,7 @@ version = Table(
     # The client's modification time, else the time of storing.
     Column("modified_at", BigInteger, nullable=False),
     Column("created_at", BigInteger, nullable=False),
-    # "ALGORITHM:hex" as announced by the client and verified; NULL: none was announced.
+    # "ALGORITHM:hex ALGORITHM:hex …" of the content, if the client announced one and it was right; else NULL.
     Column("checksum", Text),
     # appliance.chunks.manifest. Invariant: every chunk, segment or small content that it names has a row.
     Column("manifest", LargeBinary, nullable=False),

@@ -159,7 +159,7 @@ def _attempt(pending: Pending[Any], session: Session) -> None:
         pending.result = pending.work(session)
     except sqlite3.Error:
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - raised again in the thread that submitted it
         pending.error = error
 
 

@@ -134,4 +134,3 @@ def require_unlocked(place: Place, locks: Locks, principal: Principal, condition
         locks.require(place.chain, path, user_id=user_id, tokens=conditions.tokens)
         locks.require_below(place.node, path, user_id=user_id, tokens=conditions.tokens)
     locks.require(place.parents, path, user_id=user_id, tokens=conditions.tokens)
-

@@ -88,9 +88,7 @@ def _versions(session: Session, place: Place) -> list[Version]:
     return versions.at_place(session, place.mount.tree_id, parent.id, place.name)
 
 
-def _set_content(
-    change: Change, parents: Chain, name: str, now: Node | None, content: Content, path: str
-) -> Node:
+def _set_content(change: Change, parents: Chain, name: str, now: Node | None, content: Content, path: str) -> Node:
     """A file of this content under this name, whatever is there."""
     root = nodes.get(change.session, change.root_id)
     assert root is not None

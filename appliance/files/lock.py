@@ -68,9 +68,7 @@ def take(
     return files.database.write(work)
 
 
-def refresh(
-    files: Files, principal: Principal, path: Path, timeout_s: int, *, conditions: Conditions
-) -> Lock:
+def refresh(files: Files, principal: Principal, path: Path, timeout_s: int, *, conditions: Conditions) -> Lock:
     """Begin the time of the lock on ``path`` anew whose token was submitted.
 
     Raises:

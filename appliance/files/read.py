@@ -16,7 +16,7 @@ from appliance.tree.locks import Lock, Locks
 from appliance.tree.nodes import Node
 from appliance.tree.paths import Path
 
-_CONTENT = Sql("SELECT manifest, checksum FROM version WHERE node_id = :node_id AND seq = :seq")
+_CONTENT = Sql("SELECT manifest, checksum, created_at FROM version WHERE node_id = :node_id AND seq = :seq")
 _CHECKSUMS = Sql("""
     SELECT v.node_id, v.checksum FROM node n JOIN version v ON v.node_id = n.id AND v.seq = n.version_seq
     WHERE n.parent_id = :parent_id AND v.checksum IS NOT NULL
@@ -24,11 +24,12 @@ _CHECKSUMS = Sql("""
 
 
 class Opened(NamedTuple):
-    """A file or folder; ``manifest`` and ``checksum`` are those of the file's current version."""
+    """A file or folder; the rest is of the file's current version. ``stored_at``: microseconds."""
 
     node: Node
     manifest: bytes
     checksum: str | None
+    stored_at: int
 
 
 class Extras(NamedTuple):
@@ -72,10 +73,10 @@ def open_path(files: Files, principal: Principal, path: Path, *, conditions: Con
             locks = Locks(session, place.mount.tree_id)
             require_conditions(files, session, principal, place, conditions, locks)
         if node.version_seq is None:
-            return Opened(node, b"", None)
+            return Opened(node, b"", None, node.modified_at)
         row = session.row(_CONTENT, node_id=node.id, seq=node.version_seq)
     assert row is not None
-    return Opened(node, bytes(row[0]), row[1])
+    return Opened(node, bytes(row[0]), row[1], row[2])
 
 
 def exists(files: Files, principal: Principal, path: Path) -> bool:

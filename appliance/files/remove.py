@@ -13,9 +13,7 @@ from appliance.tree.locks import Locks
 from appliance.tree.paths import Path, show
 
 
-def remove(
-    files: Files, principal: Principal, path: Path, *, conditions: Conditions = tree_conditions.NONE
-) -> None:
+def remove(files: Files, principal: Principal, path: Path, *, conditions: Conditions = tree_conditions.NONE) -> None:
     """Put a file, or a folder with everything below it, into the trash.
 
     Raises:

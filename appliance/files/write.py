@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
 from appliance.accounts.policy import Action
@@ -28,11 +29,15 @@ class Digest(Protocol):
 
 
 class Announced(NamedTuple):
-    """A checksum that the client sent along; ``digest`` is fresh."""
+    """A checksum that the client sent along.
+
+    ``digests`` are fresh, by algorithm, the announced one among them. All are computed and kept: a client that
+    sends one algorithm may compare by another later.
+    """
 
     algorithm: str
     hexdigest: str
-    digest: Digest
+    digests: Mapping[str, Digest]
 
 
 class Written(NamedTuple):
@@ -64,10 +69,7 @@ def put_file(
         _require(files, session, principal, place, conditions)
         watcher = _Watcher(_limit(files, session, place, length), checksum)
     with files.chunks.receive(body, watcher) as stored:
-        watcher.compare()
-        content = Content(
-            stored.manifest, stored.size, modified_at, f"{checksum.algorithm}:{checksum.hexdigest}" if checksum else None
-        )
+        content = Content(stored.manifest, stored.size, modified_at, watcher.compare())
 
         def commit(session: Session) -> Written:
             change = begin(session, principal, path)
@@ -135,12 +137,15 @@ class _Watcher:
         if self._received > self._limit.size:
             raise self._limit.error
         if self._checksum is not None:
-            self._checksum.digest.update(block)
+            for digest in self._checksum.digests.values():
+                digest.update(block)
 
-    def compare(self) -> None:
-        if self._checksum is not None:
-            computed = self._checksum.digest.hexdigest()
-            if computed.lower() != self._checksum.hexdigest.lower():
-                raise ChecksumMismatch(
-                    algorithm=self._checksum.algorithm, announced=self._checksum.hexdigest, computed=computed
-                )
+    def compare(self) -> str | None:
+        """Hold the body against what was announced; all its checksums, as they are kept."""
+        if self._checksum is None:
+            return None
+        algorithm, announced, digests = self._checksum
+        computed = {name: digest.hexdigest() for name, digest in digests.items()}
+        if computed[algorithm].lower() != announced.lower():
+            raise ChecksumMismatch(algorithm=algorithm, announced=announced, computed=computed[algorithm])
+        return " ".join(f"{name}:{hexdigest}" for name, hexdigest in computed.items())

@@ -44,7 +44,7 @@ def fork(run: Callable[[], None], *, name: str) -> int:
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
         run()
         status = 0
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - nothing of a child may reach the supervisor's own code
         _log.exception("%s ended", name)
     finally:
         logging.shutdown()
@@ -60,7 +60,7 @@ def repeat(stop: threading.Event, seconds: float, work: Callable[[], None], *, n
         while not stop.wait(seconds):
             try:
                 work()
-            except Exception:
+            except Exception:  # noqa: BLE001 - whatever it was, the next turn may succeed
                 _log.exception("%s failed", name)
 
     thread = threading.Thread(target=loop, name=name, daemon=True)

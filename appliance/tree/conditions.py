@@ -22,7 +22,7 @@ class Etags(Protocol):
 
     @property
     def any(self) -> bool:
-        """``*``"""
+        """Whether it is ``*``."""
         ...
 
     def matches_strong(self, etag: str | None, /) -> bool: ...
@@ -61,7 +61,13 @@ NONE = Conditions()
 
 
 def require(
-    conditions: Conditions, target: Node | None, path: Path, *, incarnation: str, locks: Locks, find: Callable[[Path], Chain]
+    conditions: Conditions,
+    target: Node | None,
+    path: Path,
+    *,
+    incarnation: str,
+    locks: Locks,
+    find: Callable[[Path], Chain],
 ) -> None:
     """Refuse unless all hold. ``target`` is what ``path`` names now; ``find`` resolves other paths of ``If``.
 

@@ -91,7 +91,5 @@ def _copy_below(change: Change, source: Node, top: Node) -> list[tuple[int, int]
         change.session.run_many(_COPY_NODE, rows)
         change.session.run_many(_COPY_VERSION, [row for row in rows if row["version_seq"] is not None])
         pairs += [(node.id, copy_id) for node, copy_id in zip(members, copies, strict=True)]
-        level = {
-            node.id: copy_id for node, copy_id in zip(members, copies, strict=True) if node.is_folder
-        }
+        level = {node.id: copy_id for node, copy_id in zip(members, copies, strict=True) if node.is_folder}
     return pairs

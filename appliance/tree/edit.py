@@ -21,7 +21,7 @@ class Content(NamedTuple):
     size: int
     # Microseconds, None: the time of the change.
     modified_at: int | None
-    # "ALGORITHM:hex", verified.
+    # "ALGORITHM:hex …", verified.
     checksum: str | None
 
 
@@ -77,9 +77,7 @@ def update_file(change: Change, chain: Chain, content: Content) -> Node:
     _insert_version(change, file.id, content)
     change.session.run(_SET_VERSION, id=file.id, seq=change.seq, bytes=content.size, modified_at=modified_at)
     _touch(change, chain[:-1], files=0, size=content.size - file.bytes)
-    node = file._replace(
-        version_seq=change.seq, subtree_seq=change.seq, bytes=content.size, modified_at=modified_at
-    )
+    node = file._replace(version_seq=change.seq, subtree_seq=change.seq, bytes=content.size, modified_at=modified_at)
     change.record(Kind.UPDATE, file.id, target=(chain[-2].id, file.name) if len(chain) > 1 else None)
     return node
 
@@ -97,9 +95,7 @@ def move(change: Change, chain: Chain, parents: Chain, name: str) -> Node:
     """Put the node at the end of ``chain`` into the last of ``parents``; one row, however much is below it."""
     node, source = chain[-1], chain[-2]
     _close_placement(change, node)
-    change.session.run(
-        _PLACE, id=node.id, parent_id=parents[-1].id, name=name, name_key=name_key(name), seq=change.seq
-    )
+    change.session.run(_PLACE, id=node.id, parent_id=parents[-1].id, name=name, name_key=name_key(name), seq=change.seq)
     _touch(change, chain[:-1], files=-node.files, size=-node.bytes)
     _touch(change, parents, files=node.files, size=node.bytes)
     for folder in {source.id: source, parents[-1].id: parents[-1]}.values():
@@ -134,9 +130,7 @@ def remove(change: Change, chain: Chain, *, path: str, reason: str) -> None:
 def put_back(change: Change, node: Node, parents: Chain, name: str) -> Node:
     """Take ``node`` out of the trash and place it in the last of ``parents``."""
     change.session.run(_DELETE_TRASH, node_id=node.id)
-    change.session.run(
-        _PLACE, id=node.id, parent_id=parents[-1].id, name=name, name_key=name_key(name), seq=change.seq
-    )
+    change.session.run(_PLACE, id=node.id, parent_id=parents[-1].id, name=name, name_key=name_key(name), seq=change.seq)
     _touch(change, parents, files=node.files, size=node.bytes)
     _members_changed(change, parents[-1])
     change.record(Kind.RESTORE, node.id, target=(parents[-1].id, name))
@@ -162,7 +156,14 @@ def note_properties(change: Change, chain: Chain) -> None:
 
 
 def insert_copy(
-    change: Change, parents: Chain, name: str, kind: int, files: int, size: int, modified_at: int, content: Content | None
+    change: Change,
+    parents: Chain,
+    name: str,
+    kind: int,
+    files: int,
+    size: int,
+    modified_at: int,
+    content: Content | None,
 ) -> Node:
     """The top of a copy; its members follow with the same seq (appliance.tree.copying)."""
     node_id = _insert_row(change, parents[-1].id, name, kind, files, size, content is not None, modified_at)
@@ -184,9 +185,19 @@ def _insert(
     size = 0 if content is None else content.size
     files = 0 if content is None else 1
     node_id = _insert_row(change, parents[-1].id, name, kind, files, size, content is not None, at)
-    version_seq = None if content is None else change.seq
     return Node(
-        node_id, change.tree_id, parents[-1].id, name, kind, change.seq, change.seq, files, size, version_seq, change.at, at
+        id=node_id,
+        tree_id=change.tree_id,
+        parent_id=parents[-1].id,
+        name=name,
+        kind=kind,
+        placed_seq=change.seq,
+        subtree_seq=change.seq,
+        files=files,
+        bytes=size,
+        version_seq=None if content is None else change.seq,
+        created_at=change.at,
+        modified_at=at,
     )
 
 

@@ -74,7 +74,7 @@ class Locks:
         return [
             lock
             for lock in self._held
-            if lock.node_id != node.id and any(node_id == node.id for node_id, _ in nodes.above(self._session, lock.node_id))
+            if lock.node_id != node.id and _is_below(self._session, lock.node_id, node)
         ]
 
     def require(self, chain: Chain, path: str, *, user_id: int | None, tokens: Collection[str]) -> None:
@@ -114,6 +114,10 @@ def _require(held: list[Lock], path: str, user_id: int | None, tokens: Collectio
         raise Locked(path=path, lock_root=held[0].path)
 
 
+def _is_below(session: Session, node_id: int, folder: Node) -> bool:
+    return any(above == folder.id for above, _ in nodes.above(session, node_id))
+
+
 def insert(session: Session, lock: Lock) -> None:
     """Take a lock; the caller has checked that it contradicts none."""
     session.run(_INSERT, **lock._asdict())
@@ -134,9 +138,7 @@ def delete(session: Session, token: str) -> None:
 def drop_below(session: Session, tree_id: int, node: Node) -> None:
     """Release the locks of ``node`` and of everything below it, expired ones too."""
     for token, node_id in session.rows(_ANY, tree_id=tree_id):
-        if node_id == node.id or (
-            node.is_folder and any(above == node.id for above, _ in nodes.above(session, node_id))
-        ):
+        if node_id == node.id or (node.is_folder and _is_below(session, node_id, node)):
             session.run(_DELETE, token=token)
 
 

@@ -86,7 +86,7 @@ def _walk(steps: int) -> Sql:
 
 
 _GET = Sql(f"SELECT {_COLUMNS} FROM node WHERE id = :id")
-_CHILDREN = Sql(f"SELECT {_COLUMNS} FROM node WHERE parent_id = :parent_id AND name_key > :after ORDER BY name_key LIMIT :limit")
+_CHILDREN = Sql(f"SELECT {_COLUMNS} FROM node WHERE parent_id = :parent_id ORDER BY name_key")
 _CHILDREN_OF = Sql(f"SELECT {_COLUMNS} FROM node WHERE parent_id IN (:parent_ids*) ORDER BY parent_id, name_key")
 _ABOVE = Sql("""
     WITH RECURSIVE above (id, parent_id, name, depth) AS (
@@ -103,11 +103,9 @@ def get(session: Session, node_id: int) -> Node | None:
     return None if row is None else Node._make(row)
 
 
-def children(session: Session, parent_id: int, *, after: str = "", limit: int = -1) -> list[Node]:
-    """The members of a folder in the order of their keys, from the one after the key ``after``; -1: all."""
-    if limit < 0:
-        limit = 1 << 31
-    return [Node._make(row) for row in session.rows(_CHILDREN, parent_id=parent_id, after=after, limit=limit)]
+def children(session: Session, parent_id: int) -> list[Node]:
+    """The members of a folder in the order of their keys; all at once, so that they are of one state."""
+    return [Node._make(row) for row in session.rows(_CHILDREN, parent_id=parent_id)]
 
 
 def children_of(session: Session, parent_ids: Sequence[int]) -> list[Node]:

@@ -33,7 +33,9 @@ _AT_PLACE = Sql("""
     ) p
     JOIN version v ON v.node_id = p.node_id AND v.seq < p.to_seq
     LEFT JOIN journal j ON j.tree_id = :tree_id AND j.seq = v.seq
-    WHERE COALESCE((SELECT MIN(w.seq) FROM version w WHERE w.node_id = v.node_id AND w.seq > v.seq), p.to_seq) > p.from_seq
+    WHERE COALESCE(
+        (SELECT MIN(w.seq) FROM version w WHERE w.node_id = v.node_id AND w.seq > v.seq), p.to_seq
+    ) > p.from_seq
     ORDER BY v.seq DESC
 """)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from appliance.db.database import Database
@@ -56,10 +56,14 @@ def newest(database: Database) -> Fetch:
     return fetch
 
 
-def paged(fetch: Fetch, sql: Sql, **start: Any) -> Iterator[list[Row]]:
-    """The rows of a statement that has an ORDER BY, a LIMIT, and its first columns beyond the parameters ``start``."""
-    after = start
-    while page := fetch(sql, **after):
+def paged(fetch: Fetch, sql: Sql, start: Mapping[str, Any], **others: Any) -> Iterator[list[Row]]:
+    """The rows of a table, page by page.
+
+    The statement selects so many rows beyond the parameters of ``start``, in the order of its first columns, which
+    take the place of ``start`` for the next page.
+    """
+    after = dict(start)
+    while page := fetch(sql, **after, **others):
         yield page
         after = dict(zip(start, page[-1], strict=False))
 

@@ -42,11 +42,11 @@ class Recovered(NamedTuple):
 def sync_packs(database: Database, backend: DiskBackend) -> int:
     """Sync every pack that is not marked, then mark them; returns how many."""
     with database.read() as session:
-        packs = rows.unsynced_packs(session)
-    synced = [pack_id for pack_id, writer_id, counter, _ in packs if backend.sync(pack_key(writer_id, counter))]
-    if synced:
-        database.write(lambda session: rows.mark_synced(session, synced))
-    return len(synced)
+        packs = [row[0] for row in rows.unsynced_packs(session)]
+    if packs:
+        backend.sync_all()
+        database.write(lambda session: rows.mark_synced(session, packs))
+    return len(packs)
 
 
 def begin_serving(database: Database, *, fast: bool) -> None:
@@ -94,9 +94,7 @@ def current_boot() -> str:
         return secrets.token_hex(8)
 
 
-def _lost_chunks(
-    database: Database, backend: Backend, pack_id: int, key: str, size: int, store_id: str
-) -> set[bytes]:
+def _lost_chunks(database: Database, backend: Backend, pack_id: int, key: str, size: int, store_id: str) -> set[bytes]:
     """The chunks of a pack whose rows are there and whose bytes are not."""
 
     def all_of(session: Session) -> set[bytes]:

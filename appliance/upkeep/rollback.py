@@ -18,7 +18,9 @@ _VERSIONS = Sql("SELECT node_id, seq, manifest FROM version")
 _DELETE_VERSION = Sql("DELETE FROM version WHERE node_id = :node_id AND seq = :seq")
 _DELETE_CHUNKS = Sql("DELETE FROM chunk WHERE id IN (:ids*)")
 _DELETE_SEGMENTS = Sql("DELETE FROM segment WHERE sha256 IN (:ids*)")
-_EMPTY_PACKS = Sql("DELETE FROM pack WHERE synced = 0 AND NOT EXISTS (SELECT 1 FROM chunk WHERE chunk.pack_id = pack.id)")
+_EMPTY_PACKS = Sql(
+    "DELETE FROM pack WHERE synced = 0 AND NOT EXISTS (SELECT 1 FROM chunk WHERE chunk.pack_id = pack.id)"
+)
 _NEWEST = Sql("SELECT MAX(seq) FROM version WHERE node_id = :node_id")
 _OWNER = Sql("SELECT owner_id, root_id FROM tree WHERE id = :tree_id")
 

@@ -32,8 +32,7 @@ HEADERS = [
     ("Referrer-Policy", "same-origin"),
     (
         "Content-Security-Policy",
-        f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; form-action 'none'; "
-        "frame-ancestors 'none'",
+        f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; frame-ancestors 'none'",
     ),
 ]
 
@@ -51,7 +50,8 @@ def render(listing: Listing, *, prefix: str) -> Iterator[bytes]:
         "<table><thead><tr><th>Name</th><th>Size</th><th>Changed (UTC)</th></tr></thead><tbody>"
     ).encode("utf-8", "replace")
     if path:
-        yield f'<tr><td><a href="{escape(encode_path(path[:-1], True, prefix))}">..</a></td><td></td><td></td></tr>'.encode()
+        above = escape(encode_path(path[:-1], True, prefix))
+        yield f'<tr><td><a href="{above}">..</a></td><td></td><td></td></tr>'.encode()
     members = sorted(listing.members, key=lambda node: (not node.is_folder, node.name.casefold()))
     base = encode_path(path, True, prefix)
     for start in range(0, len(members), _ROWS_A_BLOCK):

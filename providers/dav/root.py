@@ -33,12 +33,17 @@ class RootApp:
         if method == "OPTIONS":
             return send(answer.empty(200, [*COMPLIANCE]), start_response)
         if target not in ("/", "") and not (method in ("GET", "HEAD") and target == "/index.html"):
-            return send(answer.text(404, f"nothing is at {target[:200]}; files are below {self._face.prefix}/"), start_response)
+            return send(
+                answer.text(404, f"nothing is at {target[:200]}; files are below {self._face.prefix}/"), start_response
+            )
         if method in ("GET", "HEAD"):
             return send(self._page(environ), start_response)
         if method == "PROPFIND":
             return self._dav.signed_in(environ, start_response, self._propfind)
-        return send(answer.text(405, "only reading is possible here", [("Allow", "OPTIONS, GET, HEAD, PROPFIND")]), start_response)
+        return send(
+            answer.text(405, "only reading is possible here", [("Allow", "OPTIONS, GET, HEAD, PROPFIND")]),
+            start_response,
+        )
 
     def _propfind(self, environ: Environ, principal: Any) -> Answer:
         """A folder whose only member is the signed-in user's tree."""

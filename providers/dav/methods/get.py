@@ -73,7 +73,7 @@ def _file(request: DavRequest, opened: Opened, etag: str, validators: Headers) -
     ranges = None
     if (value := request.header("HTTP_RANGE")) is not None:
         condition = request.header("HTTP_IF_RANGE")
-        if condition is None or if_range_holds(condition, etag, node.modified_at // clock.SECOND):
+        if condition is None or if_range_holds(condition, etag, _trusted_date(opened)):
             ranges = parse_range(value, node.bytes)
     if ranges is UNSATISFIABLE:
         return answer.text(416, "the range begins after the end", [("Content-Range", f"bytes */{node.bytes}")])
@@ -89,6 +89,12 @@ def _file(request: DavRequest, opened: Opened, etag: str, validators: Headers) -
         ]
         return Answer(206, headers, _blocks(request, opened, only))
     return _several(request, opened, ranges, headers, content_type)
+
+
+def _trusted_date(opened: Opened) -> int | None:
+    """The date by which a client may go on with a download. One that a client set can stay while bytes change."""
+    modified_s = opened.node.modified_at // clock.SECOND
+    return modified_s if modified_s == opened.stored_at // clock.SECOND else None
 
 
 def _whole(request: DavRequest, opened: Opened, headers: Headers) -> Answer:

@@ -19,9 +19,7 @@ def take(request: DavRequest) -> Answer:
     body = request.xml()
     timeout_s = parse_timeout(request.header("HTTP_TIMEOUT"), request.face.lock_s, request.face.max_lock_s)
     if not body:
-        held = lock.refresh(
-            request.files, request.principal, request.path, timeout_s, conditions=request.conditions()
-        )
+        held = lock.refresh(request.files, request.principal, request.path, timeout_s, conditions=request.conditions())
         return _answer(request, 200, held, [])
     depth = parse_depth(request.header("HTTP_DEPTH"), "infinity", ("0", "infinity"))
     info = parse_lockinfo(body, limit_bytes=request.face.max_xml_bytes)

@@ -85,7 +85,13 @@ class _EntryWriter:
     """Writes the response element of one node: live properties, dead ones, and what it lacks."""
 
     def __init__(
-        self, properties: list[tuple[str, Property | None]], listing: Listing, *, all_dead: bool, report: bool, bare: bool
+        self,
+        properties: list[tuple[str, Property | None]],
+        listing: Listing,
+        *,
+        all_dead: bool,
+        report: bool,
+        bare: bool,
     ) -> None:
         self._live = [(name, render) for name, render in properties if render is not None]
         self._dead = [name for name, render in properties if render is None]

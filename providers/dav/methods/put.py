@@ -14,6 +14,9 @@ from providers.dav.conditions import format_http_date
 from providers.dav.headers import parse_oc_mtime
 from providers.dav.request import DavRequest
 
+# rclone announces SHA1 and compares by MD5: ownCloud, whose dialect this is, computes both.
+_KEPT = ("SHA1", "MD5")
+
 
 class UrlEndsInSlash(Conflict):
     """A file's URL does not end in a slash."""
@@ -66,4 +69,5 @@ def _announced_checksum(request: DavRequest) -> Announced | None:
     found = parse_oc_checksum(request.header("HTTP_OC_CHECKSUM"))
     if found is None:
         return None
-    return Announced(found.algorithm, found.hexdigest, checksum_state(found.algorithm))
+    algorithms = dict.fromkeys((found.algorithm, *_KEPT))
+    return Announced(found.algorithm, found.hexdigest, {name: checksum_state(name) for name in algorithms})

@@ -1,0 +1,31 @@
+# Build: docker build -t holdfast .
+# Run:   docker run -p 8080:8080 -v holdfast:/data holdfast
+
+FROM python:3.11-slim AS build
+WORKDIR /src
+RUN python -m venv /opt/holdfast
+COPY pyproject.toml README.md LICENSE ./
+COPY appliance appliance
+COPY providers providers
+COPY admin_ui admin_ui
+COPY migrations migrations
+RUN /opt/holdfast/bin/pip install --no-cache-dir --disable-pip-version-check .
+
+FROM python:3.11-slim
+COPY --from=build /opt/holdfast /opt/holdfast
+RUN groupadd --system --gid 10001 holdfast \
+    && useradd --system --uid 10001 --gid holdfast --home-dir /data --shell /usr/sbin/nologin holdfast \
+    && install --directory --owner=holdfast --group=holdfast --mode=0700 /data
+USER holdfast
+WORKDIR /data
+# Inside the container all addresses are listened on; which of them the world reaches is docker's -p.
+ENV PATH=/opt/holdfast/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    HOLDFAST_DATA=/data \
+    HOLDFAST_LISTEN=0.0.0.0:8080
+VOLUME /data
+EXPOSE 8080
+HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \
+    CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen('http://127.0.0.1:' + os.environ['HOLDFAST_LISTEN'].rpartition(':')[2] + '/healthz', timeout=4)"]
+ENTRYPOINT ["holdfast"]
+CMD ["serve"]

@@ -1,0 +1,127 @@
+"""The lingering close (RFC 9112 §9.6).
+
+Closing a socket whose peer is still sending makes the kernel reset the connection, and the peer may lose the answer
+that says why (half of all clients never see their 401). So the sending side is closed first, and what still comes is
+dropped for a while: in one thread for the whole process, never in a worker.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+import socket
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+
+from providers.http.limits import Limits
+
+_SCRATCH_BYTES = 64 * 1024
+_READS_PER_TURN = 8
+# Beyond this many the next is closed at once: refusals must not cost more descriptors than requests.
+_MOST = 1024
+
+
+@dataclass(slots=True)
+class _Peer:
+    sock: socket.socket
+    deadline: float
+    left_bytes: int
+    watched: bool = True
+    closed: bool = False
+
+
+class Linger:
+    """Takes over sockets on which the last answer was sent. The thread starts with the first of them."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._lock = threading.Lock()
+        self._arrived: deque[socket.socket] = deque()
+        # All wait equally long, so the first in is the first to expire.
+        self._peers: deque[_Peer] = deque()
+        self._waker: socket.socket | None = None
+        self._closed_early = 0
+
+    def __len__(self) -> int:
+        return len(self._arrived) + len(self._peers) - self._closed_early
+
+    def add(self, sock: socket.socket) -> None:
+        """The socket belongs to the lingering thread from here on. Never blocks, never raises ``OSError``."""
+        try:
+            sock.shutdown(socket.SHUT_WR)
+            sock.setblocking(False)
+        except OSError:
+            sock.close()
+            return
+        if len(self) >= _MOST:
+            sock.close()
+            return
+        self._arrived.append(sock)
+        with self._lock:
+            waker = self._waker or self._start()
+        with contextlib.suppress(BlockingIOError):
+            waker.send(b".")
+
+    def _start(self) -> socket.socket:
+        ear, self._waker = socket.socketpair()
+        ear.setblocking(False)
+        self._waker.setblocking(False)
+        selector = selectors.DefaultSelector()
+        selector.register(ear, selectors.EVENT_READ)
+        threading.Thread(target=self._run, args=(selector, ear), name="http-linger", daemon=True).start()
+        return self._waker
+
+    def _run(self, selector: selectors.BaseSelector, ear: socket.socket) -> None:
+        scratch = bytearray(_SCRATCH_BYTES)
+        while True:
+            wait_s = max(0.0, self._peers[0].deadline - time.monotonic()) if self._peers else None
+            for key, _ in selector.select(wait_s):
+                if key.fileobj is ear:
+                    ear.recv(4096)
+                else:
+                    self._drop(selector, key.data, scratch)
+            self._admit(selector)
+            self._expire(selector)
+
+    def _admit(self, selector: selectors.BaseSelector) -> None:
+        limits = self._limits
+        while self._arrived:
+            peer = _Peer(self._arrived[0], time.monotonic() + limits.linger_seconds, limits.linger_bytes)
+            selector.register(peer.sock, selectors.EVENT_READ, peer)
+            self._peers.append(peer)
+            self._arrived.popleft()
+
+    def _drop(self, selector: selectors.BaseSelector, peer: _Peer, scratch: bytearray) -> None:
+        for _ in range(_READS_PER_TURN):
+            try:
+                count = peer.sock.recv_into(scratch)
+            except BlockingIOError:
+                return
+            except OSError:
+                count = 0
+            if not count:
+                selector.unregister(peer.sock)
+                peer.sock.close()
+                peer.closed = True
+                self._closed_early += 1
+                return
+            peer.left_bytes -= count
+            if peer.left_bytes <= 0:
+                # Not closed before its time: a peer that reads while it sends would lose the answer to the reset.
+                # Until then flow control stops it.
+                selector.unregister(peer.sock)
+                peer.watched = False
+                return
+
+    def _expire(self, selector: selectors.BaseSelector) -> None:
+        now = time.monotonic()
+        while self._peers and (self._peers[0].closed or self._peers[0].deadline <= now):
+            peer = self._peers.popleft()
+            if peer.closed:
+                self._closed_early -= 1
+                continue
+            if peer.watched:
+                selector.unregister(peer.sock)
+            peer.sock.close()

@@ -1,0 +1,145 @@
+"""Connections that wait: for their first byte, the rest of a head, or the next request. One thread looks after all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import selectors
+import socket
+import time
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from cheroot.connections import ConnectionManager
+
+from providers.http.connection import Connection
+from providers.http.environ import connection_environ
+from providers.http.service import Service
+
+# The process or the machine is out of descriptors or memory: accepting must pause, or the listener, which stays
+# readable, would keep this thread spinning.
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_PAUSE_SECONDS = 0.25
+_CLOSED_WHEN_FULL = 32
+
+
+class _Selector(Protocol):
+    """cheroot's selector behind a lock, which has no types of its own."""
+
+    @property
+    def connections(self) -> Iterable[tuple[int, object]]: ...
+    def register(self, fileobj: object, events: int, data: object) -> object: ...
+    def unregister(self, fileobj: object) -> object: ...
+    def select(self, timeout: float | None) -> Iterable[tuple[int, object]]: ...
+    def close(self) -> None: ...
+
+
+class Connections(ConnectionManager):
+    """Of ConnectionManager the selector, its lock and the life cycle (run, stop) are kept."""
+
+    _selector: _Selector
+    _serving: bool
+
+    def __init__(self, server: object, service: Service, hand_over: Callable[[Connection], None]) -> None:
+        super().__init__(server)
+        self._service = service
+        self._hand_over = hand_over
+        self._listener: socket.socket = self.server.socket
+        self._paused_until = 0.0
+        self._ear, self._waker = socket.socketpair()
+        self._selector.register(self._ear, selectors.EVENT_READ, None)
+
+    # Replaces ConnectionManager.put, which keeps wall-clock times and asks a file object for buffered data.
+    def put(self, conn: Connection) -> None:
+        """Take a connection back from a worker. Never raises, which would end the worker."""
+        if conn.has_request():
+            self._hand_over(conn)
+            return
+        conn.park()
+        self._watch(conn)
+
+    # Replaces ConnectionManager.stop, which polls and takes half a second.
+    def stop(self) -> None:
+        """Returns when ``run`` has ended."""
+        self._stop_requested = True
+        with contextlib.suppress(OSError):
+            self._waker.send(b".")
+        while self._serving:
+            time.sleep(0.002)
+
+    # Replaces ConnectionManager.close: a request that has just arrived is answered still.
+    def close(self) -> None:
+        """Only after ``stop``. Idle connections are closed, those with something to read go to the workers."""
+        for fd, conn in self._selector.select(timeout=0):
+            if isinstance(conn, Connection):
+                self._selector.unregister(fd)
+                self._hand_over(conn)
+        for conn in self._waiting():
+            conn.close()
+        self._selector.close()
+        self._ear.close()
+        self._waker.close()
+
+    # Replaces ConnectionManager._run: that hands a connection to a worker as soon as it is accepted, where a silent one
+    # holds it, and stops watching only at the next timeout.
+    def _run(self, expiration_interval: float) -> None:
+        next_expiry = time.monotonic() + expiration_interval
+        while not self._stop_requested:
+            for fd, conn in self._selector.select(timeout=expiration_interval):
+                if conn is self.server:
+                    self._accept()
+                elif isinstance(conn, Connection):
+                    self._selector.unregister(fd)
+                    self._hand_over(conn)
+            now = time.monotonic()
+            if now >= next_expiry:
+                self._expire(now)
+                next_expiry = now + expiration_interval
+                if self._paused_until and now >= self._paused_until:
+                    self._paused_until = 0.0
+                    self._selector.register(self._listener.fileno(), selectors.EVENT_READ, self.server)
+
+    # Replaces ConnectionManager._expire: each connection has its own deadline, and a late head is answered.
+    def _expire(self, threshold: float) -> None:
+        for conn in self._waiting():
+            if conn.deadline < threshold:
+                self._selector.unregister(conn.sock.fileno())
+                conn.expire()
+
+    def _accept(self) -> None:
+        # One at a time: several processes share the listener, and the one that is idle should get the next.
+        try:
+            sock, address = self._listener.accept()
+        except OSError as error:
+            # Mostly BlockingIOError: another process was faster. Or the peer has gone already.
+            if error.errno in _EXHAUSTED:
+                self._pause(error)
+            return
+        try:
+            sock.setblocking(True)
+            host, port = address[:2]
+            environ = connection_environ(self._service.environ, host, port)
+            conn = Connection(self._service, sock, (host, port), environ)
+        except OSError:
+            sock.close()
+            return
+        conn.park()
+        self._watch(conn)
+
+    def _watch(self, conn: Connection) -> None:
+        try:
+            self._selector.register(conn.sock.fileno(), selectors.EVENT_READ, conn)
+        except (OSError, ValueError):  # the selector is closed, or the kernel refuses
+            conn.close()
+
+    def _pause(self, error: OSError) -> None:
+        self._service.report(f"accepting pauses: {error.strerror}; the longest idle connections are closed")
+        self._selector.unregister(self._listener.fileno())
+        self._paused_until = time.monotonic() + _PAUSE_SECONDS
+        idle = [conn for conn in self._waiting() if not conn.head_since]
+        for conn in sorted(idle, key=lambda conn: conn.deadline)[:_CLOSED_WHEN_FULL]:
+            self._selector.unregister(conn.sock.fileno())
+            conn.close()
+
+    def _waiting(self) -> list[Connection]:
+        return [conn for _, conn in self._selector.connections if isinstance(conn, Connection)]

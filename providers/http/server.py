@@ -1,0 +1,117 @@
+"""The HTTP server of one process."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+import traceback as traceback_module
+from collections.abc import Callable
+
+from cheroot.server import HTTPServer
+
+from providers.http.connection import Connection
+from providers.http.environ import server_environ
+from providers.http.limits import Limits
+from providers.http.manager import Connections
+from providers.http.service import App, Service
+from providers.http.workers import Workers
+
+_POLL_SECONDS = 0.005
+
+
+class HttpServer(HTTPServer):
+    """Serves a WSGI application on a socket that is bound and listens already.
+
+    Several forked processes may share the socket, each with a server of its own that was made, or at least only used,
+    after the fork. An application may answer with memoryviews, which are sent without being copied.
+    """
+
+    ConnectionClass = Connection
+
+    def __init__(
+        self,
+        app: App,
+        listener: socket.socket,
+        *,
+        threads: int,
+        limits: Limits,
+        server_name: str = "Holdfast",
+        on_error: Callable[[str], None] | None = None,
+    ) -> None:
+        host, port = listener.getsockname()[:2]
+        super().__init__((host, port), gateway=None, server_name=server_name)
+        self.software = server_name
+        self.socket = listener
+        self.requests = Workers(self, threads)
+        self.service = Service(app, limits, server_name, waiting=self.requests.waiting, on_error=on_error)
+        self.service.environ = server_environ(server_name, host, port)
+        self._loop: threading.Thread | None = None
+
+    @property
+    def busy(self) -> int:
+        """How many requests are being answered."""
+        return len(self.service.running)
+
+    # Replaces HTTPServer.prepare, which binds a socket of its own and lets accept() block.
+    def prepare(self) -> None:
+        """Start the workers; connections are accepted from here on."""
+        # Two processes wake for one connection, and accept() must not hold the one that comes second.
+        self.socket.setblocking(False)
+        self.service.opened()
+        self._connections = Connections(self, self.service, self.requests.put)
+        self.requests.start()
+        self.ready = True
+
+    # Replaces HTTPServer.serve: the selector has a thread of its own, so that a signal handler, which runs in the main
+    # thread, can call stop() and wait for it. The thread for connections beyond the queue's bound has no use: the queue
+    # has none.
+    def serve(self) -> None:
+        """Blocks until ``stop``."""
+        if not self.ready and not self.service.closing:
+            self.prepare()
+        self._loop = threading.Thread(target=self._select, name="http-selector", daemon=True)
+        self._loop.start()
+        self._loop.join()
+
+    # Replaces HTTPServer.stop, which connects to its own address (another process may accept that), closes running
+    # requests after their time and then waits for them for ever.
+    def stop(self, grace_s: float = 30.0) -> bool:  # type: ignore[override]
+        """Answer what is running, at most for ``grace_s``; close what is idle; accept no more.
+
+        True if all was answered and read. May be called by any thread but the workers, also in a signal handler.
+        """
+        self.service.closing = True
+        deadline = time.monotonic() + grace_s
+        if not self.ready:
+            return not self.busy
+        self.ready = False
+        self._connections.stop()
+        self.socket.close()
+        self._connections.close()
+        done: bool = self.requests.finish(deadline)
+        while len(self.service.linger) and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+        return done and not len(self.service.linger)
+
+    # Replaces HTTPServer.put_conn: after stop() nothing is watched any more.
+    def put_conn(self, conn: Connection) -> None:
+        """Take a connection back from a worker. Never raises."""
+        if self.ready:
+            self._connections.put(conn)
+        else:
+            conn.close()
+
+    # Replaces HTTPServer.error_log, which writes to stderr, and what is no error too.
+    def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
+        if level >= logging.WARNING:
+            self.service.report(msg + (f"\n{traceback_module.format_exc()}" if traceback else ""))
+
+    def _select(self) -> None:
+        while self.ready:
+            try:
+                self._connections.run(self.expiration_interval)
+            except Exception:  # noqa: BLE001 - without this loop nobody is served
+                self.error_log("the selector's loop failed", level=logging.ERROR, traceback=True)
+                time.sleep(_POLL_SECONDS)

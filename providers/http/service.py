@@ -1,0 +1,75 @@
+"""What all connections of one server share."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable
+from email.utils import formatdate
+from types import TracebackType
+from typing import Any, TypeAlias
+
+from providers.http.limits import Limits
+from providers.http.linger import Linger
+
+# WSGI (PEP 3333). The answer's blocks may be memoryviews as well.
+Environ: TypeAlias = dict[str, Any]
+ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None]
+StartResponse: TypeAlias = Callable[..., Any]
+App: TypeAlias = Callable[[Environ, StartResponse], Iterable[Any]]
+
+
+class Service:
+    """The application, the limits, and the little state that workers share. Every method may be called by any thread.
+
+    ``running`` holds the connections whose request is being answered: adding to a set is atomic, adding to a counter
+    is not. ``waiting`` tells how many connections wait for a worker. ``closing``: the server is being stopped.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        limits: Limits,
+        name: str,
+        *,
+        waiting: Callable[[], int],
+        on_error: Callable[[str], None] | None,
+    ) -> None:
+        self.app = app
+        self.limits = limits
+        self.name = name
+        self.waiting = waiting
+        self.closing = False
+        self.running: set[object] = set()
+        self.linger = Linger(limits)
+        self.environ: Environ = {}
+        self._on_error = on_error
+        self._stamp = (0, "")
+        self._ids = itertools.count(1)
+        self._id_prefix = ""
+
+    def opened(self) -> None:
+        """To be called in the process that serves: request ids of forked processes must differ."""
+        self._id_prefix = os.urandom(4).hex()
+
+    def request_id(self) -> str:
+        """Unique among all processes and runs, for practical purposes; 16 characters."""
+        return f"{self._id_prefix}{next(self._ids):08x}"
+
+    def stamp(self) -> str:
+        """The Date and Server lines, made once a second."""
+        now = int(time.time())
+        second, lines = self._stamp
+        if second != now:
+            lines = f"Date: {formatdate(now, usegmt=True)}\r\nServer: {self.name}\r\n"
+            self._stamp = (now, lines)
+        return lines
+
+    def report(self, message: str) -> None:
+        """An error of ours (never a peer's), for the person who runs the server."""
+        if self._on_error is not None:
+            self._on_error(message)
+        else:
+            sys.stderr.write(f"{message}\n")

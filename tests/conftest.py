@@ -1,0 +1,112 @@
+"""Fixtures of all tests.
+
+``database`` comes twice, on SQLite and on PostgreSQL, and so does everything that is built on it; the marks
+``on_sqlite`` and ``on_postgresql`` of ``tests.support.databases`` choose one. Whoever spoils a store on purpose asks
+for ``damage``: what is then wrong is not held against the test by ``files``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from appliance.accounts import users
+from appliance.accounts.users import User
+from appliance.backends.disk import DiskBackend
+from appliance.chunks import identity
+from appliance.chunks.store import ChunkStore
+from appliance.db.database import Database
+from appliance.files.context import Files
+from appliance.principal import Principal
+from appliance.upkeep.check import check
+from tests.support.damage import Damage
+from tests.support.databases import PostgresqlTemplate, SqliteTemplate
+from tests.support.postgres import NotInstalled, server
+
+pytest.register_assert_rewrite("tests.conformance.backend_contract")
+
+PASSWORD = "correct horse battery"
+"""Of the user of ``user`` and ``principal``."""
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> SqliteTemplate:
+    """A migrated SQLite database to copy."""
+    return SqliteTemplate(tmp_path_factory.mktemp("sqlite"))
+
+
+@pytest.fixture(scope="session")
+def postgresql_template() -> Iterator[PostgresqlTemplate]:
+    """A migrated PostgreSQL database to copy; tests that need it are skipped where there is no PostgreSQL."""
+    try:
+        with server() as url:
+            template = PostgresqlTemplate(url)
+            yield template
+            template.drop()
+    except NotInstalled as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """An empty data folder."""
+    path = tmp_path / "data"
+    path.mkdir(mode=0o700)
+    return path
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, folder: Path) -> Iterator[Database]:
+    """A migrated database without a row."""
+    if request.param == "sqlite":
+        sqlite: SqliteTemplate = request.getfixturevalue("sqlite_template")
+        with sqlite.copy(folder / "holdfast.db") as copied:
+            yield copied
+    else:
+        postgresql: PostgresqlTemplate = request.getfixturevalue("postgresql_template")
+        with postgresql.copy() as created:
+            yield created
+
+
+@pytest.fixture
+def backend(folder: Path) -> DiskBackend:
+    """An empty backend."""
+    return DiskBackend(folder, synced=False)
+
+
+@pytest.fixture
+def store(database: Database, backend: DiskBackend) -> Iterator[ChunkStore]:
+    """A new store. Content up to 4,096 bytes is kept inline."""
+    made = ChunkStore(
+        database, backend, identity.establish(database, backend), inline_threshold=4096, synced=False
+    )
+    yield made
+    made.writers.retire()
+
+
+@pytest.fixture
+def files(request: pytest.FixtureRequest, store: ChunkStore, database: Database) -> Iterator[Files]:
+    """The use cases over a new store. After the test every invariant has to hold, unless it did ``damage``."""
+    yield Files(database, store, max_file_bytes=1 << 40, free_bytes=lambda: None)
+    if "damage" not in request.fixturenames:
+        assert check(database, store.backend, read_data=True).findings == []
+
+
+@pytest.fixture
+def user(database: Database) -> User:
+    """The member alice, whose password is ``PASSWORD``."""
+    return users.add(database, "alice", PASSWORD)
+
+
+@pytest.fixture
+def principal(user: User) -> Principal:
+    """alice, signed in."""
+    return Principal("user", user.id, user.name, user.role, user.id, None, "test", "")
+
+
+@pytest.fixture
+def damage(database: Database, folder: Path) -> Damage:
+    """Tools that spoil the store of ``folder``."""
+    return Damage(database, folder)

@@ -1,0 +1,44 @@
+"""Two people who work in trees of their own, and a clock that a test sets."""
+
+from __future__ import annotations
+
+import pytest
+
+from appliance import clock
+from appliance.files.context import Files
+from appliance.principal import Principal
+from tests.files.person import Person
+
+
+@pytest.fixture
+def alice(files: Files, principal: Principal) -> Person:
+    """A member with an empty tree."""
+    return Person(files, principal)
+
+
+@pytest.fixture
+def bob(files: Files) -> Person:
+    """Another one."""
+    return Person.new(files, "bob")
+
+
+class Clock:
+    """The wall clock as a test wants it; it stands still in between."""
+
+    def __init__(self) -> None:
+        self.at = clock.now()
+
+    def advance(self, seconds: float) -> None:
+        """Forwards or backwards."""
+        self.at += int(seconds * clock.SECOND)
+
+    def __call__(self) -> int:
+        return self.at
+
+
+@pytest.fixture
+def wall(monkeypatch: pytest.MonkeyPatch, alice: Person) -> Clock:
+    """Replaces the wall clock once the store is there and alice has her tree."""
+    replacement = Clock()
+    monkeypatch.setattr(clock, "now", replacement)
+    return replacement

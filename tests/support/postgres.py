@@ -1,0 +1,115 @@
+"""A private PostgreSQL server for one test process, from the programs that the distribution installs.
+
+It has a folder and a socket of its own, so that any number of them run side by side; under pytest-xdist each worker
+starts its own when the first test wants it. ``HOLDFAST_TEST_POSTGRESQL`` names a server to be used instead: a URL of
+a database on it, of a role that may create databases.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+VARIABLE = "HOLDFAST_TEST_POSTGRESQL"
+
+# Its data need to survive nothing.
+_OPTIONS = {
+    "listen_addresses": "",
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "max_connections": "200",
+    "autovacuum": "off",
+    "shared_buffers": "64MB",
+}
+
+
+class NotInstalled(Exception):
+    """There is no server to test with; the text says why."""
+
+
+@contextmanager
+def server() -> Iterator[str]:
+    """The URL of the maintenance database of a running server; a private one ends with the context.
+
+    Raises:
+        NotInstalled: PostgreSQL, or the user that it has to run as, is not there.
+    """
+    given = os.environ.get(VARIABLE)
+    if given:
+        yield given
+        return
+    programs = _programs()
+    user = _user()
+    folder = Path(tempfile.mkdtemp(prefix="holdfast-postgresql-"))
+    try:
+        if user is not None:
+            shutil.chown(folder, user)
+        yield from _running(programs, user, folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _running(programs: Path, user: str | None, folder: Path) -> Iterator[str]:
+    data = folder / "data"
+    _run(user, programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "-N", *_order(programs))
+    options = " ".join(f"-c {name}='{value}'" for name, value in _OPTIONS.items())
+    control = (programs / "pg_ctl", "-D", data, "-w", "-s")
+    _run(user, *control, "-l", folder / "log", "-o", f"{options} -k {folder}", "start")
+    try:
+        yield f"postgresql://postgres@/postgres?host={folder}"
+    finally:
+        _run(user, *control, "-m", "immediate", "stop")
+
+
+def _programs() -> Path:
+    """The folder of the newest version's programs."""
+    found = shutil.which("initdb")
+    if found is not None:
+        return Path(found).resolve().parent
+    folders = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
+    if not folders:
+        raise NotInstalled(f"PostgreSQL is not installed (Debian: postgresql), and {VARIABLE} names no server")
+    return max(folders, key=lambda path: float(path.parent.name))
+
+
+def _user() -> str | None:
+    """Whom the server runs as: it refuses to be root."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        return pwd.getpwnam("postgres").pw_name
+    except KeyError as error:
+        raise NotInstalled("PostgreSQL does not run as root, and there is no user postgres") from error
+
+
+def _order(programs: Path) -> list[str]:
+    """Text in the order of a language, as on most servers: what relies on the order of bytes is found here."""
+    described = subprocess.run([programs / "initdb", "--help"], capture_output=True, text=True, check=True).stdout
+    icu = ["--locale-provider=icu", "--icu-locale=und"] if "--icu-locale" in described else []
+    return ["--locale=C", *icu]
+
+
+def _run(user: str | None, *command: str | Path) -> None:
+    # The server inherits the output; a pipe would stay open for as long as it lives.
+    with tempfile.TemporaryFile() as output:
+        done = subprocess.run(
+            [str(part) for part in command],
+            user=user,
+            group=None if user is None else pwd.getpwnam(user).pw_gid,
+            extra_groups=None if user is None else [],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd="/",
+            check=False,
+        )
+        output.seek(0)
+        if done.returncode != 0:
+            raise RuntimeError(f"{Path(command[0]).name} failed: {output.read().decode(errors='replace')}")
