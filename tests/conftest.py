@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from appliance.accounts import users
@@ -26,6 +27,9 @@ from tests.support.databases import PostgresqlTemplate, SqliteTemplate
 from tests.support.postgres import NotInstalled, server
 
 pytest.register_assert_rewrite("tests.conformance.backend_contract")
+# How long an example takes says nothing on a machine that does other things as well.
+hypothesis.settings.register_profile("holdfast", deadline=None)
+hypothesis.settings.load_profile("holdfast")
 
 PASSWORD = "correct horse battery"
 """Of the user of ``user`` and ``principal``."""

@@ -71,11 +71,7 @@ class Locks:
 
     def below(self, node: Node) -> list[Lock]:
         """The locks of what is below ``node``, not its own."""
-        return [
-            lock
-            for lock in self._held
-            if lock.node_id != node.id and _is_below(self._session, lock.node_id, node)
-        ]
+        return [lock for lock in self._held if lock.node_id != node.id and _is_below(self._session, lock.node_id, node)]
 
     def require(self, chain: Chain, path: str, *, user_id: int | None, tokens: Collection[str]) -> None:
         """Refuse to change the last of ``chain`` without the token of a lock that covers it.

@@ -17,7 +17,7 @@ from appliance.files.read import Listing
 from appliance.files.transfer import Transferred
 from appliance.files.write import Written
 from appliance.principal import Principal
-from appliance.tree.conditions import Conditions, StateList, StateTest
+from appliance.tree.conditions import Conditions
 from appliance.tree.locks import Lock
 from appliance.tree.nodes import Node
 from appliance.tree.paths import parse
@@ -31,9 +31,8 @@ def principal_of(user: User) -> Principal:
 
 
 def submitting(*tokens: str) -> Conditions:
-    """Lock tokens as an If header sends them: named, and demanded of nothing else."""
-    always = StateList(None, (StateTest(True, "DAV:no-lock", None),))
-    return Conditions(tokens=frozenset(tokens), states=(always,) if tokens else ())
+    """Lock tokens sent along, and no condition."""
+    return Conditions(tokens=frozenset(tokens))
 
 
 @dataclass(frozen=True)
