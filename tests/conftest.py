@@ -43,7 +43,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> SqliteTemplate:
 
 @pytest.fixture(scope="session")
 def postgresql_template() -> Iterator[PostgresqlTemplate]:
-    """A migrated PostgreSQL database to copy; tests that need it are skipped where there is no PostgreSQL."""
+    """A migrated PostgreSQL database to empty; tests that need it are skipped where there is no PostgreSQL."""
     try:
         with server() as url:
             template = PostgresqlTemplate(url)
@@ -70,8 +70,8 @@ def database(request: pytest.FixtureRequest, folder: Path) -> Iterator[Database]
             yield copied
     else:
         postgresql: PostgresqlTemplate = request.getfixturevalue("postgresql_template")
-        with postgresql.copy() as created:
-            yield created
+        with postgresql.emptied() as emptied:
+            yield emptied
 
 
 @pytest.fixture
@@ -83,9 +83,7 @@ def backend(folder: Path) -> DiskBackend:
 @pytest.fixture
 def store(database: Database, backend: DiskBackend) -> Iterator[ChunkStore]:
     """A new store. Content up to 4,096 bytes is kept inline."""
-    made = ChunkStore(
-        database, backend, identity.establish(database, backend), inline_threshold=4096, synced=False
-    )
+    made = ChunkStore(database, backend, identity.establish(database, backend), inline_threshold=4096, synced=False)
     yield made
     made.writers.retire()
 

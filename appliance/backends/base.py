@@ -2,6 +2,7 @@
 
 A blob is immutable: a key is written once and never again with other bytes. Keys are ``/``-separated parts of
 lower-case letters, digits, ``-``, ``_`` and ``.``; that is what every file system and every S3 service keeps as it is.
+No key is another one's folder: where there is ``a/b`` there is no ``a``.
 """
 
 from __future__ import annotations
@@ -29,16 +30,16 @@ class Blob(NamedTuple):
 
 
 class Backend(ABC):
-    """A blob store. Every method may be called from any thread."""
+    """A blob store. Every method may be called from any thread, and refuses what is no key (``check_key``)."""
 
     @abstractmethod
     def put(self, key: str, blocks: Iterable[Buffer]) -> int:
         """Store the blocks, one after the other, as one blob; returns its size.
 
         All or nothing: until this returns, ``get``, ``head`` and ``list`` do not know the blob, and when
-        ``blocks`` or the store raises, they never will. Durable on return unless the backend was made
-        otherwise. A block belongs to the caller again once the next one is asked for. Putting a key that
-        exists replaces it (a repeated attempt at the same bytes).
+        ``blocks`` or the store raises, they never will; what ``blocks`` raises comes out as it is. Durable
+        on return unless the backend was made otherwise. A block belongs to the caller again once the next
+        one is asked for. Putting a key that exists replaces it (a repeated attempt at the same bytes).
         """
 
     @abstractmethod

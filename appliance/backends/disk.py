@@ -6,13 +6,18 @@ import ctypes
 import errno
 import itertools
 import os
+import stat
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from appliance.backends.base import Backend, Blob, Buffer, check_key
 from appliance.errors import BackendError, BlobMissing, StorageFull
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+# A key that is a folder of others, or continues another one, has no blob.
+_ABSENT = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
+_ATTEMPTS = 100
 # Linux only: one file system instead of all.
 _syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
 
@@ -36,57 +41,68 @@ class DiskBackend(Backend):
         check_key(key)
         partial = f"{self._partial}/{os.getpid()}-{next(self._attempts)}"
         try:
-            size = self._write(partial, blocks)
-            self._publish(partial, f"{self._blobs}/{key}")
-        except OSError as error:
-            _discard(partial)
-            raise _translate(error, key) from error
+            size = self._write(partial, key, blocks)
+            with _translated(key):
+                self._publish(partial, f"{self._blobs}/{key}")
         except BaseException:
             _discard(partial)
             raise
         return size
 
-    def _write(self, path: str, blocks: Iterable[Buffer]) -> int:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    def _write(self, path: str, key: str, blocks: Iterable[Buffer]) -> int:
+        """What ``blocks`` raises is the caller's own, also if it is an OSError."""
+        with _translated(key):
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
             size = 0
             for block in blocks:
-                size += _write_all(descriptor, block)
+                with _translated(key):
+                    size += _write_all(descriptor, block)
             if self._synced:
-                os.fdatasync(descriptor)
+                with _translated(key):
+                    os.fdatasync(descriptor)
             return size
         finally:
-            os.close(descriptor)
+            with _translated(key):
+                os.close(descriptor)
 
     def _publish(self, partial: str, path: str) -> None:
         folder = os.path.dirname(path)
-        try:
-            self._make_folder(folder)
-            os.rename(partial, path)
-        except FileNotFoundError:
-            # Another process deleted the folder's last blob, and the folder with it.
-            self._known_folders.clear()
-            self._make_folder(folder)
-            os.rename(partial, path)
+        replaces = os.path.exists(path)
+        for attempts_left in reversed(range(_ATTEMPTS)):
+            try:
+                self._make_folder(folder)
+                os.rename(partial, path)
+                break
+            except FileNotFoundError:
+                # Somebody deleted the folder's last blob, and the folder with it; it can happen again.
+                if not attempts_left:
+                    raise
+                self._known_folders.clear()
         if self._synced:
-            _sync_folder(folder)
+            try:
+                _sync_folder(folder)
+            except BaseException:
+                if not replaces:
+                    _discard(path)
+                raise
 
     def _make_folder(self, folder: str) -> None:
-        """Make missing folders, each durable in the one above before it is used."""
-        if folder in self._known_folders:
+        """Make missing folders, each durable in the one above before it is used, whoever made it."""
+        if folder == self._blobs or folder in self._known_folders:
             return
-        if not os.path.isdir(folder):
-            above = os.path.dirname(folder)
-            self._make_folder(above)
-            try:
-                os.mkdir(folder, 0o700)
-            except FileExistsError:
-                pass
-            if self._synced:
-                _sync_folder(above)
+        above = os.path.dirname(folder)
+        self._make_folder(above)
+        try:
+            os.mkdir(folder, 0o700)
+        except FileExistsError:
+            pass
+        if self._synced:
+            _sync_folder(above)
         self._known_folders.add(folder)
 
     def get(self, key: str, start: int, length: int) -> bytes:
+        check_key(key)
         try:
             descriptor = os.open(f"{self._blobs}/{key}", os.O_RDONLY | os.O_CLOEXEC)
             try:
@@ -96,25 +112,35 @@ class DiskBackend(Backend):
                     if not more:
                         raise BlobMissing(key=key, reason=f"ends at {start + len(data)}, before {start + length}")
                     data += more
+                if not length and start > os.fstat(descriptor).st_size:
+                    raise BlobMissing(key=key, reason=f"ends before {start}")
             finally:
                 os.close(descriptor)
+        except _ABSENT as error:
+            raise BlobMissing(key=key) from error
         except OSError as error:
             raise _translate(error, key) from error
         return data
 
     def head(self, key: str) -> int | None:
+        check_key(key)
+        return self._size(key)
+
+    def _size(self, key: str) -> int | None:
         try:
-            return os.stat(f"{self._blobs}/{key}").st_size
-        except (FileNotFoundError, NotADirectoryError):
+            found = os.stat(f"{self._blobs}/{key}")
+        except _ABSENT:
             return None
         except OSError as error:
             raise _translate(error, key) from error
+        return found.st_size if stat.S_ISREG(found.st_mode) else None
 
     def delete(self, key: str) -> None:
+        check_key(key)
         path = f"{self._blobs}/{key}"
         try:
             os.unlink(path)
-        except (FileNotFoundError, NotADirectoryError):
+        except _ABSENT:
             return
         except OSError as error:
             raise _translate(error, key) from error
@@ -144,7 +170,7 @@ class DiskBackend(Backend):
             if name.endswith("/"):
                 if key.startswith(prefix) or prefix.startswith(key):
                     yield from self._walk(key, prefix)
-            elif key.startswith(prefix) and (size := self.head(key)) is not None:
+            elif key.startswith(prefix) and (size := self._size(key)) is not None:
                 yield Blob(key, size)
 
     def sync_all(self) -> None:
@@ -207,9 +233,15 @@ def _runs(process: int) -> bool:
     return True
 
 
+@contextmanager
+def _translated(key: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _translate(error, key) from error
+
+
 def _translate(error: OSError, key: str) -> Exception:
-    if isinstance(error, (FileNotFoundError, NotADirectoryError)):
-        return BlobMissing(key=key)
     if error.errno in _FULL:
         return StorageFull()
     temporary = error.errno in (errno.EIO, errno.EAGAIN)

@@ -24,6 +24,7 @@ class MemoryBackend(Backend):
         return len(data)
 
     def get(self, key: str, start: int, length: int) -> bytes:
+        check_key(key)
         blob = self._blobs.get(key)
         if blob is None:
             raise BlobMissing(key=key)
@@ -32,10 +33,12 @@ class MemoryBackend(Backend):
         return blob[start : start + length]
 
     def head(self, key: str) -> int | None:
+        check_key(key)
         blob = self._blobs.get(key)
         return None if blob is None else len(blob)
 
     def delete(self, key: str) -> None:
+        check_key(key)
         with self._mutex:
             self._blobs.pop(key, None)
 

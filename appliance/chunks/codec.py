@@ -54,7 +54,10 @@ def decode(codec: int, stored: memoryview | bytes, length: int) -> memoryview | 
         plain: memoryview | bytes = stored
     elif codec == ZSTD:
         try:
-            plain = _decompress()(stored, max_output_size=length)
+            # The header alone decides how much memory is taken.
+            if zstandard.frame_content_size(stored) != length:
+                raise ValueError("the compressed bytes are of another length")
+            plain = _decompress()(stored)
         except zstandard.ZstdError as error:
             raise ValueError("the compressed bytes are broken") from error
     else:

@@ -6,6 +6,7 @@ looked up once more, for it may have moved to another pack meanwhile; only then 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
@@ -52,15 +53,17 @@ class Reader:
         Blocks have any length. Each was verified before it is yielded.
 
         Raises:
-            Damaged: stored bytes are missing or wrong; nothing of them was yielded.
+            Damaged: stored bytes are missing or wrong, nothing of them was yielded; or the content ends before.
         """
         decoded = manifest.decode(head)
+        if end > decoded.size:
+            raise Damaged(what="a manifest")
         if decoded.kind is Kind.SMALL:
             return iter([self.small(decoded.entries[0])[start:end]])
         return self._read_ahead(self._batches(decoded, start, end))
 
     def small(self, entry: Entry) -> bytes:
-        """The content of a ``small`` row."""
+        """The content of a ``small`` row. It has no other checksum than its name."""
         with self._database.read() as session:
             row = rows.small_content(session, entry.id)
         if row is None:
@@ -70,7 +73,7 @@ class Reader:
             plain = codec.decode(how, stored, length)
         except ValueError as error:
             raise Damaged(what=f"small content {entry.id.hex()}") from error
-        if length != entry.length:
+        if length != entry.length or hashlib.sha256(plain).digest() != entry.id:
             raise Damaged(what=f"small content {entry.id.hex()}")
         return bytes(plain)
 
@@ -80,10 +83,12 @@ class Reader:
             yield from _pieces(decoded.entries, start, end)
             return
         for index, first, last in overlapping([each.length for each in decoded.references], start, end):
+            sha256 = decoded.references[index].sha256
             with self._database.read() as session:
-                data = rows.segment_data(session, decoded.references[index].sha256)
-            if data is None:
-                raise Damaged(what=f"manifest segment {decoded.references[index].sha256.hex()}")
+                data = rows.segment_data(session, sha256)
+            # Chunks are verified one by one; that they are the right ones is said here alone.
+            if data is None or hashlib.sha256(data).digest() != sha256:
+                raise Damaged(what=f"manifest segment {sha256.hex()}")
             yield from _pieces(manifest.decode_entries(data), first, last)
 
     def _batches(self, decoded: manifest.Manifest, start: int, end: int) -> Iterator[list[_Piece]]:

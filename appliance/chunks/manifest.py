@@ -91,13 +91,16 @@ def decode(data: bytes) -> Manifest:
     """
     try:
         kind = Kind(data[:1])
-        if kind is Kind.EMPTY:
-            return Manifest(kind, (), ())
-        if kind is Kind.SEGMENTED:
-            return Manifest(kind, (), [Reference._make(fields) for fields in _REFERENCE.iter_unpack(data[1:])])
-        return Manifest(kind, decode_entries(data[1:]), ())
-    except (ValueError, struct.error) as error:
+        form = _REFERENCE if kind is Kind.SEGMENTED else _ENTRY
+        count, rest = divmod(len(data) - 1, form.size)
+        # Empty content has no entry, small content one, any other at least one.
+        if rest or (kind is Kind.EMPTY) != (count == 0) or (kind is Kind.SMALL and count != 1):
+            raise ValueError("a manifest of this kind is of another length")
+    except ValueError as error:
         raise Damaged(what="a manifest") from error
+    if kind is Kind.SEGMENTED:
+        return Manifest(kind, (), [Reference._make(fields) for fields in _REFERENCE.iter_unpack(data[1:])])
+    return Manifest(kind, decode_entries(data[1:]), ())
 
 
 def decode_entries(data: bytes) -> list[Entry]:
@@ -147,7 +150,7 @@ def overlapping(lengths: Iterable[int], start: int, end: int) -> Iterator[tuple[
     """(index, from, to) for each part of a sequence that ``start … end`` touches; from and to are within the part."""
     position = 0
     for index, length in enumerate(lengths):
-        if position >= end:
+        if position >= end or start >= end:
             return
         if position + length > start:
             yield index, max(start - position, 0), min(end - position, length)

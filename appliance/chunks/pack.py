@@ -55,14 +55,17 @@ def writer_prefix(writer_id: int) -> str:
 
 
 def parse_pack_key(key: str) -> tuple[int, int] | None:
-    """(writer id, counter), None for another key."""
+    """(writer id, counter), None for a key that ``pack_key`` does not make."""
     parts = key.split("/")
-    if len(parts) != 3 or parts[0] != "packs":
+    if len(parts) != 3:
         return None
     try:
-        return int(parts[1], 16), int(parts[2], 16)
+        writer_id, counter = int(parts[1], 16), int(parts[2], 16)
     except ValueError:
         return None
+    if writer_id < 0 or counter < 0 or pack_key(writer_id, counter) != key:
+        return None
+    return writer_id, counter
 
 
 def header(store_id: str) -> bytes:
@@ -82,6 +85,8 @@ def read_index(backend: Backend, key: str, size: int, store_id: str) -> list[Rec
     Raises:
         Damaged: the blob is missing, shorter, of another store, or not a pack.
     """
+    if size < _HEADER.size + _FOOTER.size:
+        raise Damaged(what=f"pack {key}")
     try:
         head = backend.get(key, 0, _HEADER.size)
         foot = backend.get(key, size - _FOOTER.size, _FOOTER.size)

@@ -43,6 +43,7 @@ def take(
 
     Raises:
         LockConflict: another lock excludes it; nothing was created.
+        Locked: the name is free and its folder is locked.
     """
     check_path(path)
 
@@ -54,7 +55,7 @@ def take(
         created = not place.exists
         if created:
             parents = place.parents
-            held.require_free(parents, show(path), scope=wanted.scope, depth="0")
+            held.require_free_name(parents, show(path), scope=wanted.scope)
             held.require(parents, show(path), user_id=principal.user_id, tokens=conditions.tokens)
             node = edit.create_file(change, parents, place.name, Content(manifest.EMPTY, 0, None, None))
             change.finish()

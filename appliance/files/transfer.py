@@ -57,8 +57,8 @@ def move(
             edit.remove(transfer.change, transfer.target.chain, path=show(target), reason="replaced")
         node = edit.move(transfer.change, transfer.source.chain, transfer.target.parents, transfer.target.name)
         if modified_at is not None:
-            chain = (*transfer.target.parents, node)
-            edit.set_modified(transfer.change, chain, modified_at)
+            edit.set_modified(transfer.change, (*transfer.target.parents, node), modified_at)
+            node = node._replace(modified_at=modified_at)
         transfer.change.finish()
         return Transferred(node, created)
 

@@ -62,12 +62,12 @@ class Locks:
         """The locks that cover the last of ``chain``."""
         if not self._held:
             return []
-        above = {node.id for node in chain[:-1]}
-        return [
-            lock
-            for lock in self._held
-            if lock.node_id == chain[-1].id or (lock.depth == INFINITY and lock.node_id in above)
-        ]
+        return [*(lock for lock in self._held if lock.node_id == chain[-1].id), *self.reaching(chain[:-1])]
+
+    def reaching(self, parents: Chain) -> list[Lock]:
+        """The locks that cover whatever is or becomes a member of the last of ``parents``."""
+        above = {node.id for node in parents}
+        return [lock for lock in self._held if lock.depth == INFINITY and lock.node_id in above]
 
     def below(self, node: Node) -> list[Lock]:
         """The locks of what is below ``node``, not its own."""
@@ -100,9 +100,21 @@ class Locks:
         others = self.covering(chain)
         if depth == INFINITY and chain[-1].is_folder:
             others = [*others, *self.below(chain[-1])]
-        for lock in others:
-            if EXCLUSIVE in (scope, lock.scope):
-                raise LockConflict(path=path, lock_root=lock.path)
+        _exclude(others, path, scope)
+
+    def require_free_name(self, parents: Chain, path: str, *, scope: str) -> None:
+        """The same for a lock of something that is not there yet: one of depth 0 on its folder does not reach it.
+
+        Raises:
+            LockConflict: with the path of the lock.
+        """
+        _exclude(self.reaching(parents), path, scope)
+
+
+def _exclude(held: list[Lock], path: str, scope: str) -> None:
+    for lock in held:
+        if EXCLUSIVE in (scope, lock.scope):
+            raise LockConflict(path=path, lock_root=lock.path)
 
 
 def _require(held: list[Lock], path: str, user_id: int | None, tokens: Collection[str]) -> None:

@@ -25,7 +25,12 @@ _UNPRINTABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 
 
 def name_key(name: str) -> str:
-    """What lookups compare: NFC, so that macOS (NFD) and the others (NFC) mean the same file. Case counts."""
+    """What lookups compare: NFC, so that macOS (NFD) and the others (NFC) mean the same file. Case counts.
+
+    A name that cannot be stored gets a key that no stored name has: databases refuse to compare some of them at all.
+    """
+    if _UNPRINTABLE.search(name):
+        return "/"
     return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 

@@ -95,9 +95,10 @@ def check_versions(session: Session, findings: Findings, steps: Steps) -> IdSet:
                     _version(session, node_id, seq),
                     f"has {size} bytes, its manifest names {decoded.size}",
                 )
-            lookup = smalls if decoded.kind is Kind.SMALL else chunks
-            lookup.add(decoded.entries, (node_id, seq))
-            segments.add(decoded.references, (node_id, seq))
+            if decoded.references:
+                segments.add(decoded.references, (node_id, seq))
+            else:
+                (smalls if decoded.kind is Kind.SMALL else chunks).add(decoded.entries, (node_id, seq))
         steps.advance(len(page))
     for each in (chunks, smalls, segments):
         each.finish()
@@ -149,14 +150,13 @@ def _decode(head: bytes) -> Manifest | None:
         decoded = manifest.decode(head)
     except Damaged:
         return None
-    entries = len(decoded.entries)
-    fits = {
-        Kind.EMPTY: len(head) == 1,
-        Kind.SMALL: entries == 1,
-        Kind.DIRECT: 1 <= entries <= DIRECT_LIMIT,
-        Kind.SEGMENTED: len(decoded.references) >= 1,
-    }
-    return decoded if fits[decoded.kind] else None
+    if decoded.kind is Kind.DIRECT:
+        fits = 1 <= len(decoded.entries) <= DIRECT_LIMIT
+    elif decoded.kind is Kind.SMALL:
+        fits = len(decoded.entries) == 1
+    else:
+        fits = bool(decoded.references) if decoded.kind is Kind.SEGMENTED else len(head) == 1
+    return decoded if fits else None
 
 
 def _decode_entries(data: bytes) -> list[Entry]:

@@ -33,6 +33,10 @@ class Progress(NamedTuple):
     total: int
     unit: str
 
+    def __str__(self) -> str:
+        percent = 100 * min(self.done, self.total) // self.total if self.total else 100
+        return f"{self.step}: {self.done:,} of {self.total:,} {self.unit} ({percent} %)"
+
 
 @dataclass(frozen=True, slots=True)
 class Report:

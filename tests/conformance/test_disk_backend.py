@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from appliance.backends.disk import DiskBackend
+from appliance.errors import BackendError
 from tests.conformance.backend_contract import BackendContract
 
 
@@ -106,3 +107,28 @@ def test_folder_is_put_into_after_another_process_emptied_it(folder: Path) -> No
     assert not (folder / "blobs/packs").exists()
     first.put("packs/1/2", [b"y"])
     assert [tuple(blob) for blob in second.list("")] == [("packs/1/2", 1)]
+
+
+def test_key_reaches_no_file_outside_of_the_blobs(folder: Path) -> None:
+    """Neither what is being put nor what lies beside the folder."""
+    backend = DiskBackend(folder, synced=False)
+    (folder / "secret").write_bytes(b"x")
+    for key in ("../secret", "a/../../secret", "../partial", str(folder / "secret")):
+        for method in (lambda key: backend.get(key, 0, 1), backend.head, backend.delete):
+            with pytest.raises(BackendError):
+                method(key)
+    assert (folder / "secret").read_bytes() == b"x"
+
+
+def test_foreign_files_among_the_blobs_are_listed(folder: Path) -> None:
+    """What somebody else put there is for `check` to tell; it stops nobody."""
+    backend = DiskBackend(folder, synced=False)
+    backend.put("packs/1/2", [b"x"])
+    for name in ("packs/Notes.txt", ".hidden", "lost+found"):
+        (folder / "blobs" / name).write_bytes(b"12345")
+    assert [tuple(blob) for blob in backend.list("")] == [
+        (".hidden", 5),
+        ("lost+found", 5),
+        ("packs/1/2", 1),
+        ("packs/Notes.txt", 5),
+    ]

@@ -66,14 +66,10 @@ class Person:
         remove.remove(self.files, self.principal, parse(path), **options)
 
     def move(self, source: str, target: str, *, overwrite: bool = False, **options: Any) -> Transferred:
-        return transfer.move(
-            self.files, self.principal, parse(source), parse(target), overwrite=overwrite, **options
-        )
+        return transfer.move(self.files, self.principal, parse(source), parse(target), overwrite=overwrite, **options)
 
     def copy(self, source: str, target: str, *, overwrite: bool = False, **options: Any) -> Transferred:
-        return transfer.copy(
-            self.files, self.principal, parse(source), parse(target), overwrite=overwrite, **options
-        )
+        return transfer.copy(self.files, self.principal, parse(source), parse(target), overwrite=overwrite, **options)
 
     def patch(self, path: str, changes: Sequence[tuple[str, str | None]] = (), **options: Any) -> None:
         properties.patch(self.files, self.principal, parse(path), changes, **options)
@@ -81,9 +77,7 @@ class Person:
     def lock(
         self, path: str, *, scope: str = "exclusive", depth: str = "infinity", timeout_s: int = 3600, **options: Any
     ) -> Taken:
-        return lock.take(
-            self.files, self.principal, parse(path), Wanted(scope, depth, "<o/>", timeout_s), **options
-        )
+        return lock.take(self.files, self.principal, parse(path), Wanted(scope, depth, "<o/>", timeout_s), **options)
 
     def refresh(self, path: str, token: str, timeout_s: int = 3600) -> Lock:
         return lock.refresh(self.files, self.principal, parse(path), timeout_s, conditions=submitting(token))

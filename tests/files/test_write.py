@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import itertools
 
 import pytest
 
@@ -63,12 +63,12 @@ def test_put_existing_name_makes_a_version_of_the_same_node(alice: Person) -> No
     assert second.node.created_at == first.node.created_at
 
 
-@pytest.mark.parametrize("size", [0, 1, 4095, 4096, 4097, 70_000, MIB, MIB + 1, 3 * MIB + 12_345])
-def test_put_any_size_reads_back_the_same_bytes(alice: Person, size: int) -> None:
+def test_put_any_size_reads_back_the_same_bytes(alice: Person) -> None:
     """Empty, inline, one chunk and many: the content is what was sent."""
-    content = noise(size)
-    assert alice.put("/a.bin", content).node.bytes == size
-    assert alice.get("/a.bin") == content
+    for size in (0, 1, 4095, 4096, 4097, 70_000, MIB, MIB + 1, 3 * MIB + 12_345):
+        content = noise(size)
+        assert alice.put(f"/{size}", content).node.bytes == size
+        assert alice.get(f"/{size}") == content
 
 
 def test_put_without_announced_length_stores_all(alice: Person) -> None:
@@ -116,44 +116,40 @@ def test_put_without_checksum_drops_the_older_one(alice: Person) -> None:
     assert alice.versions("/a.txt")[0].checksum is None
 
 
-@pytest.mark.parametrize("content", [b"hello", noise(2 * MIB)])
-def test_put_wrong_checksum_changes_nothing(alice: Person, content: bytes) -> None:
+def test_put_wrong_checksum_changes_nothing(alice: Person) -> None:
     """What arrived is not what was sent."""
     alice.put("/a.txt", b"before")
-    with refused(alice.files.database, ChecksumMismatch):
-        alice.put("/a.txt", content, checksum=announced(b"something else"))
-    with refused(alice.files.database, ChecksumMismatch):
-        alice.put("/new.txt", content, checksum=announced(b"something else"))
+    for path, content in itertools.product(("/a.txt", "/new.txt"), (b"hello", noise(2 * MIB))):
+        with refused(alice.files.database, ChecksumMismatch):
+            alice.put(path, content, checksum=announced(b"something else"))
 
 
-@pytest.mark.parametrize(
-    ("path", "error"),
-    [
-        ((), IsAFolder),
-        (("d",), IsAFolder),
-        (("missing", "a"), ParentMissing),
-        (("d", "missing", "a"), ParentMissing),
-        (("d", "missing", "deeper", "a"), ParentMissing),
-        (("f", "a"), NotAFolder),
-        (("f", "a", "b"), NotAFolder),
-        (("d", ".."), BadName),
-        (("d", "a\x00b"), BadName),
-        (("d", "a\nb"), BadName),
-        (("d", "a/b"), BadName),
-        (("d", "\ud800"), BadName),
-        (("d", "x" * 256), BadName),
-        (("d" * 200,) * 30, BadName),
-        (("d",) * 257, BadName),
-    ],
-)
-def test_put_impossible_path_is_refused_before_the_body(
-    alice: Person, path: Path, error: type[HoldfastError]
-) -> None:
+IMPOSSIBLE: list[tuple[Path, type[HoldfastError]]] = [
+    ((), IsAFolder),
+    (("d",), IsAFolder),
+    (("missing", "a"), ParentMissing),
+    (("d", "missing", "a"), ParentMissing),
+    (("d", "missing", "deeper", "a"), ParentMissing),
+    (("f", "a"), NotAFolder),
+    (("f", "a", "b"), NotAFolder),
+    (("d", ".."), BadName),
+    (("d", "a\x00b"), BadName),
+    (("d", "a\nb"), BadName),
+    (("d", "a/b"), BadName),
+    (("d", "\ud800"), BadName),
+    (("d", "x" * 256), BadName),
+    (("d" * 200,) * 30, BadName),
+    (("d",) * 257, BadName),
+]
+
+
+def test_put_impossible_path_is_refused_before_the_body(alice: Person, subtests: pytest.Subtests) -> None:
     """What can be refused without the body is refused without it."""
     alice.mkdir("/d")
     alice.put("/f")
-    with refused(alice.files.database, error):
-        write.put_file(alice.files, alice.principal, path, Untouchable(), length=10)
+    for path, error in IMPOSSIBLE:
+        with subtests.test(path=path[:3]), refused(alice.files.database, error):
+            write.put_file(alice.files, alice.principal, path, Untouchable(), length=10)
 
 
 def test_put_below_a_file_names_the_file(alice: Person) -> None:
@@ -186,26 +182,14 @@ def test_put_unannounced_too_large_is_refused_on_the_way(alice: Person) -> None:
 
 
 @pytest.mark.parametrize("size", [3000, 300_000, 5 * MIB])
-@pytest.mark.parametrize("fail", [0.0, 0.5, 1.0])
-@pytest.mark.parametrize(
-    "error",
-    [
-        lambda: BodyIncomplete(received=1, expected=2),
-        lambda: BodyStalled(seconds=1.0),
-        lambda: ConnectionResetError("gone"),
-    ],
-    ids=["incomplete", "stalled", "reset"],
-)
 @on_sqlite
-def test_put_body_that_breaks_off_changes_nothing(
-    alice: Person, size: int, fail: float, error: Callable[[], Exception]
-) -> None:
-    """Wherever the body ends early, the file is what it was."""
+def test_put_body_that_breaks_off_changes_nothing(alice: Person, size: int) -> None:
+    """Wherever the body ends early, and however, the file is what it was."""
     alice.put("/a", b"before")
-    for path in (("a",), ("new",)):
-        raised = error()
-        with refused(alice.files.database, type(raised)):
-            body = Body(noise(size), fail_at=int(size * fail), error=raised)
+    errors = (BodyIncomplete(received=1, expected=2), BodyStalled(seconds=1.0), ConnectionResetError("gone"))
+    for path, fail, error in itertools.product((("a",), ("new",)), (0.0, 0.5, 1.0), errors):
+        with refused(alice.files.database, type(error)):
+            body = Body(noise(size), fail_at=int(size * fail), error=error)
             write.put_file(alice.files, alice.principal, path, body, length=size)
 
 

@@ -218,6 +218,7 @@ def test_application_error_of_any_class_leaves_the_workers_alive(failure: BaseEx
         ("200 OK", [("X Y", "a")], [b""]),
         ("200 OK", [("", "a")], [b""]),
         ("200 OK", [("X", "\u20ac")], [b""]),
+        ("200 OK", [("X", "\u20ac")], generate(b"ab", b"cd")),
         ("200 OK", [("X", 5)], [b""]),
         ("200 OK", [("Transfer-Encoding", "chunked")], [b""]),
         ("200 OK", [("Content-Length", "five")], [b""]),
@@ -235,7 +236,7 @@ def test_application_answer_that_breaks_the_protocol_is_500(status: str, headers
 
     def app(environ: Environ, start_response: StartResponse) -> Any:
         start_response(status, headers)
-        return blocks
+        return blocks() if callable(blocks) else blocks
 
     with serving(app) as running, running.client() as client:
         for _ in range(2):

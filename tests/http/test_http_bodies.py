@@ -138,6 +138,7 @@ def test_readinto_gives_what_is_there() -> None:
         (put(5), ["a", "bc", "de"]),
         (CHUNKED, ["1\r\na\r\n", "2\r\nbc\r\n", "2\r\nde\r\n0\r\n\r\n"]),
         (CHUNKED, ["5\r\na", "bc", "de\r\n0\r\n\r\n"]),
+        (CHUNKED, ["1\r\na\r\n2", "\r\nbc\r\n2\r", "\nde\r\n0\r\n\r\n"]),
     ):
         seen.clear()
         with serving(app) as running, running.client() as client:
@@ -223,10 +224,11 @@ def test_refused_before_a_huge_body_reaches_a_client_that_sends_everything() -> 
         until(lambda: len(running.server.service.linger) == 0)
 
 
-def test_refused_client_that_reads_only_after_sending_within_bounds_gets_its_answer() -> None:
+@pytest.mark.parametrize("fields", ["", "Connection: close\r\n"])
+def test_refused_client_that_reads_only_after_sending_within_bounds_gets_its_answer(fields: str) -> None:
     """3 MiB are dropped, so that no reset can take the answer away."""
     with serving(unauthorized) as running, running.client() as client:
-        client.send(put(3 * MIB))
+        client.send(put(3 * MIB, fields))
         assert send_zeros(client, 3 * MIB) == 3 * MIB
         answer = client.answer()
         assert (answer.status, answer.body) == (401, b"who?")
@@ -267,7 +269,15 @@ def test_unread_body_is_drained_only_when_small_and_here(
         if keeps:
             assert client.ask("GET / HTTP/1.1\nHost: h").status == 401
         else:
-            assert client.closed()
+            assert client.closed(1.5)
+
+
+def test_unread_body_that_is_here_already_is_dropped_whatever_the_limit() -> None:
+    """It came with the head, so it costs nothing to wait for."""
+    with serving(unauthorized, limits=Limits(drain_bytes=0)) as running, running.client() as client:
+        for _ in range(2):
+            client.send(put(1000), "x" * 1000)
+            assert "connection" not in client.answer().fields
 
 
 def test_body_read_while_the_answer_is_sent_is_whole() -> None:

@@ -121,6 +121,7 @@ def test_chunked_body_cut_anywhere_raises(chunks: list[bytes], cuts: list[int], 
     assert not body.exhausted
 
 
+@pytest.mark.parametrize("settled", [False, True])
 @pytest.mark.parametrize(
     "coded",
     [
@@ -132,6 +133,7 @@ def test_chunked_body_cut_anywhere_raises(chunks: list[bytes], cuts: list[int], 
         b"-5\r\nhello\r\n0\r\n\r\n",
         b"0x5\r\nhello\r\n0\r\n\r\n",
         b"5_0\r\nhello\r\n0\r\n\r\n",
+        b"g\r\n",
         b"g\r\nhello\r\n0\r\n\r\n",
         b"00000000000000005\r\nhello\r\n0\r\n\r\n",
         b"5;\x00\r\nhello\r\n0\r\n\r\n",
@@ -147,9 +149,11 @@ def test_chunked_body_cut_anywhere_raises(chunks: list[bytes], cuts: list[int], 
         b"5\r\nhello\r\n0\r\nA: " + b"b" * 2000 + b"\r\n\r\n",
     ],
 )
-def test_chunked_body_broken_coding_raises_and_stays_broken(coded: bytes) -> None:
+def test_chunked_body_broken_coding_raises_and_stays_broken(coded: bytes, settled: bool) -> None:
     """Nothing behind the break is ever taken for data."""
     body = ChunkedBody(Scripted([coded + b"5\r\nhello\r\n0\r\n\r\n"]))
+    if settled:
+        assert not body.settle(1000, 0.1)
     with pytest.raises(BodyIncomplete) as caught:
         body.read()
     assert caught.value.expected is None

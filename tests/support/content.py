@@ -19,7 +19,8 @@ def noise(size: int, seed: int = 1) -> bytes:
 def prose(size: int, seed: int = 1) -> bytes:
     """Compressible bytes without repetitions of a chunk's length."""
     words = random.Random(seed)
-    lines = (f"{words.randrange(1 << 30):x} is line {number} of a text that goes on\n" for number in range(size // 20))
+    count = size // 40 + 1
+    lines = [f"{number:x} and {words.getrandbits(40):010x} are what the line is about\n" for number in range(count)]
     return "".join(lines).encode()[:size]
 
 

@@ -44,51 +44,63 @@ class SqliteTemplate:
             database.close()
 
 
+_CLEAR = """
+    DO $$ DECLARE each record; BEGIN
+        FOR each IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version'
+            LOOP EXECUTE format('DELETE FROM %I', each.tablename); END LOOP;
+        FOR each IN SELECT sequencename FROM pg_sequences WHERE schemaname = 'public'
+            LOOP EXECUTE format('ALTER SEQUENCE %I RESTART', each.sequencename); END LOOP;
+    END $$
+"""
+_DISCONNECT = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
+
+
 class PostgresqlTemplate:
-    """An empty, migrated database of a server, copied inside of it."""
+    """A migrated database of a server. Emptying it takes a tenth of the time of making another one."""
 
     def __init__(self, url: str) -> None:
-        self._url = make_url(url)
+        self._server = make_url(url)
         self._numbers = itertools.count()
         # Several test processes may use one server.
         self._name = f"holdfast_test_{os.getpid()}"
-        self._command(f"CREATE DATABASE {self._name}")
-        database = PostgresqlDatabase(self._at(self._name))
+        self._command(self._server, f"CREATE DATABASE {self._name}")
+        self._url = self._server.set(database=self._name)
+        database = PostgresqlDatabase(_text(self._url))
         migrate.migrate_postgresql(database)
         database.close()
 
     def drop(self) -> None:
-        """Remove the template."""
-        self._command(f"DROP DATABASE {self._name} WITH (FORCE)")
+        """Remove the database."""
+        self._command(self._server, f"DROP DATABASE {self._name} WITH (FORCE)")
 
     @contextmanager
-    def copy(self) -> Iterator[PostgresqlDatabase]:
-        """A database of its own; dropped at the end, whoever is still connected."""
-        with self.url_of_copy() as url:
-            database = PostgresqlDatabase(url)
-            try:
-                yield database
-            finally:
-                database.close()
-
-    @contextmanager
-    def url_of_copy(self, *, empty: bool = False) -> Iterator[str]:
-        """The URL of a database of its own; ``empty``: without tables."""
-        name = f"{self._name}_{next(self._numbers)}"
-        self._command(f"CREATE DATABASE {name}" + ("" if empty else f" TEMPLATE {self._name}"))
+    def emptied(self) -> Iterator[PostgresqlDatabase]:
+        """The one database, with every table empty. Its schema has to stay as it is."""
+        self._command(self._url, _DISCONNECT, _CLEAR)
+        database = PostgresqlDatabase(_text(self._url))
         try:
-            yield self._at(name)
+            yield database
         finally:
-            self._command(f"DROP DATABASE {name} WITH (FORCE)")
+            database.close()
 
-    def _at(self, name: str) -> str:
-        return self._url.set(database=name).render_as_string(hide_password=False)
+    @contextmanager
+    def another(self) -> Iterator[str]:
+        """The URL of a new database without a table; it is dropped at the end, whoever is connected."""
+        name = f"{self._name}_{next(self._numbers)}"
+        self._command(self._server, f"CREATE DATABASE {name}")
+        try:
+            yield _text(self._server.set(database=name))
+        finally:
+            self._command(self._server, f"DROP DATABASE {name} WITH (FORCE)")
 
-    def _command(self, sql: str) -> None:
-        with psycopg.connect(_libpq(self._url), autocommit=True) as connection:
-            connection.execute(sql.encode())
+    def _command(self, url: URL, *statements: str) -> None:
+        with psycopg.connect(_text(url.set(drivername="postgresql")), autocommit=True) as connection:
+            for statement in statements:
+                connection.execute(statement.encode())
 
 
-def _libpq(url: URL) -> str:
-    """The URL as the driver itself understands it."""
-    return url.set(drivername="postgresql").render_as_string(hide_password=False)
+def _text(url: URL) -> str:
+    return url.render_as_string(hide_password=False)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from typing import TypeVar
 
@@ -16,22 +18,33 @@ T = TypeVar("T")
 
 def within(seconds: float, work: Callable[[], T]) -> T:
     """What ``work`` returns or raises; fails if that takes longer: it hangs, and is left behind in its thread."""
-    results: list[T] = []
-    errors: list[BaseException] = []
+    return in_threads(1, lambda _: work(), seconds=seconds)[0]
 
-    def run() -> None:
+
+def in_threads(count: int, work: Callable[[int], T], *, seconds: float = 60) -> list[T]:
+    """``work(0)``, ``work(1)``, … at the same time; their results in this order, or the first error among them.
+
+    Fails if one of them takes longer than ``seconds``.
+    """
+    together = threading.Barrier(count)
+    outcomes: list[Future[T]] = [Future() for _ in range(count)]
+
+    def run(number: int) -> None:
         try:
-            results.append(work())
-        except BaseException as error:
-            errors.append(error)
+            together.wait(seconds)
+            outcomes[number].set_result(work(number))
+        except BaseException as error:  # noqa: BLE001 (it comes out of the future)
+            outcomes[number].set_exception(error)
 
-    thread = threading.Thread(target=run, name="within", daemon=True)
-    thread.start()
-    thread.join(seconds)
-    assert not thread.is_alive(), f"hangs: nothing came of it in {seconds} s"
-    if errors:
-        raise errors[0]
-    return results[0]
+    until = time.monotonic() + seconds
+    for number in range(count):
+        threading.Thread(target=run, args=(number,), daemon=True, name=f"at once {number}").start()
+    for number, outcome in enumerate(outcomes):
+        try:
+            outcome.exception(max(until - time.monotonic(), 0))
+        except TimeoutError:
+            raise AssertionError(f"number {number} hangs: nothing came of it in {seconds} s") from None
+    return [outcome.result() for outcome in outcomes]
 
 
 def busy_threads() -> set[str]:

@@ -25,7 +25,6 @@ _OPTIONS = {
     "synchronous_commit": "off",
     "full_page_writes": "off",
     "max_connections": "200",
-    "autovacuum": "off",
     "shared_buffers": "64MB",
 }
 

@@ -78,6 +78,11 @@ class World:
         """The file that holds a blob."""
         return self.folder / "blobs" / key
 
+    def leave(self) -> None:
+        """Close the calling thread's own connection; others go on working."""
+        with self.database.read() as session:
+            session.connection.close()
+
     def close(self) -> None:
         self.database.close()
 

@@ -1,0 +1,141 @@
+"""How chunks are kept: compressed where it pays, and nothing but the very bytes back."""
+
+from __future__ import annotations
+
+import struct
+import tracemalloc
+
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.chunks import codec
+from appliance.chunks.codec import RAW, ZSTD, Compressor, decode
+from tests.support.content import MIB, noise, prose
+from tests.support.faults import in_threads
+
+plains = st.one_of(
+    st.binary(max_size=5000), st.builds(lambda part, times: part * times, st.binary(max_size=50), st.integers(1, 500))
+)
+
+
+@given(plains)
+def test_encoded_bytes_come_back(plain: bytes) -> None:
+    """Whatever the codec, decode gives the plain bytes; raw ones were not copied."""
+    how, stored = Compressor().encode(plain)
+    assert decode(how, stored, len(plain)) == plain
+    if how == RAW:
+        assert stored is plain
+    else:
+        assert how == ZSTD
+        assert len(stored) <= 0.98 * len(plain)
+
+
+def test_text_is_compressed_and_noise_is_not() -> None:
+    """The two kinds of content there are."""
+    assert Compressor().encode(prose(65_536))[0] == ZSTD
+    assert Compressor().encode(noise(65_536))[0] == RAW
+    assert Compressor().encode(b"") == (RAW, b"")
+
+
+@pytest.mark.parametrize("zeros, how", [(500, RAW), (1000, RAW), (3000, ZSTD), (6000, ZSTD)])
+def test_two_percent_have_to_be_saved(zeros: int, how: int) -> None:
+    """Less is not worth the time of every read."""
+    assert Compressor().encode(noise(100_000 - zeros) + bytes(zeros))[0] == how
+
+
+def test_trying_pauses_after_two_failures_for_a_mebibyte() -> None:
+    """Films are not tried chunk by chunk; what follows them is compressed again."""
+    compressor = Compressor()
+    text = prose(65_536)
+    assert [compressor.encode(noise(65_536, seed))[0] for seed in range(2)] == [RAW, RAW]
+    paused = [compressor.encode(text)[0] for _ in range(MIB // 65_536)]
+    assert paused == [RAW] * len(paused)
+    assert compressor.encode(text)[0] == ZSTD
+    # A success ends the row of failures: one more failure does not pause.
+    assert compressor.encode(noise(65_536))[0] == RAW
+    assert compressor.encode(text)[0] == ZSTD
+
+
+def _compressed(plain: bytes) -> bytes:
+    return zstandard.ZstdCompressor(level=1).compress(plain)
+
+
+@pytest.mark.parametrize(
+    "how, stored, length",
+    [
+        (RAW, b"abc", 4),
+        (RAW, b"abc", 2),
+        (ZSTD, _compressed(b"abc" * 100), 299),
+        (ZSTD, _compressed(b"abc" * 100), 301),
+        (ZSTD, _compressed(b"abc" * 100)[:-1], 300),
+        (ZSTD, b"", 300),
+        (ZSTD, b"", 0),
+        (ZSTD, b"abc", 3),
+        (2, b"abc", 3),
+        (-1, b"abc", 3),
+    ],
+)
+def test_wrong_bytes_are_a_value_error(how: int, stored: bytes, length: int) -> None:
+    """Callers tell damage by this error alone."""
+    with pytest.raises(ValueError):  # noqa: PT011 (no other code raises here)
+        decode(how, stored, length)
+
+
+@given(st.binary(max_size=200), st.integers(0, 400))
+def test_garbage_is_a_value_error_or_of_the_right_length(garbage: bytes, length: int) -> None:
+    """Nothing else comes out, whatever the disk returned."""
+    for stored in (garbage, _compressed(b"x" * 20)[:6] + garbage):
+        try:
+            assert len(decode(ZSTD, stored, length)) == length
+        except ValueError:
+            pass
+
+
+@given(plains, st.data())
+def test_flipped_byte_never_gives_another_length(plain: bytes, data: st.DataObject) -> None:
+    """A damaged frame is refused, or has the length asked for; the checksum tells the rest."""
+    stored = bytearray(_compressed(plain))
+    stored[data.draw(st.integers(0, len(stored) - 1))] ^= data.draw(st.integers(1, 255))
+    try:
+        assert len(decode(ZSTD, bytes(stored), len(plain))) == len(plain)
+    except ValueError:
+        pass
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [_compressed(bytes(200 * MIB)), bytes.fromhex("28b52ffde0") + struct.pack("<Q", 1 << 60) + b"\x01\x00\x00"],
+    ids=["200 MiB of zeros", "2**60 bytes announced"],
+)
+def test_frame_that_announces_more_is_refused_before_memory_is_taken(stored: bytes) -> None:
+    """A damaged header must not cost the process its memory."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError):  # noqa: PT011 (no other code raises here)
+            decode(ZSTD, stored, 65_536)
+        assert tracemalloc.get_traced_memory()[1] < MIB
+    finally:
+        tracemalloc.stop()
+
+
+def test_checksum_is_xxh3_as_a_signed_number() -> None:
+    """The values of stores that exist; SQL has no unsigned numbers."""
+    assert codec.checksum(b"") == 0x2D06800538D394C2
+    assert codec.checksum(memoryview(b"holdfast")) == codec.checksum(b"holdfast")
+    assert all(-(1 << 63) <= codec.checksum(noise(10, seed)) < 1 << 63 for seed in range(50))
+    assert min(codec.checksum(noise(10, seed)) for seed in range(50)) < 0
+
+
+def test_threads_encode_and_decode_side_by_side() -> None:
+    """The library's objects serve one thread at a time; each thread has its own."""
+
+    def work(number: int) -> None:
+        for turn in range(20):
+            plain = prose(100_000, seed=number * 100 + turn)
+            how, stored = Compressor().encode(plain)
+            assert how == ZSTD
+            assert decode(how, stored, len(plain)) == plain
+
+    in_threads(6, work)

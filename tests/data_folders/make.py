@@ -1,0 +1,76 @@
+"""Write a data folder with everything in it that this state of the program knows, and what is in it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+from appliance import config
+from appliance.accounts import app_passwords, users
+from appliance.app import Appliance, open_appliance
+from appliance.files.write import Announced
+from appliance.serve.prepare import finish_store, hold_folder, prepare_store
+from tests.data_folders.inventory import inventory
+from tests.files.person import Person
+from tests.support.content import noise, prose
+
+HERE = Path(__file__).parent
+
+
+def main(name: str) -> None:
+    """Make ``NAME.tar.gz`` and ``NAME.json`` beside this file."""
+    os.umask(0o077)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "data"
+        settings = config.load(None, {"HOLDFAST_ADMIN_PASSWORD": "a password for tests"}, {"data": str(folder)})
+        claim = hold_folder(folder)
+        prepare_store(settings, tell=print)
+        appliance = open_appliance(settings)
+        _fill(appliance)
+        found = inventory(appliance)
+        appliance.close()
+        finish_store(settings)
+        os.close(claim)
+        with tarfile.open(HERE / f"{name}.tar.gz", "w:gz", compresslevel=9) as archive:
+            archive.add(folder, arcname="data")
+    (HERE / f"{name}.json").write_text(json.dumps(found, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def _fill(appliance: Appliance) -> None:
+    anna = Person.new(appliance.files, "anna", quota_bytes=50_000_000)
+    ben = Person.new(appliance.files, "ben")
+    gone = Person.new(appliance.files, "gone")
+    gone.put("/kept until purged.txt", b"kept")
+    users.remove(appliance.database, gone.user)
+    _, secret = app_passwords.add(appliance.database, anna.user, "laptop")
+    assert secret
+    anna.mkdir("/docs", "/docs/2026", "/pictures")
+    anna.put("/empty", b"")
+    anna.put("/small.txt", b"small content", modified_at=1_000_000_000_000_000)
+    anna.put("/docs/report.txt", prose(30_000))
+    anna.put("/docs/report.txt", prose(31_000, seed=2))
+    anna.put("/docs/ü é;?#%.txt", b"a name for every client")
+    anna.put("/pictures/one.jpg", noise(150_000))
+    anna.put("/pictures/same as one.jpg", noise(150_000))
+    digest = hashlib.sha1(b"checked", usedforsecurity=False).hexdigest()
+    anna.put("/checked", b"checked", checksum=Announced("SHA1", digest, {"SHA1": hashlib.sha1(usedforsecurity=False)}))
+    # Zeros become thousands of entries of one chunk: a segmented manifest in a few bytes.
+    anna.put("/zeros", bytes(8_000_000))
+    anna.copy("/docs", "/docs copied")
+    anna.move("/docs/2026", "/pictures/2026")
+    anna.put("/docs/draft", b"the new text")
+    anna.move("/docs/draft", "/docs/report.txt", overwrite=True)
+    anna.put("/removed.txt", b"restorable")
+    anna.remove("/removed.txt")
+    anna.patch("/docs/report.txt", [("{urn:example}colour", '<x:colour xmlns:x="urn:example">red</x:colour>')])
+    anna.lock("/small.txt", timeout_s=86_400)
+    ben.put("/shared chunk.jpg", noise(150_000))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
