@@ -33,7 +33,7 @@ _REGISTER = Sql("""
     VALUES (:host, :pid, :epoch, :expires_at, 'alive', :now) RETURNING id
 """)
 _RENEW = Sql("UPDATE writer SET expires_at = :expires_at, epoch = :epoch WHERE id = :id AND state = 'alive'")
-_ALIVE = Sql("SELECT 1 FROM writer WHERE id = :id AND state = 'alive'")
+_ALIVE = Sql("SELECT 1 FROM writer WHERE id = :id AND state = 'alive' {share}")
 _RETIRE = Sql("UPDATE writer SET state = 'dead' WHERE id = :id")
 
 
@@ -124,6 +124,8 @@ class Writers:
 
 def require(session: Session, write: Write) -> None:
     """Refuse to commit for a writer that was declared dead: its chunks may be gone.
+
+    Whoever wants to declare it dead has to wait for the transaction's end.
 
     Raises:
         Unavailable: the write has to be repeated.

@@ -70,9 +70,11 @@ writer = Table(
     Column("pid", Integer, nullable=False),
     # The prune epoch of its oldest unfinished write.
     Column("epoch", BigInteger, nullable=False),
-    # A living writer moves this forward; who finds it in the past may declare the writer dead.
+    # A living writer moves this forward; who finds it in the past may declare the writer dead. Of a dead one: since
+    # when it is.
     Column("expires_at", BigInteger, nullable=False),
-    # "alive" | "dead". A dead writer never lives again and can commit nothing; its row goes once it is swept.
+    # "alive" | "dead". A dead writer never lives again and can commit nothing; its row stays a day longer, since a
+    # process that slept may still finish a put.
     Column("state", Text, nullable=False),
     Column("started_at", BigInteger, nullable=False),
     sqlite_autoincrement=True,
@@ -228,7 +230,8 @@ placement = Table(
     "placement",
     metadata,
     # Where a node was before: valid for from_seq <= seq < to_seq.
-    # Invariant: a node's placements do not overlap, and the last one ends at its placed_seq.
+    # Invariant: a node's placements do not overlap, and the last one ends at its placed_seq, or where it went into
+    # the trash that it was restored from.
     Column("node_id", BigInteger, nullable=False, primary_key=True),
     Column("from_seq", BigInteger, nullable=False, primary_key=True),
     Column("to_seq", BigInteger, nullable=False),

@@ -1,7 +1,7 @@
 """Statements written once for every database, and sessions that run them.
 
-A statement is text with ``:name`` parameters. ``(:ids*)`` stands for a list; ``{lock}`` for the row lock of
-databases that have one. The text is turned into the driver's own form once, and then runs on the bare driver:
+A statement is text with ``:name`` parameters. ``(:ids*)`` stands for a list; ``{lock}`` and ``{share}`` for the
+row locks of databases that have them. The text is turned into the driver's own form once, and then runs on the bare driver:
 built statements cost several times the query itself (`docs/design/database.md` has the figures).
 """
 
@@ -37,16 +37,21 @@ class Connection(Protocol):
 
 
 class Dialect:
-    """How one database writes parameters and row locks."""
+    """How one database writes parameters and row locks.
 
-    def __init__(self, *, name: str, marker: str, lock: str) -> None:
+    ``lock`` keeps others from changing the row's tree, ``share`` from changing the row at all, until the end of
+    the transaction. SQLite needs neither: a write transaction is alone there.
+    """
+
+    def __init__(self, *, name: str, marker: str, lock: str, share: str) -> None:
         self.name = name
         self.marker = marker
         self.lock = lock
+        self.share = share
 
 
-SQLITE = Dialect(name="sqlite", marker="?", lock="")
-POSTGRESQL = Dialect(name="postgresql", marker="%s", lock="FOR NO KEY UPDATE OF tree")
+SQLITE = Dialect(name="sqlite", marker="?", lock="", share="")
+POSTGRESQL = Dialect(name="postgresql", marker="%s", lock="FOR NO KEY UPDATE OF tree", share="FOR SHARE")
 
 Pick = Callable[[Mapping[str, Any]], Sequence[Any]]
 
@@ -80,7 +85,7 @@ class Sql:
             return dialect.marker
 
         text = self.text if dialect.marker == "?" else self.text.replace("%", "%%")
-        text = _PARAMETER.sub(mark, text).replace("{lock}", dialect.lock)
+        text = _PARAMETER.sub(mark, text).replace("{lock}", dialect.lock).replace("{share}", dialect.share)
         return text, _picker(names)
 
 

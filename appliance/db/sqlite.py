@@ -28,7 +28,7 @@ _BUSY_MS = 10_000
 
 
 class _Reader(Session, AbstractContextManager[Session]):
-    """A thread's own reading session; a context only in name, since each statement ends by itself."""
+    """A thread's own reading session; as a context it only translates errors, since each statement ends by itself."""
 
     __slots__ = ()
 
@@ -38,7 +38,8 @@ class _Reader(Session, AbstractContextManager[Session]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        return None
+        if isinstance(error, sqlite3.Error):
+            raise _translate(error) from error
 
 
 class SqliteDatabase(Database):
@@ -119,6 +120,9 @@ class SqliteDatabase(Database):
                 else:
                     for pending in group:
                         self._alone(session, pending)
+            except BaseException:
+                self._reset(session)
+                raise
             return group
 
     def _writer(self) -> sqlite3.Connection:

@@ -38,7 +38,7 @@ def restore_removed(files: Files, principal: Principal, node_id: int, target: Pa
         node = nodes.get(session, node_id)
         if removed is None or node is None:
             raise NotFound(what=f"{node_id} in the trash")
-        path = target or _former_path(session, change.root_id, removed)
+        path = _former_path(session, change.root_id, removed) if target is None else target
         place = locate(session, principal, path, Action.WRITE)
         if place.exists:
             raise NameTaken(path=show(path))

@@ -76,11 +76,13 @@ def prepare_store(settings: Settings, *, tell: Callable[[str], None]) -> None:
         if copy is not None:
             tell(f"The database was migrated; the one before is kept as {copy}")
         backend = open_backend(settings)
-        identity.establish(database, backend)
         # Nobody else can hold a lease on this folder: what was alive died with the server before.
         sweep.declare_all_dead(database)
         backend.clear_partial(of_living=True)
+        identity.establish(database, backend)
         recovered = durable.recover(database, backend)
+        # Once more: a recovery may have changed the incarnation, which the blob repeats.
+        identity.establish(database, backend)
         if recovered is not None and (recovered.packs or recovered.files or recovered.commits_lost):
             tell(f"The last stop was unclean: {recovered.packs} packs were damaged, {recovered.files} files set back")
         durable.begin_serving(database, fast=settings.durability == "fast")

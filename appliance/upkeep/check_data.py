@@ -112,6 +112,7 @@ class _Reading:
         self._findings = findings
         # Packs whose chunk rows do not all agree with what was read.
         self._suspects: dict[int, Pack] = {}
+        self._more_suspects = 0
         # Those of them that were read whole all the same.
         self._examined: set[int] = set()
 
@@ -140,6 +141,8 @@ class _Reading:
         """Have the pack's chunks looked at row by row."""
         if len(self._suspects) < BOUND:
             self._suspects[of.id] = of
+        else:
+            self._more_suspects += 1
 
     def _compare(self, examined: Examined, where: str) -> None:
         of = examined.pack
@@ -166,6 +169,12 @@ class _Reading:
                 rows = session.rows_by(_BY_PACK, ids[start : start + _TOGETHER])
             for pack_id, group in groupby(rows, key=lambda row: row[0]):
                 self._look_at_rows(self._suspects[pack_id], map(_record, group))
+        if self._more_suspects:
+            self._findings.add(
+                "pack-index",
+                f"{self._more_suspects} more packs",
+                "are damaged or do not agree with their rows; their chunks were not looked at one by one",
+            )
 
     def _look_at_rows(self, of: Pack, rows: Iterable[Record]) -> None:
         verified = self._index(of)

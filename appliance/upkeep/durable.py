@@ -95,21 +95,22 @@ def current_boot() -> str:
 
 
 def _lost_chunks(database: Database, backend: Backend, pack_id: int, key: str, size: int, store_id: str) -> set[bytes]:
-    """The chunks of a pack whose rows are there and whose bytes are not."""
+    """The chunks whose rows point into this pack and whose bytes are not there.
 
-    def all_of(session: Session) -> set[bytes]:
-        return {row[0] for row in session.rows(_CHUNKS_OF, pack_id=pack_id)}
-
+    Other records of the pack do not matter: their chunks are read from where their rows say.
+    """
+    with database.read() as session:
+        wanted = {row[0] for row in session.rows(_CHUNKS_OF, pack_id=pack_id)}
     if backend.head(key) == size:
         try:
             records = read_index(backend, key, size, store_id)
             return {
                 record.id
                 for record in records
-                if codec.checksum(backend.get(key, record.offset, record.stored)) != record.xxh3
+                if record.id in wanted
+                and codec.checksum(backend.get(key, record.offset, record.stored)) != record.xxh3
             }
         except (Damaged, BlobMissing):
             pass
     _log.warning("pack %s did not survive the unclean stop", key)
-    with database.read() as session:
-        return all_of(session)
+    return wanted

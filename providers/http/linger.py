@@ -89,8 +89,11 @@ class Linger:
         limits = self._limits
         while self._arrived:
             peer = _Peer(self._arrived[0], time.monotonic() + limits.linger_seconds, limits.linger_bytes)
-            selector.register(peer.sock, selectors.EVENT_READ, peer)
-            self._peers.append(peer)
+            try:
+                selector.register(peer.sock, selectors.EVENT_READ, peer)
+                self._peers.append(peer)
+            except OSError:  # the kernel watches no more sockets
+                peer.sock.close()
             self._arrived.popleft()
 
     def _drop(self, selector: selectors.BaseSelector, peer: _Peer, scratch: bytearray) -> None:

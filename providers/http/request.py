@@ -43,7 +43,7 @@ class Request(HTTPRequest):
             self._fail(error)
         if response.closes:
             # A close that the client did not ask for, or that leaves its bytes unread, would reset the connection.
-            channel.lingers = self._head.keep_alive 
+            channel.lingers = self._head.keep_alive or not self._body.done or channel.buffered > 0
             return False
         return True
 

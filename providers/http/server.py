@@ -80,7 +80,8 @@ class HttpServer(HTTPServer):
     def stop(self, grace_s: float = 30.0) -> bool:  # type: ignore[override]
         """Answer what is running, at most for ``grace_s``; close what is idle; accept no more.
 
-        True if all was answered and read. May be called by any thread but the workers, also in a signal handler.
+        True if all was answered. May be called by any thread but the workers and the selector's, also in a signal
+        handler; the process may end itself after it.
         """
         self.service.closing = True
         deadline = time.monotonic() + grace_s
@@ -93,7 +94,7 @@ class HttpServer(HTTPServer):
         done: bool = self.requests.finish(deadline)
         while len(self.service.linger) and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
-        return done and not len(self.service.linger)
+        return done
 
     # Replaces HTTPServer.put_conn: after stop() nothing is watched any more.
     def put_conn(self, conn: Connection) -> None:
@@ -109,7 +110,7 @@ class HttpServer(HTTPServer):
             self.service.report(msg + (f"\n{traceback_module.format_exc()}" if traceback else ""))
 
     def _select(self) -> None:
-        while self.ready:
+        while self.ready and not self.service.closing:
             try:
                 self._connections.run(self.expiration_interval)
             except Exception:  # noqa: BLE001 - without this loop nobody is served

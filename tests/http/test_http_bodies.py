@@ -229,6 +229,7 @@ def test_refused_client_that_reads_only_after_sending_within_bounds_gets_its_ans
     """3 MiB are dropped, so that no reset can take the answer away."""
     with serving(unauthorized) as running, running.client() as client:
         client.send(put(3 * MIB, fields))
+        time.sleep(0.1)
         assert send_zeros(client, 3 * MIB) == 3 * MIB
         answer = client.answer()
         assert (answer.status, answer.body) == (401, b"who?")

@@ -13,6 +13,7 @@ from appliance.backends.base import Blob
 from appliance.backends.disk import DiskBackend
 from appliance.chunks.pack import pack_key
 from appliance.errors import BackendError
+from appliance.upkeep import check_data
 from appliance.upkeep.check import check
 from appliance.upkeep.check_report import Progress
 from tests.upkeep.world import MIB, World, noise
@@ -148,6 +149,17 @@ def test_check_with_a_chunk_row_that_points_into_the_wrong_pack_finds_it(world: 
     report = world.check()
     assert [finding.kind for finding in report.findings] == ["pack-index", "chunk-damaged"]
     assert all(chunk_id.hex() in finding.where for finding in report.findings)
+
+
+def test_check_with_more_suspect_packs_than_it_looks_into_says_how_many(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a catastrophe the report is short, and says that it is."""
+    monkeypatch.setattr(check_data, "BOUND", 1)
+    world.sql("UPDATE chunk SET xxh3 = xxh3 + 1")
+    (last,) = [finding for finding in world.check().findings if "more packs" in finding.where]
+    packs = world.one("SELECT COUNT(DISTINCT pack_id) FROM chunk")
+    assert (last.kind, last.where) == ("pack-index", f"{packs - 1} more packs")
 
 
 def test_check_with_damage_in_bytes_no_row_uses_tells_it_apart(world: World) -> None:
