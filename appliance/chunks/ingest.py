@@ -353,8 +353,10 @@ class _Stream:
         return Stored(head, total, self._write, self._in.synced, packs, self._manifest.take_segments())
 
     def break_off(self) -> None:
+        """End what is under way; nothing of it runs any more on return."""
         for group in self._groups:
-            group.found.cancel()
+            if not group.found.cancel():
+                group.found.exception()
         for _ in range(self._extra):
             self._in.extra.release()
         if self._pack is not None:

@@ -11,6 +11,7 @@ import fcntl
 import os
 import sqlite3
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -53,18 +54,30 @@ class SqliteDatabase(Database):
         self._local = threading.local()
         self._writing: sqlite3.Connection | None = None
         self._lock_fd = os.open(f"{path}-writers", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        # Not in close(), after which the database may be used again; nor at exit, while threads still run.
+        weakref.finalize(self, os.close, self._lock_fd).atexit = False
         self._commits = CommitQueue(self._run_group)
 
     def connect(self) -> sqlite3.Connection:
         """A new connection, in autocommit mode, with the settings that every connection has."""
-        connection = sqlite3.connect(
-            self.path, isolation_level=None, check_same_thread=False, timeout=_BUSY_MS / 1000, cached_statements=256
-        )
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute(f"PRAGMA synchronous = {'FULL' if self._synced else 'NORMAL'}")
-        connection.execute("PRAGMA cache_size = -4096")
-        connection.execute("PRAGMA temp_store = MEMORY")
-        connection.execute("PRAGMA journal_size_limit = 67108864")
+        try:
+            connection = sqlite3.connect(
+                self.path, isolation_level=None, check_same_thread=False, timeout=_BUSY_MS / 1000, cached_statements=256
+            )
+            try:
+                for setting in (
+                    "journal_mode = WAL",
+                    f"synchronous = {'FULL' if self._synced else 'NORMAL'}",
+                    "cache_size = -4096",
+                    "temp_store = MEMORY",
+                    "journal_size_limit = 67108864",
+                ):
+                    connection.execute(f"PRAGMA {setting}")
+            except BaseException:
+                connection.close()
+                raise
+        except sqlite3.Error as error:
+            raise _translate(error) from error
         return connection
 
     def read(self) -> AbstractContextManager[Session]:

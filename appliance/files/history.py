@@ -46,6 +46,7 @@ def restore_version(files: Files, principal: Principal, path: Path, seq: int) ->
         content = copying.content_of(session, version.node_id, version.seq)
         assert content is not None
         node = _set_content(change, place.parents, place.name, place.found, content, show(path))
+        _require_quota(change, place)
         change.finish()
         return node
 
@@ -59,6 +60,8 @@ def restore_at(files: Files, principal: Principal, path: Path, at: int) -> int:
 
     Raises:
         NotFound: there was nothing at this path then.
+        ParentMissing: the folder above is gone; it can be restored itself.
+        QuotaExceeded: it would be too much.
     """
 
     def work(session: Session) -> int:
@@ -75,6 +78,7 @@ def restore_at(files: Files, principal: Principal, path: Path, at: int) -> int:
         else:
             restoring.restore_members((place.chain[-1],), then, "")
         if change.seq > first:
+            _require_quota(change, place)
             change.finish()
         return change.seq - first
 
@@ -90,15 +94,19 @@ def _versions(session: Session, place: Place) -> list[Version]:
 
 def _set_content(change: Change, parents: Chain, name: str, now: Node | None, content: Content, path: str) -> Node:
     """A file of this content under this name, whatever is there."""
-    root = nodes.get(change.session, change.root_id)
-    assert root is not None
-    change.require_quota(root.bytes, content.size - (now.bytes if now else 0))
     if now is not None and now.is_folder:
         edit.remove(change, (*parents, now), path=path, reason="replaced")
         now = None
     if now is None:
         return edit.create_file(change, parents, name, content)
     return edit.update_file(change, (*parents, now), content)
+
+
+def _require_quota(change: Change, before: Place) -> None:
+    """Asked when all is done: on the way, what comes back may be there before what goes has made room."""
+    root = nodes.get(change.session, change.root_id)
+    assert root is not None
+    change.require_quota(before.chain[0].bytes, root.bytes - before.chain[0].bytes)
 
 
 class _Restoring:

@@ -53,7 +53,6 @@ _COUNTED = {
 
 _INTEGRITY = Sql("PRAGMA integrity_check(100)")
 _EXPIRED = Sql("SELECT COUNT(*) FROM lock WHERE expires_at <= :now")
-_DEAD = Sql("SELECT COUNT(*) FROM writer WHERE state = 'dead'")
 
 
 class _Rows(NamedTuple):
@@ -125,10 +124,4 @@ def _waiting(database: Database) -> list[str]:
     """What the next sweep clears away."""
     with database.read() as session:
         expired = session.value(_EXPIRED, now=clock.now())
-        dead = session.value(_DEAD)
-    notes = []
-    if expired:
-        notes.append(f"{expired} expired lock(s) wait for the sweep")
-    if dead:
-        notes.append(f"{dead} dead writer(s) are not forgotten yet")
-    return notes
+    return [f"{expired} expired lock(s) wait for the sweep"] if expired else []

@@ -17,7 +17,7 @@ from appliance.backends.disk import DiskBackend
 from appliance.chunks import codec, identity, rows
 from appliance.chunks.pack import pack_key, read_index
 from appliance.db.database import Database
-from appliance.db.sql import Session, Sql
+from appliance.db.sql import Sql
 from appliance.errors import BlobMissing, Damaged
 from appliance.upkeep.rollback import roll_back
 

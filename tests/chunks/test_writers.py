@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
-from typing import Any
+from contextlib import ExitStack
 
 import pytest
 from hypothesis import given, settings
@@ -12,7 +10,7 @@ from hypothesis import strategies as st
 
 from appliance import clock
 from appliance.backends.disk import DiskBackend
-from appliance.chunks import identity, writers
+from appliance.chunks import identity
 from appliance.chunks.store import ChunkStore
 from appliance.chunks.writers import LEASE_S, Write, Writers
 from appliance.db.database import Database
@@ -86,27 +84,23 @@ def test_write_keeps_its_epoch_in_the_row_until_it_ends(database: Database, made
             with made.write() as new:
                 assert new.epoch == newest
     made.renew()
-    assert row_of(database, old)[0] == newest
+    assert row_of(database, old)[0] == old.epoch + 3
 
 
 def test_row_keeps_the_epoch_of_the_oldest_of_several_writes(database: Database, made: Writers) -> None:
     """Writes end in any order."""
-    first, second, third = made.write(), made.write(), made.write()
-    one = first.__enter__()
-    raise_epoch(database)
-    made.renew()
-    two = second.__enter__()
-    raise_epoch(database)
-    made.renew()
-    three = third.__enter__()
-    assert one.epoch < two.epoch < three.epoch
-    second.__exit__(None, None, None)
-    made.renew()
-    assert row_of(database, one)[0] == one.epoch
-    first.__exit__(None, None, None)
-    made.renew()
-    assert row_of(database, one)[0] == three.epoch
-    third.__exit__(None, None, None)
+    endings = [ExitStack() for _ in range(3)]
+    writes = []
+    for ending in endings:
+        writes.append(ending.enter_context(made.write()))
+        raise_epoch(database)
+        made.renew()
+    assert writes[0].epoch < writes[1].epoch < writes[2].epoch
+    for end, left in [(1, 0), (0, 2)]:
+        endings[end].close()
+        made.renew()
+        assert row_of(database, writes[0])[0] == writes[left].epoch
+    endings[2].close()
 
 
 def test_renewal_prolongs_the_lease(database: Database, made: Writers) -> None:
@@ -214,10 +208,9 @@ def test_chunk_that_vanished_before_its_renewal_is_stored_again(
     prune: list[str] = []
 
     def before_write() -> None:
-        for table in prune:
-            half = "" if all_of_them else " WHERE length % 2 = 0"
-            database.write(lambda session, table=table: session.run(Sql(f"DELETE FROM {table}{half}")))  # type: ignore[misc]
-        prune.clear()
+        if prune:
+            delete = Sql(prune.pop())
+            database.write(lambda session: session.run(delete))
 
     proxy = DatabaseProxy(database, before_write)
     store = ChunkStore(proxy, backend, identity.establish(proxy, backend), inline_threshold=4096, synced=False)
@@ -225,7 +218,7 @@ def test_chunk_that_vanished_before_its_renewal_is_stored_again(
     keep(store, database, content)
     raise_epoch(database)
     store.writers.renew()
-    prune.append("chunk")
+    prune.append("DELETE FROM chunk" if all_of_them else "DELETE FROM chunk WHERE length % 2 = 0")
     head = keep(store, database, content)
     assert prune == []
     assert read(store, head, 0, len(content)) == content
@@ -279,22 +272,17 @@ def test_least_epoch_of_living_writers_protects_every_unfinished_write(
     with sqlite_template.copy(folder / "holdfast.db") as database:
         identity.establish(database, DiskBackend(folder, synced=False))
         two = [Writers(database), Writers(database)]
-        unfinished: list[tuple[AbstractContextManager[Write], Write]] = []
+        unfinished: list[tuple[ExitStack, Write]] = []
         for number, step in enumerate(steps):
             if step == "begin":
-                context = two[number % 2].write()
-                unfinished.append((context, context.__enter__()))
+                ending = ExitStack()
+                unfinished.append((ending, ending.enter_context(two[number % 2].write())))
             elif step == "prune":
                 raise_epoch(database)
             elif step == "renew":
                 two[number % 2].renew()
             elif unfinished:
-                context, _ = unfinished.pop(int(step) % len(unfinished))
-                context.__exit__(None, None, None)
+                unfinished.pop(int(step) % len(unfinished))[0].close()
             if unfinished:
                 with database.read() as session:
                     assert session.value(least) <= min(write.epoch for _, write in unfinished)
-
-
-Clear = Callable[[Any], int]
-assert writers.RENEW_S * 2 < LEASE_S

@@ -110,6 +110,16 @@ class Person:
         assert not opened.node.is_folder
         return b"".join(bytes(block) for block in read.content(self.files, opened, 0, opened.node.bytes))
 
+    def state(self, path: str = "/") -> dict[str, bytes | None]:
+        """The content of every file in and below a folder by its path, None for each folder."""
+        found: dict[str, bytes | None] = {}
+        for node in self.listing(path).members:
+            below = f"{path.rstrip('/')}/{node.name}"
+            found[below] = None if node.is_folder else self.get(below)
+            if node.is_folder:
+                found |= self.state(below)
+        return found
+
     def properties(self, path: str) -> dict[str, str]:
         listing = self.listing(path, members=False, with_properties=True)
         return listing.extras.properties.get(listing.node.id, {})

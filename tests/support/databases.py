@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -84,6 +85,10 @@ class PostgresqlTemplate:
         try:
             yield database
         finally:
+            # A reader that nobody reads from any more may still be fetching.
+            until = time.monotonic() + 5
+            while database.engine.pool.checkedout() and time.monotonic() < until:  # type: ignore[attr-defined]
+                time.sleep(0.01)
             database.close()
 
     @contextmanager

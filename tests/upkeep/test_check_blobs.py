@@ -221,14 +221,13 @@ def test_check_with_blobs_no_row_names_notes_them_by_writer(world: World) -> Non
         world.backend.put(key, [b"x" * 10])
     report = world.check()
     assert report.clean
-    alive, dead, unknown, foreign, waiting = report.notes
+    alive, dead, unknown, foreign = report.notes
     assert "writer 1 is alive" in alive
     assert "1 blob(s), 10 bytes, the first is packs/00000001/00000fff" in alive
     assert "writer 7 is dead" in dead
     assert "writer 2748 is unknown" in unknown
     assert "left alone" in unknown
     assert "2 blob(s), 20 bytes, the first is lost" in foreign
-    assert waiting == "1 dead writer(s) are not forgotten yet"
 
 
 def test_check_with_expired_locks_notes_them(world: World) -> None:
