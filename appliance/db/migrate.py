@@ -60,7 +60,9 @@ def migrate_sqlite(database: SqliteDatabase, copies: Path) -> str | None:
 def migrate_postgresql(database: PostgresqlDatabase) -> None:
     """Migrate at need; the server's own backup is the copy."""
     if current_revision(database.engine) != head_revision():
-        upgrade(database.engine)
+        # The pool's own connections commit each statement by itself.
+        engine = create_engine(database.engine.url, poolclass=NullPool)
+        upgrade(engine)
 
 
 def upgrade(engine: Engine) -> None:

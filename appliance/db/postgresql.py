@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 import psycopg
+from psycopg import errors
 from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
 from appliance.db.database import Database, Work
@@ -18,6 +20,8 @@ from appliance.errors import StorageFull, Unavailable
 T = TypeVar("T")
 
 _ATTEMPTS = 10
+# With the last one, two transactions looked for a row before either had inserted it; the next attempt finds it.
+_LOST_RACES = (errors.SerializationFailure, errors.DeadlockDetected, errors.UniqueViolation)
 
 
 class PostgresqlDatabase(Database):
@@ -39,14 +43,8 @@ class PostgresqlDatabase(Database):
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        connection = self.engine.raw_connection()
-        try:
-            yield Session(connection, POSTGRESQL)
-        except psycopg.OperationalError as error:
-            connection.invalidate()
-            raise Unavailable(reason="the database does not answer") from error
-        finally:
-            connection.close()
+        with _translated(), self._session() as session:
+            yield session
 
     @contextmanager
     def snapshot(self) -> Iterator[Session]:
@@ -58,18 +56,16 @@ class PostgresqlDatabase(Database):
                 session.cursor.execute("ROLLBACK")
 
     def write(self, work: Work[T]) -> T:
-        for attempt in range(_ATTEMPTS):
-            try:
-                return self._attempt(work)
-            except (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected) as error:
-                if attempt == _ATTEMPTS - 1:
-                    raise Unavailable(reason="the database is busy; nothing was changed") from error
-            except psycopg.errors.DiskFull as error:
-                raise StorageFull from error
-        raise AssertionError("unreachable")
+        with _translated():
+            for _ in range(_ATTEMPTS - 1):
+                try:
+                    return self._attempt(work)
+                except _LOST_RACES:
+                    continue
+            return self._attempt(work)
 
     def _attempt(self, work: Work[T]) -> T:
-        with self.read() as session:
+        with self._session() as session:
             session.cursor.execute("BEGIN")
             try:
                 result = work(session)
@@ -79,5 +75,28 @@ class PostgresqlDatabase(Database):
             session.cursor.execute("COMMIT")
             return result
 
+    @contextmanager
+    def _session(self) -> Iterator[Session]:
+        connection = self.engine.raw_connection()
+        try:
+            yield Session(connection, POSTGRESQL)
+        finally:
+            driver = connection.dbapi_connection
+            if driver is None or driver.closed:
+                connection.invalidate()
+            connection.close()
+
     def close(self) -> None:
         self.engine.dispose()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except errors.DiskFull as error:
+        raise StorageFull from error
+    except (errors.SerializationFailure, errors.DeadlockDetected, PoolTimeout) as error:
+        raise Unavailable(reason="the database is busy; nothing was changed") from error
+    except psycopg.OperationalError as error:
+        raise Unavailable(reason="the database does not answer") from error

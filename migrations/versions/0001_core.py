@@ -97,7 +97,7 @@ def upgrade() -> None:
         sa.Column("version_seq", sa.BigInteger(), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("modified_at", sa.BigInteger(), nullable=False),
-        sa.CheckConstraint("kind in (1, 2)", name="ck_node_kind"),
+        sa.CheckConstraint("kind in (1, 2)", name=op.f("ck_node_kind")),
         sa.PrimaryKeyConstraint("id", name="pk_node"),
         sa.UniqueConstraint("parent_id", "name_key", name="uq_node_parent_id_name_key"),
         sqlite_autoincrement=True,

@@ -62,7 +62,7 @@ def test_transactions_that_block_each_other_are_both_committed(database: Postgre
         database.write(change)
 
     in_threads(2, work, seconds=30)
-    assert len(attempts) == 3
+    assert len(attempts) >= 3
     with database.read() as session:
         assert session.rows(Sql("SELECT expires_at FROM lease")) == [(2,), (2,)]
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 
 from appliance import clock
-from appliance.db.sql import Session, Sql
 from appliance.files.context import Files
 from appliance.principal import Principal
-from appliance.tree import edit
 from tests.files.person import Person
 
 
@@ -30,23 +27,9 @@ def bob(files: Files) -> Person:
 
 @pytest.fixture
 def newcomer(alice: Person) -> Callable[[], Person]:
-    """Makes one more user with an empty tree, quickly: for tests of many cases that each begin anew."""
+    """Makes one more user with an empty tree: for tests of many cases that each begin anew."""
     numbers = itertools.count(1)
-
-    def add(session: Session) -> Principal:
-        name = f"newcomer{next(numbers)}"
-        user_id = session.value(_LIKE, name=name, id=alice.principal.user_id)
-        edit.plant(session, user_id, now=clock.now(), quota_bytes=None)
-        return replace(alice.principal, user_id=user_id, home_id=user_id, name=name)
-
-    return lambda: Person(alice.files, alice.files.database.write(add))
-
-
-# The hash is taken over: hashing a password is slow on purpose.
-_LIKE = Sql("""
-    INSERT INTO "user" (name, role, password_hash, state, generation, created_at)
-    SELECT :name, role, password_hash, state, generation, created_at FROM "user" WHERE id = :id RETURNING id
-""")
+    return lambda: alice.newcomer(f"newcomer{next(numbers)}")
 
 
 class Clock:

@@ -24,6 +24,7 @@ _OPTIONS = {
     "fsync": "off",
     "synchronous_commit": "off",
     "full_page_writes": "off",
+    "deadlock_timeout": "100ms",
     "max_connections": "200",
     "shared_buffers": "64MB",
 }

@@ -1,0 +1,327 @@
+"""A tree with versions, trash, past and quota in plain Python: what the real one is compared with.
+
+It knows nothing of rows, numbers and totals: sizes are sums over what is there, and the past is one whole copy of
+the structure for each change.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from appliance.errors import (
+    Denied,
+    HoldfastError,
+    IsAFolder,
+    NameTaken,
+    NotAFolder,
+    NotFound,
+    ParentMissing,
+    PreconditionFailed,
+    QuotaExceeded,
+)
+
+Path = tuple[str, ...]
+
+
+class Refused(Exception):
+    """What the product has to raise."""
+
+    def __init__(self, error: type[HoldfastError]) -> None:
+        self.error = error
+        super().__init__(error.__name__)
+
+
+def key(name: str) -> str:
+    """Names that are the same have the same key."""
+    return unicodedata.normalize("NFC", name)
+
+
+@dataclass(eq=False)
+class Version:
+    """A state of a file. ``real``: the product's (node id, seq), once it was seen."""
+
+    content: bytes
+    real: tuple[int, int] | None = None
+
+
+@dataclass(eq=False)
+class Node:
+    """A file or folder; it is itself wherever it goes. ``real``: the product's id, once it was seen."""
+
+    name: str
+    version: Version | None
+    parent: Node | None = None
+    members: dict[str, Node] = field(default_factory=dict)
+    real: int | None = None
+
+    @property
+    def is_folder(self) -> bool:
+        return self.version is None
+
+    @property
+    def files(self) -> int:
+        return sum(member.files for member in self.members.values()) if self.version is None else 1
+
+    @property
+    def bytes(self) -> int:
+        if self.version is not None:
+            return len(self.version.content)
+        return sum(member.bytes for member in self.members.values())
+
+    def above(self) -> list[Node]:
+        """From itself upwards."""
+        return [self, *(self.parent.above() if self.parent else [])]
+
+    def walk(self, path: Path = ()) -> Iterator[tuple[Path, Node]]:
+        """Itself and everything below, with its path from here."""
+        yield path, self
+        for member in list(self.members.values()):
+            yield from member.walk((*path, member.name))
+
+
+@dataclass(eq=False)
+class Removed:
+    """The top of something in the trash."""
+
+    node: Node
+    parent: Node
+    path: str
+    reason: str
+
+
+Past = dict[Node, dict[str, tuple[Node, str, Version | None]]]
+"""The members of each folder as they were: by key, the node, its name and its version."""
+
+
+class Model:
+    """One user's tree; each verb raises what the product has to raise, or changes the model as it has to."""
+
+    def __init__(self) -> None:
+        self.root = Node("", None)
+        self.trash: list[Removed] = []
+        self.quota: int | None = None
+        self.history: list[Past] = []
+        self.remember()
+
+    def remember(self) -> None:
+        """Keep the present as the newest past."""
+        self.history.append(
+            {
+                node: {name: (member, member.name, member.version) for name, member in node.members.items()}
+                for _, node in self.root.walk()
+                if node.is_folder
+            }
+        )
+
+    # -- finding
+
+    def chain(self, path: Path) -> list[Node]:
+        """The nodes along the path as far as they exist."""
+        chain = [self.root]
+        for name in path:
+            member = chain[-1].members.get(key(name))
+            if member is None:
+                break
+            chain.append(member)
+        return chain
+
+    def find(self, path: Path) -> Node | None:
+        chain = self.chain(path)
+        return chain[-1] if len(chain) == len(path) + 1 else None
+
+    def existing(self, path: Path) -> Node:
+        node = self.find(path)
+        if node is None:
+            raise Refused(NotFound)
+        return node
+
+    def folder_of(self, path: Path) -> Node:
+        """The folder that the last name of the path is in."""
+        if not path:
+            raise Refused(Denied)
+        chain = self.chain(path)
+        if len(chain) < len(path):
+            raise Refused(ParentMissing if chain[-1].is_folder else NotAFolder)
+        if not chain[len(path) - 1].is_folder:
+            raise Refused(NotAFolder)
+        return chain[len(path) - 1]
+
+    def versions(self, path: Path) -> list[Version]:
+        """Every version that was seen at this place, in no order."""
+        if not path or len(self.chain(path)) < len(path):
+            return []
+        folder = self.chain(path)[len(path) - 1]
+        seen = (past[folder][key(path[-1])][2] for past in self.history if key(path[-1]) in past.get(folder, {}))
+        return list(dict.fromkeys(version for version in seen if version is not None))
+
+    # -- changing
+
+    def put(self, path: Path, content: bytes) -> None:
+        if not path:
+            raise Refused(IsAFolder)
+        folder, old = self.folder_of(path), self.find(path)
+        if old is not None and old.is_folder:
+            raise Refused(IsAFolder)
+        self._require_quota(len(content) - (old.bytes if old else 0))
+        if old is None:
+            self._place(Node(path[-1], Version(content)), folder, path[-1])
+        else:
+            old.version = Version(content)
+
+    def make_folder(self, path: Path) -> None:
+        if self.find(path) is not None:
+            raise Refused(NameTaken)
+        self._place(Node(path[-1], None), self.folder_of(path), path[-1])
+
+    def remove(self, path: Path) -> None:
+        node = self.existing(path)
+        self.folder_of(path)
+        self._remove(node, path, "deleted")
+
+    def move(self, source: Path, target: Path, *, overwrite: bool) -> None:
+        node, folder, old = self._ends(source, target)
+        same = old is node
+        if same and node.name == target[-1]:
+            raise Refused(Denied)
+        if not same:
+            self._require_apart(node, folder, old)
+        if old is not None and not same:
+            self._require_overwrite(overwrite)
+            self._remove(old, target, "replaced")
+        self._take_out(node)
+        self._place(node, folder, target[-1])
+
+    def copy(self, source: Path, target: Path, *, overwrite: bool, deep: bool) -> None:
+        node, folder, old = self._ends(source, target)
+        if old is node:
+            raise Refused(Denied)
+        self._require_apart(node, folder, old)
+        if old is not None:
+            self._require_overwrite(overwrite)
+        copied = self._copied(node, deep=deep)
+        self._require_quota(copied.bytes - (old.bytes if old else 0))
+        if old is not None and not old.is_folder and not node.is_folder:
+            old.version = copied.version
+            return
+        if old is not None:
+            self._remove(old, target, "replaced")
+        self._place(copied, folder, target[-1])
+
+    def put_back(self, removed: Removed, target: Path | None) -> None:
+        if target is None:
+            if removed.parent.above()[-1] is not self.root:
+                raise Refused(NotFound)
+            names = [node.name for node in removed.parent.above()[:-1]]
+            target = (*reversed(names), removed.node.name)
+        if self.find(target) is not None:
+            raise Refused(NameTaken)
+        self._require_quota(removed.node.bytes)
+        self._place(removed.node, self.folder_of(target), target[-1])
+        self.trash.remove(removed)
+
+    def restore_version(self, path: Path, version: Version | None) -> None:
+        if version is None or version not in self.versions(path):
+            raise Refused(NotFound)
+        folder, old = self.folder_of(path), self.find(path)
+        self._require_quota(len(version.content) - (old.bytes if old else 0))
+        self._set_content(folder, path, Version(version.content))
+
+    def restore_at(self, path: Path, past: Past) -> int:
+        """The number of changes that it takes."""
+        then: tuple[Node, str, Version | None] | None = (self.root, "", None)
+        for name in path:
+            then = None if then is None else past.get(then[0], {}).get(key(name))
+        if then is None:
+            raise Refused(NotFound)
+        now = self.find(path)
+        if path:
+            self.folder_of(path)
+        self._require_quota(_bytes_of(then, past) - (now.bytes if now else 0))
+        return self._restore(path, then, past)
+
+    def _restore(self, path: Path, then: tuple[Node, str, Version | None], past: Past) -> int:
+        node, _, version = then
+        now = self.find(path)
+        if version is not None:
+            if now is not None and (now, now.version) == (node, version):
+                return 0
+            return self._set_content(self.folder_of(path), path, Version(version.content))
+        changes = 0
+        if now is not None and not now.is_folder:
+            self._remove(now, path, "replaced")
+            now, changes = None, 1
+        if now is None:
+            now = Node(path[-1], None)
+            self._place(now, self.folder_of(path), path[-1])
+            changes += 1
+        for name, member in list(now.members.items()):
+            if name not in past[node]:
+                self._remove(member, (*path, member.name), "replaced")
+                changes += 1
+        return changes + sum(self._restore((*path, member[1]), member, past) for member in past[node].values())
+
+    # -- steps
+
+    def _ends(self, source: Path, target: Path) -> tuple[Node, Node, Node | None]:
+        return self.existing(source), self.folder_of(target), self.find(target)
+
+    def _require_apart(self, node: Node, folder: Node, old: Node | None) -> None:
+        if node in folder.above() or (old is not None and old in node.above()):
+            raise Refused(Denied)
+
+    def _require_overwrite(self, overwrite: bool) -> None:
+        if not overwrite:
+            raise Refused(PreconditionFailed)
+
+    def _require_quota(self, added: int) -> None:
+        if self.quota is not None and added > 0 and self.root.bytes + added > self.quota:
+            raise Refused(QuotaExceeded)
+
+    def _set_content(self, folder: Node, path: Path, version: Version) -> int:
+        old = self.find(path)
+        if old is not None and not old.is_folder:
+            old.version = version
+            return 1
+        if old is not None:
+            self._remove(old, path, "replaced")
+        self._place(Node(path[-1], version), folder, path[-1])
+        return 1 if old is None else 2
+
+    def _place(self, node: Node, folder: Node, name: str) -> None:
+        node.parent, node.name = folder, name
+        folder.members[key(name)] = node
+
+    def _take_out(self, node: Node) -> Node:
+        assert node.parent is not None
+        parent, node.parent = node.parent, None
+        del parent.members[key(node.name)]
+        return parent
+
+    def _remove(self, node: Node, path: Path, reason: str) -> None:
+        parent = self._take_out(node)
+        self.trash.append(Removed(node, parent, "/" + "/".join(path), reason))
+
+    def _copied(self, node: Node, *, deep: bool) -> Node:
+        copied = Node(node.name, None if node.version is None else Version(node.version.content))
+        for name, member in node.members.items() if deep else ():
+            copied.members[name] = self._copied(member, deep=True)
+            copied.members[name].parent = copied
+        return copied
+
+
+def _bytes_of(then: tuple[Node, str, Version | None], past: Past) -> int:
+    node, _, version = then
+    if version is not None:
+        return len(version.content)
+    return sum(_bytes_of(member, past) for member in past[node].values())
+
+
+def refusal(work: Callable[[], object]) -> type[HoldfastError] | None:
+    """The error that ``work`` on a model asks for, None if it passes."""
+    try:
+        work()
+    except Refused as refused:
+        return refused.error
+    return None
