@@ -35,6 +35,13 @@ PASSWORD = "correct horse battery"
 """Of the user of ``user`` and ``principal``."""
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes minutes by its nature has half an hour, unless it says otherwise."""
+    for item in items:
+        if item.get_closest_marker("soak") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(1800))
+
+
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> SqliteTemplate:
     """A migrated SQLite database to copy."""

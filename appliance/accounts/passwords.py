@@ -27,7 +27,7 @@ def check_new(password: str) -> None:
     """
     if not PASSWORD_LEAST <= len(password) <= PASSWORD_MOST:
         raise BadRequest(reason=f"a password has {PASSWORD_LEAST} to {PASSWORD_MOST} characters")
-    if any(ord(character) < 32 for character in password):
+    if any(ord(character) < 32 or 0xD800 <= ord(character) < 0xE000 for character in password):
         raise BadRequest(reason="a password contains no control characters")
 
 
@@ -41,8 +41,10 @@ def verify(password: str, password_hash: str | None) -> bool:
     """Compare with a user's hash; None, for a user who does not exist, costs the same and is False."""
     if len(password) > PASSWORD_MOST:
         return False
+    # Whatever bytes a client sends as its password are wrong at worst.
+    sent = password.encode("utf-8", "surrogatepass")
     with _turns:
-        matches = bool(_hasher.verify(password, password_hash or _nobodys()))
+        matches = bool(_hasher.verify(sent, password_hash or _nobodys()))
     return matches and password_hash is not None
 
 

@@ -14,7 +14,7 @@ from collections import OrderedDict
 from typing import NamedTuple
 
 from appliance.accounts import app_passwords, passwords
-from appliance.accounts.users import canonical
+from appliance.accounts.users import canonical, is_name
 from appliance.db.database import Database
 from appliance.db.sql import Sql
 from appliance.errors import Unauthenticated
@@ -22,6 +22,8 @@ from appliance.principal import Principal
 
 REMEMBER_S = 600
 REMEMBER_MOST = 4096
+
+_ATTEMPTS = 3
 
 
 class _Verified(NamedTuple):
@@ -56,14 +58,17 @@ class SignIn:
             principal = self._principal(verified, face, address)
             if principal is not None:
                 return principal
-        # Not known, or no longer what it was: verified anew.
-        verified = self._verify(name, password)
-        principal = None if verified is None else self._principal(verified, face, address)
-        if verified is None or principal is None:
-            self._forget(digest)
-            raise Unauthenticated
-        self._remember(digest, verified)
-        return principal
+        # Not known, or no longer what it was: verified anew; and again if the user changed in between.
+        for _ in range(_ATTEMPTS):
+            verified = self._verify(name, password)
+            if verified is None:
+                break
+            principal = self._principal(verified, face, address)
+            if principal is not None:
+                self._remember(digest, verified)
+                return principal
+        self._forget(digest)
+        raise Unauthenticated
 
     def _principal(self, verified: _Verified, face: str, address: str) -> Principal | None:
         with self._database.read() as session:
@@ -77,8 +82,9 @@ class SignIn:
 
     def _verify(self, name: str, password: str) -> _Verified | None:
         until = time.monotonic() + REMEMBER_S
+        name = canonical(name)
         with self._database.read() as session:
-            row = session.row(_BY_NAME, name=canonical(name))
+            row = session.row(_BY_NAME, name=name) if is_name(name) else None
             device = app_passwords.find(session, password)
         if row is not None and device is not None and device[1] == row[0]:
             return _Verified(row[0], device[0], row[3], until)

@@ -58,6 +58,11 @@ def canonical(name: str) -> str:
     return name.strip().lower()
 
 
+def is_name(name: str) -> bool:
+    """Whether a user could have this name, in its stored form. Others need not, and some cannot, be looked up."""
+    return _NAME.fullmatch(name) is not None
+
+
 def add(database: Database, name: str, password: str, *, role: str = "member", quota_bytes: int | None = None) -> User:
     """A new user with an empty tree.
 
@@ -66,7 +71,7 @@ def add(database: Database, name: str, password: str, *, role: str = "member", q
         NameTaken: also by a removed user whose files are still kept.
     """
     name = canonical(name)
-    if _NAME.fullmatch(name) is None:
+    if not is_name(name):
         raise BadRequest(reason="a user name has 1 to 64 of a-z 0-9 . _ - @ and begins with a letter or digit")
     if role not in ROLES:
         raise BadRequest(reason=f"a role is one of {', '.join(ROLES)}")
@@ -91,8 +96,9 @@ def get(database: Database, name: str) -> User:
     Raises:
         NotFound: there is none.
     """
+    stored = canonical(name)
     with database.read() as session:
-        row = session.row(_GET, name=canonical(name))
+        row = session.row(_GET, name=stored) if is_name(stored) else None
     if row is None:
         raise NotFound(what=f"the user {name}")
     return User._make(row)

@@ -38,9 +38,10 @@ def establish(database: Database, backend: Backend) -> Identity:
     Raises:
         StoreMismatch: database and blobs belong to different stores.
     """
+    # The blob first: another process that makes the store just now commits the row before it puts the blob.
+    blob = _read_blob(backend)
     with database.read() as session:
         identity = load(session)
-    blob = _read_blob(backend)
     if identity is None:
         if blob is not None:
             raise StoreMismatch(

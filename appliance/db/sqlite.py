@@ -70,6 +70,8 @@ class SqliteDatabase(Database):
                     f"synchronous = {'FULL' if self._synced else 'NORMAL'}",
                     "cache_size = -4096",
                     "temp_store = MEMORY",
+                    # 2 MiB: half of SQLite's own choice, since the log counts as part of the data folder.
+                    "wal_autocheckpoint = 512",
                     "journal_size_limit = 67108864",
                 ):
                     connection.execute(f"PRAGMA {setting}")

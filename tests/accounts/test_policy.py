@@ -35,7 +35,7 @@ _ANYTHING: dict[str, Callable[[Files, Principal], object]] = {
     "versions": lambda files, who: history.list_versions(files, who, _PATH),
     "restore version": lambda files, who: history.restore_version(files, who, _PATH, 1),
     "restore at": lambda files, who: history.restore_at(files, who, _PATH, 1 << 60),
-    "trash": lambda files, who: trash.list_trash(files, who),
+    "trash": trash.list_trash,
     "take out of the trash": lambda files, who: trash.restore_removed(files, who, 1),
 }
 

@@ -26,6 +26,10 @@ class Twin:
         self.model.remember()
         self.moments.append((self.who.seq(), self.who.now()))
 
+    def compare_unchanged(self) -> None:
+        """Nothing has been done here since the last change."""
+        assert (self.who.seq(), self.who.now()) == self.moments[-1]
+
     def compare(self) -> None:
         """The present: structure, content, totals, trash and the versions of every path."""
         self._compare_folder((), self.model.root)
@@ -128,7 +132,8 @@ class Twin:
         for real in found:
             node, name, version = then[folder][key(real.name)]
             below = (*path, name)
-            assert real == past.find(session, self._root, below, seq)
+            if seq % 3 == real.id % 3:
+                assert real == past.find(session, self._root, below, seq)
             real_version = None if real.version_seq is None else (real.id, real.version_seq)
             assert (real.id, real_version) == (node.real, version and version.real), (below, seq)
             assert real.size == (len(version.content) if version else 0)

@@ -156,6 +156,17 @@ class Model:
         seen = (past[folder][key(path[-1])][2] for past in self.history if key(path[-1]) in past.get(folder, {}))
         return list(dict.fromkeys(version for version in seen if version is not None))
 
+    def files_ever(self) -> list[Path]:
+        """Every place in a folder of the present where there was a file at some time."""
+        places = [
+            (*path, name)
+            for path, folder in self.root.walk()
+            for past in self.history
+            for name, (_, _, version) in past.get(folder, {}).items()
+            if version is not None
+        ]
+        return list(dict.fromkeys(places))
+
     # -- changing
 
     def put(self, path: Path, content: bytes) -> None:
