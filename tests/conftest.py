@@ -8,6 +8,7 @@ for ``damage``: what is then wrong is not held against the test by ``files``.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import hypothesis
@@ -15,6 +16,7 @@ import pytest
 
 from appliance.accounts import users
 from appliance.accounts.users import User
+from appliance.backends.base import Backend
 from appliance.backends.disk import DiskBackend
 from appliance.chunks import identity
 from appliance.chunks.store import ChunkStore
@@ -22,6 +24,7 @@ from appliance.db.database import Database
 from appliance.files.context import Files
 from appliance.principal import Principal
 from appliance.upkeep.check import check
+from tests.support.content import OpenStore
 from tests.support.damage import Damage
 from tests.support.databases import PostgresqlTemplate, SqliteTemplate
 from tests.support.postgres import NotInstalled, server
@@ -88,9 +91,23 @@ def backend(folder: Path) -> DiskBackend:
 
 
 @pytest.fixture
-def store(database: Database, backend: DiskBackend) -> Iterator[ChunkStore]:
+def open_store(database: Database) -> Iterator[OpenStore]:
+    """Opens stores over a database and a backend, such as proxies that fail; they are closed after the test."""
+    with ExitStack() as closing:
+
+        def open_over(database: Database, backend: Backend) -> ChunkStore:
+            who = identity.establish(database, backend)
+            made = ChunkStore(database, backend, who, inline_threshold=4096, synced=False)
+            closing.callback(made.close)
+            return made
+
+        yield open_over
+
+
+@pytest.fixture
+def store(database: Database, backend: DiskBackend, open_store: OpenStore) -> Iterator[ChunkStore]:
     """A new store. Content up to 4,096 bytes is kept inline."""
-    made = ChunkStore(database, backend, identity.establish(database, backend), inline_threshold=4096, synced=False)
+    made = open_store(database, backend)
     yield made
     made.writers.retire()
 

@@ -47,6 +47,10 @@ class Reader:
         self._backend = backend
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="read")
 
+    def close(self) -> None:
+        """End the threads that read ahead."""
+        self._pool.shutdown(cancel_futures=True)
+
     def read(self, head: bytes, start: int, end: int) -> Iterator[Buffer]:
         """The plain bytes ``start … end`` of the content whose manifest is ``head``, in order.
 

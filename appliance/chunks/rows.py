@@ -35,6 +35,7 @@ _LOCATE = Sql("""
 """)
 _SMALL = Sql("SELECT codec, length, data FROM small WHERE sha256 = :sha256")
 _SEGMENT = Sql("SELECT data FROM segment WHERE sha256 = :sha256")
+_HAS_PACK = Sql("SELECT 1 FROM pack WHERE writer_id = :writer_id AND counter = :counter")
 _UNSYNCED = Sql("SELECT id, writer_id, counter, size FROM pack WHERE synced = 0 ORDER BY id")
 _MARK_SYNCED = Sql("UPDATE pack SET synced = 1 WHERE id IN (:ids*)")
 
@@ -90,6 +91,11 @@ def segment_data(session: Session, sha256: bytes) -> bytes | None:
     """The packed entries of a segment."""
     row = session.row(_SEGMENT, sha256=sha256)
     return None if row is None else bytes(row[0])
+
+
+def has_pack(session: Session, writer_id: int, counter: int) -> bool:
+    """Whether the pack has a row."""
+    return session.row(_HAS_PACK, writer_id=writer_id, counter=counter) is not None
 
 
 def unsynced_packs(session: Session) -> list[tuple[int, int, int, int]]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from appliance.backends.base import Backend, Buffer
+from appliance.chunks import rows
 from appliance.chunks.content import Reader
 from appliance.chunks.identity import Identity
 from appliance.chunks.ingest import Ingestor, Source, Stored, Watcher
+from appliance.chunks.pack import pack_key
 from appliance.chunks.writers import Writers
 from appliance.db.database import Database
+from appliance.errors import HoldfastError
 
 
 class ChunkStore:
@@ -19,6 +23,7 @@ class ChunkStore:
     def __init__(
         self, database: Database, backend: Backend, identity: Identity, *, inline_threshold: int, synced: bool
     ) -> None:
+        self._database = database
         self.identity = identity
         self.backend = backend
         self.writers = Writers(database)
@@ -37,10 +42,31 @@ class ChunkStore:
     def receive(self, source: Source, watcher: Watcher) -> Iterator[Stored]:
         """Content of ``source``, stored; call its ``commit`` in the transaction that makes it part of the tree.
 
-        Within the context no prune takes its chunks.
+        Within the context no prune takes its chunks. If it is left by an exception, the blobs that got no row
+        are deleted again.
         """
         with self.writers.write() as write:
-            yield self._ingestor.receive(source, write, watcher)
+            stored = self._ingestor.receive(source, write, watcher)
+            try:
+                yield stored
+            except BaseException:
+                self._discard(stored)
+                raise
+
+    def close(self) -> None:
+        """End the threads; what they are doing is finished first. Nothing can be received or read afterwards."""
+        self._ingestor.pool.shutdown()
+        self._reader.close()
+
+    def _discard(self, stored: Stored) -> None:
+        """Whatever cannot be deleted now is swept when this process has ended."""
+        with contextlib.suppress(HoldfastError):
+            for pack in stored.packs:
+                # A commit that failed may have happened all the same: the row decides.
+                with self._database.read() as session:
+                    if rows.has_pack(session, stored.write.writer_id, pack.counter):
+                        continue
+                self.backend.delete(pack_key(stored.write.writer_id, pack.counter))
 
     def read(self, manifest: bytes, start: int, end: int) -> Iterator[Buffer]:
         """Verified plain bytes of a range, in blocks of any length."""

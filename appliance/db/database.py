@@ -39,4 +39,4 @@ class Database(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Close what the calling thread holds, and whatever is pooled."""
+        """Close every connection. Nobody may be using one; later use opens new ones."""

@@ -31,7 +31,7 @@ _BUSY_MS = 10_000
 class _Reader(Session, AbstractContextManager[Session]):
     """A thread's own reading session; as a context it only translates errors, since each statement ends by itself."""
 
-    __slots__ = ()
+    __slots__ = ("__weakref__",)
 
     def __enter__(self) -> Session:
         return self
@@ -41,6 +41,10 @@ class _Reader(Session, AbstractContextManager[Session]):
     ) -> None:
         if isinstance(error, sqlite3.Error):
             raise _translate(error) from error
+
+    def __del__(self) -> None:
+        # A thread that ends takes its session with it.
+        self.connection.close()
 
 
 class SqliteDatabase(Database):
@@ -52,6 +56,8 @@ class SqliteDatabase(Database):
         self.path = path
         self._synced = synced
         self._local = threading.local()
+        self._readers: weakref.WeakSet[_Reader] = weakref.WeakSet()
+        self._mutex = threading.Lock()
         self._writing: sqlite3.Connection | None = None
         self._lock_fd = os.open(f"{path}-writers", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         # Not in close(), after which the database may be used again; nor at exit, while threads still run.
@@ -86,6 +92,8 @@ class SqliteDatabase(Database):
         reader: _Reader | None = getattr(self._local, "reader", None)
         if reader is None:
             reader = self._local.reader = _Reader(self.connect(), SQLITE)
+            with self._mutex:
+                self._readers.add(reader)
         return reader
 
     @contextmanager
@@ -110,9 +118,11 @@ class SqliteDatabase(Database):
             fcntl.flock(self._lock_fd, fcntl.LOCK_UN)
 
     def close(self) -> None:
-        reader: _Reader | None = getattr(self._local, "reader", None)
-        if reader is not None:
-            del self._local.reader
+        with self._mutex:
+            readers = list(self._readers)
+            self._readers.clear()
+            self._local = threading.local()
+        for reader in readers:
             reader.connection.close()
         if self._writing is not None:
             self._writing.close()

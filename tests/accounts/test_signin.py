@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from appliance.accounts import app_passwords, passwords, signin, users
 from appliance.accounts.signin import SignIn
 from appliance.accounts.users import User
 from appliance.db.database import Database
-from appliance.db.sql import Sql
+from appliance.db.sql import Session, Sql
 from appliance.db.sqlite import SqliteDatabase
 from appliance.errors import Unauthenticated
 from appliance.principal import Principal
@@ -214,7 +215,7 @@ def test_hundred_app_passwords_do_not_slow_signing_in(
     statements: list[str] = []
 
     class Counting(DatabaseProxy):
-        def read(self):  # type: ignore[no-untyped-def]
+        def read(self) -> AbstractContextManager[Session]:
             statements.append("read")
             return super().read()
 

@@ -7,24 +7,18 @@ import tracemalloc
 
 import pytest
 
-from appliance.backends.base import Backend
 from appliance.backends.disk import DiskBackend
-from appliance.chunks import identity, packing
+from appliance.chunks import packing
 from appliance.chunks.ingest import GROUP
 from appliance.chunks.store import ChunkStore
 from appliance.db.database import Database
 from appliance.db.sql import Sql
 from appliance.errors import BackendError, QuotaExceeded, StorageFull
-from tests.support.content import MIB, Body, Unwatched, keep, noise, prose, read
+from tests.support.content import MIB, Body, OpenStore, Unwatched, keep, noise, prose, read
 from tests.support.databases import on_sqlite
 from tests.support.faults import DatabaseProxy, FailingBackend, busy_threads, in_threads, within
 
 SIZES = (100, 4097, GROUP, 5 * GROUP)
-
-
-def over(database: Database, backend: Backend) -> ChunkStore:
-    """A store over a proxy of one of them."""
-    return ChunkStore(database, backend, identity.establish(database, backend), inline_threshold=4096, synced=False)
 
 
 def require_nothing_kept(database: Database, backend: DiskBackend, *, packs: int = 0) -> None:
@@ -106,6 +100,7 @@ def test_source_that_raises_after_full_packs_keeps_only_those(
 def test_backend_that_fails_at_the_nth_put_fails_the_upload(
     database: Database,
     backend: DiskBackend,
+    open_store: OpenStore,
     monkeypatch: pytest.MonkeyPatch,
     error: Exception,
     after_blocks: int,
@@ -114,7 +109,7 @@ def test_backend_that_fails_at_the_nth_put_fails_the_upload(
     monkeypatch.setattr(packing, "PACK_SIZE", 2 * MIB)
     content = noise(7 * MIB) + prose(MIB)
     failing = FailingBackend(backend, error, after_blocks=after_blocks)
-    store = over(database, failing)
+    store = open_store(database, failing)
     for number in range(1, 10):
         forget_all(database, backend)
         failing.puts, failing.fails_on = 0, number
@@ -140,7 +135,7 @@ def forget_all(database: Database, backend: DiskBackend) -> None:
 
 
 def test_database_that_fails_at_the_nth_write_fails_the_upload(
-    database: Database, backend: DiskBackend, monkeypatch: pytest.MonkeyPatch
+    database: Database, backend: DiskBackend, open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every transaction of an upload fails once, also those of full packs in the background."""
     monkeypatch.setattr(packing, "PACK_SIZE", 2 * MIB)
@@ -154,7 +149,7 @@ def test_database_that_fails_at_the_nth_write_fails_the_upload(
             raise StorageFull
 
     proxy = DatabaseProxy(database, before_write)
-    store = over(proxy, backend)
+    store = open_store(proxy, backend)
     for number in range(1, 20):
         forget_all(database, backend)
         writes, fails_on = 0, number

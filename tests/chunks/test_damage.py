@@ -9,13 +9,13 @@ from collections.abc import Callable
 import pytest
 
 from appliance.backends.disk import DiskBackend
-from appliance.chunks import identity, manifest
+from appliance.chunks import manifest
 from appliance.chunks.manifest import Kind
 from appliance.chunks.store import ChunkStore
 from appliance.db.database import Database
 from appliance.db.sql import Sql
 from appliance.errors import Damaged
-from tests.support.content import MIB, keep, noise, prose, read
+from tests.support.content import MIB, OpenStore, keep, noise, prose, read
 from tests.support.damage import Damage
 from tests.support.databases import on_sqlite
 from tests.support.faults import BackendProxy
@@ -188,7 +188,13 @@ class _Moving(BackendProxy):
 
 @pytest.mark.parametrize("start, end", [(0, len(CONTENT)), (1_000_000, 1_000_500)])
 def test_chunk_that_moves_while_it_is_read_is_found_again(
-    store: ChunkStore, database: Database, backend: DiskBackend, damage: Damage, start: int, end: int
+    store: ChunkStore,
+    database: Database,
+    backend: DiskBackend,
+    open_store: OpenStore,
+    damage: Damage,
+    start: int,
+    end: int,
 ) -> None:
     """Packs are rewritten while files are read: the rows point elsewhere, the old pack is gone."""
     head = keep(store, database, CONTENT)
@@ -203,13 +209,7 @@ def test_chunk_that_moves_while_it_is_read_is_found_again(
         damage.sql('UPDATE chunk SET "offset" = "offset" + 1000')
         backend.delete(key)
 
-    reader = ChunkStore(
-        database,
-        _Moving(backend, move),
-        identity.establish(database, backend),
-        inline_threshold=4096,
-        synced=False,
-    )
+    reader = open_store(database, _Moving(backend, move))
     assert read(reader, head, start, end) == CONTENT[start:end]
     assert not damage.packs()[0].endswith(key)
 

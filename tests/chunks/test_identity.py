@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,10 @@ from appliance.chunks import identity
 from appliance.chunks.cutter import Chunking
 from appliance.chunks.store import ChunkStore
 from appliance.db.database import Database
-from appliance.db.sql import Sql
+from appliance.db.sql import Session, Sql
 from appliance.errors import StoreMismatch
 from tests.support.content import keep, noise
-from tests.support.faults import in_threads
+from tests.support.faults import BackendProxy, DatabaseProxy, in_threads
 
 
 def test_new_store_gets_an_identity_once(database: Database, backend: DiskBackend) -> None:
@@ -36,6 +37,30 @@ def test_new_store_gets_an_identity_once(database: Database, backend: DiskBacken
 def test_processes_that_start_together_agree(database: Database, backend: DiskBackend) -> None:
     """One of them makes the identity, all have it."""
     assert len(set(in_threads(6, lambda _: identity.establish(database, backend)))) == 1
+
+
+@pytest.mark.parametrize("asked", ["backend", "database"])
+def test_process_that_another_one_overtakes_agrees_too(database: Database, backend: DiskBackend, asked: str) -> None:
+    """The other one makes the store just when this one looks whether there is one."""
+    made: list[identity.Identity] = []
+
+    def overtake(looks_at: str) -> None:
+        if looks_at == asked and not made:
+            made.append(identity.establish(database, backend))
+
+    class Looking(BackendProxy):
+        def head(self, key: str) -> int | None:
+            found = super().head(key)
+            overtake("backend")
+            return found
+
+    class Reading(DatabaseProxy):
+        def read(self) -> AbstractContextManager[Session]:
+            overtake("database")
+            return super().read()
+
+    assert identity.establish(Reading(database, lambda: None), Looking(backend)) == made[0]
+    assert identity.establish(database, backend) == made[0]
 
 
 def test_blobs_with_an_empty_database_are_refused(database: Database, backend: DiskBackend) -> None:

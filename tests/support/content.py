@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+from appliance.backends.base import Backend
 from appliance.chunks.store import ChunkStore
 from appliance.db.database import Database
 
 MIB = 1_048_576
+
+OpenStore = Callable[[Database, Backend], ChunkStore]
+"""What the fixture ``open_store`` gives."""
 
 
 def noise(size: int, seed: int = 1) -> bytes:

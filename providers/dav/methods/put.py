@@ -32,7 +32,7 @@ def put(request: DavRequest) -> Answer:
     encoding = request.header("HTTP_CONTENT_ENCODING")
     if encoding is not None and encoding.strip().lower() not in ("", "identity"):
         return answer.text(415, "a content coding is not supported; send the bytes as they are")
-    if request.trailing_slash:
+    if request.trailing_slash and request.path:
         raise UrlEndsInSlash(path=show(request.path))
     modified_at = parse_oc_mtime(request.header("HTTP_X_OC_MTIME"))
     written = write.put_file(

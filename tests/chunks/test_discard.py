@@ -1,0 +1,28 @@
+"""Content that was stored and then not wanted: its blobs do not wait for the end of the process."""
+
+from __future__ import annotations
+
+import pytest
+
+from appliance.chunks.store import ChunkStore
+from appliance.db.database import Database
+from tests.support.content import Body, Unwatched, noise
+
+
+def test_content_refused_at_its_commit_leaves_no_blob(store: ChunkStore) -> None:
+    """A PUT that loses a race has stored its pack already."""
+    before = list(store.backend.list("packs/"))
+    with pytest.raises(RuntimeError, match="refused"), store.receive(Body(noise(100_000)), Unwatched()) as stored:
+        assert list(store.backend.list("packs/")) != before
+        assert stored.size == 100_000
+        raise RuntimeError("refused")
+    assert list(store.backend.list("packs/")) == before
+
+
+def test_content_committed_before_the_exception_stays(store: ChunkStore, database: Database) -> None:
+    """What counts is whether the row is there, not that somebody raised."""
+    content = noise(100_000)
+    with pytest.raises(RuntimeError, match="too late"), store.receive(Body(content), Unwatched()) as stored:
+        database.write(stored.commit)
+        raise RuntimeError("too late")
+    assert b"".join(store.read(stored.manifest, 0, len(content))) == content
