@@ -27,8 +27,6 @@ def token_of(answer: Answer) -> str:
     return found[1]
 
 
-def lock(
-    dav: Dav, path: str, headers: Mapping[str, str] | None = None, owner: str = "<D:href>a test</D:href>"
-) -> str:
+def lock(dav: Dav, path: str, headers: Mapping[str, str] | None = None, owner: str = "<D:href>a test</D:href>") -> str:
     """Take an exclusive lock; its token."""
     return token_of(dav.ok("LOCK", path, lockinfo(owner), {"Content-Type": XML, **(headers or {})}))

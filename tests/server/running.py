@@ -69,7 +69,9 @@ class Server:
 
     def _announced(self, offset: int) -> bool:
         assert self.process is not None
-        assert self.process.poll() is None, f"the server ended at its start with {self.process.returncode}: {self.stderr}"
+        assert self.process.poll() is None, (
+            f"the server ended at its start with {self.process.returncode}: {self.stderr}"
+        )
         found = _ANNOUNCED.search(self.stdout, offset)
         self.port = int(found[1]) if found else self.port
         return found is not None
@@ -103,7 +105,8 @@ class Server:
             assert self.stop() == 0, self.stderr
         small = sum(path.stat().st_size for path in self.data.rglob("*") if path.is_file()) < 200_000_000
         report = self.holdfast("check", *(["--read-data"] if small else []), succeeds=False)
-        assert report.returncode == 0 and report.stdout.endswith("clean\n"), report.stdout + report.stderr
+        assert report.returncode == 0, report.stdout + report.stderr
+        assert report.stdout.endswith("clean\n"), report.stdout + report.stderr
         assert "Traceback" not in self.stderr, self.stderr
         assert self.may_report_errors or " ERROR " not in self.stderr, self.stderr
 

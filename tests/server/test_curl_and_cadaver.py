@@ -66,7 +66,9 @@ def test_curl_every_method_by_hand(server: Server, dav: Dav, area: str, body_fil
 
 
 @needs("curl")
-def test_curl_with_a_wrong_password_sees_401_without_sending_the_body(server: Server, area: str, tmp_path: Path) -> None:
+def test_curl_with_a_wrong_password_sees_401_without_sending_the_body(
+    server: Server, area: str, tmp_path: Path
+) -> None:
     """A hundred megabytes stay where they are: curl reads the answer instead of a reset connection."""
     large = tmp_path / "large"
     with open(large, "wb") as file:

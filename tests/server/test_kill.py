@@ -86,9 +86,7 @@ class Writers:
 
 def _packs(server: Server) -> set[tuple[int, int]]:
     """Writer and counter of every pack on the disk."""
-    return {
-        (int(path.parent.name, 16), int(path.name, 16)) for path in (server.data / "blobs" / "packs").glob("*/*")
-    }
+    return {(int(path.parent.name, 16), int(path.name, 16)) for path in (server.data / "blobs" / "packs").glob("*/*")}
 
 
 def _rowless(server: Server) -> set[tuple[int, int]]:

@@ -22,9 +22,7 @@ class Finder:
     def __init__(self, dav: Dav) -> None:
         self.dav = dav
 
-    def __call__(
-        self, method: str, path: str, body: bytes | Iterator[bytes] | None = None, **headers: str
-    ) -> Answer:
+    def __call__(self, method: str, path: str, body: bytes | Iterator[bytes] | None = None, **headers: str) -> Answer:
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         return self.dav(method, path, body, {**HEADERS, **given})
 
@@ -95,7 +93,8 @@ def test_finder_copying_a_file_in_keeps_its_bytes(dav: Dav, area: str, lock_firs
         assert read.status in (200, 304)
         written = finder.write(path, body, tokens[path])
         assert written.status in (200, 201, 204)
-        assert "etag" in written.headers and "last-modified" in written.headers
+        assert "etag" in written.headers
+        assert "last-modified" in written.headers
     for path, token in tokens.items():
         assert finder("UNLOCK", path, Lock_Token=f"<{token}>").status == 204
     for path, body in bodies.items():

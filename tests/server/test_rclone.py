@@ -26,7 +26,6 @@ FILES = 150
 SOAK_FILES = 2_000
 
 
-
 @pytest.fixture(scope="module")
 def options() -> dict[str, Any]:
     """Many small files; the disk's sync is not what is tested here."""
@@ -93,9 +92,7 @@ def test_rclone_copy_check_and_sync_keep_every_byte(
 
 @pytest.mark.soak
 @pytest.mark.parametrize("vendor", VENDORS)
-def test_rclone_carries_two_thousand_files(
-    rclone: _Rclone, dav: Dav, area: str, tmp_path: Path, vendor: str
-) -> None:
+def test_rclone_carries_two_thousand_files(rclone: _Rclone, dav: Dav, area: str, tmp_path: Path, vendor: str) -> None:
     """The same with a whole site-packages of 2,000 files."""
     began = time.monotonic()
     _copy_check_sync(rclone, dav, area, tmp_path, vendor, SOAK_FILES)

@@ -1,0 +1,200 @@
+"""Input that cannot be right: a 4xx with a reason, or the header ignored where RFC 9110 says so; nothing changes."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.server.dav_client import Answer, Dav
+
+CONTENT = b"as it was"
+NAMES = {
+    "control character": "a%01b",
+    "delete": "a%7Fb",
+    "nul": "a%00b",
+    "not utf-8": "%E9",
+    "half a surrogate pair": "a%ED%A0%80",
+    "non-character": "a%EF%BF%BF",
+    "parent": "..%2f",
+    "encoded parent": "%2e%2e",
+    "encoded slash": "a%2Fb",
+    "bad escape": "a%zz",
+    "4 KB": "n" * 4096,
+    "256 characters": "n" * 256,
+    "300 folders": "d/" * 300 + "f",
+}
+BOMB = (
+    b'<?xml version="1.0"?><!DOCTYPE l [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;&a;">]>'
+    b'<D:propfind xmlns:D="DAV:"><D:prop>&b;</D:prop></D:propfind>'
+)
+REFUSED_BODIES = {
+    "bomb": ("PROPFIND", BOMB, 400),
+    "no xml": ("PROPFIND", b"<<<>>", 400),
+    "another root": ("PROPFIND", b"<a/>", 400),
+    "two megabytes": ("PROPFIND", b"<a>" + b"x" * 2_000_000 + b"</a>", 413),
+    "proppatch without xml": ("PROPPATCH", b"nope", 400),
+    "proppatch without body": ("PROPPATCH", b"", 400),
+    "lock without xml": ("LOCK", b"nope", 400),
+    "mkcol with body": ("MKCOL", b"abc", 415),
+}
+# (method, header, status); a PUT that passes is 204.
+HEADERS = [
+    ("PROPFIND", "Depth: 7", 400),
+    ("COPY", "Depth: 1", 400),
+    ("COPY", "Overwrite: maybe", 400),
+    ("PUT", "If: garbage", 400),
+    ("PUT", "If: (", 400),
+    ("PUT", "If: (<x>", 400),
+    ("PUT", 'If: <http://elsewhere/x> (["bogus"])', 412),
+    ("PUT", "If-Match: garbage", 412),
+    ("PUT", "If-None-Match: garbage", 204),
+    ("PUT", "If-Unmodified-Since: garbage", 204),
+    ("PUT", "If-Modified-Since: garbage", 204),
+    ("PUT", "Range: garbage", 204),
+    ("PUT", "Timeout: garbage", 204),
+    ("PUT", "OC-Checksum: garbage", 400),
+    ("PUT", "OC-Checksum: SHA1:zz", 400),
+    ("PUT", "OC-Checksum: SHA1:da39a3ee5e6b4b0d3255bfef95601890afd80709", 400),
+    ("PUT", "OC-Checksum: UNKNOWN:12", 204),
+    ("PUT", "X-OC-Mtime: garbage", 400),
+    ("PUT", "X-OC-Mtime: 99999999999999999", 400),
+    ("PUT", "Content-Range: bytes 0-1/3", 400),
+    ("PUT", "Content-Encoding: gzip", 415),
+    ("PUT", "Content-Encoding: identity", 204),
+    ("PUT", "Expect: garbage", 417),
+    ("PUT", "X-Expected-Entity-Length: zz", 204),
+    ("PUT", "Origin: http://evil.example", 403),
+    ("PUT", "Origin: null", 403),
+    ("PUT", "Sec-Fetch-Site: cross-site", 403),
+    ("PUT", "Sec-Fetch-Site: same-site", 403),
+    ("PUT", "Sec-Fetch-Site: same-origin", 204),
+    ("GET", "If-Modified-Since: garbage", 200),
+    ("GET", "Range: garbage", 200),
+    ("GET", "Range: bytes=9-2", 200),
+    ("GET", "Range: bytes=-0", 416),
+    ("GET", "Range: bytes=99-", 416),
+    ("GET", "Depth: 5", 200),
+    ("GET", 'If: (["bogus"])', 412),
+    ("UNLOCK", "Lock-Token: garbage", 409),
+    ("UNLOCK", "Lock-Token: <urn:x>", 409),
+    ("UNLOCK", "X-Nothing: x", 400),
+]
+DESTINATIONS = {
+    "": 400,
+    "garbage": 400,
+    "http://elsewhere.example/dav/y": 502,
+    "/elsewhere/y": 502,
+    "/dav/%E9": 400,
+    "/dav/a%01": 400,
+    "/dav/q?x": 400,
+    "/dav/a#b": 400,
+    "/dav/../y": 400,
+}
+AUTHORIZATIONS = ["", "Basic", "Basic !!!", "Basic Zm9v", "Bearer", "Bearer xyz", "Digest x", "Basic YWRtaW46w6Q="]
+
+
+@pytest.fixture
+def file(dav: Dav, area: str) -> str:
+    """The path of a file with ``CONTENT``."""
+    dav.ok("PUT", area + "file", CONTENT)
+    return area + "file"
+
+
+def require_unchanged(dav: Dav, area: str, file: str, etag: str) -> None:
+    """The file is what it was, and alone in a folder that can be listed."""
+    found = dav.ok("GET", file)
+    assert (found.body, found.etag) == (CONTENT, etag)
+    listing = dav.ok("PROPFIND", area, headers={"Depth": "1"})
+    assert listing.text.count("<D:response>") == 2
+
+
+def require_reason(answer: Answer, status: int) -> None:
+    """A line for a person, or an XML error; never the program's own business."""
+    assert answer.status == status, answer.text
+    assert status < 400 or answer.body
+    assert "Traceback" not in answer.text
+    assert ".py" not in answer.text
+
+
+@pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
+@pytest.mark.parametrize("method", ["PUT", "MKCOL", "LOCK"])
+def test_name_that_cannot_be_is_refused_and_changes_nothing(
+    dav: Dav, area: str, file: str, name: str, method: str
+) -> None:
+    """Such a name would make its folder unlistable, or be lost in some client."""
+    etag = dav.ok("GET", file).etag
+    body = {"PUT": b"abc", "LOCK": LOCK}.get(method)
+    require_reason(dav(method, area + name, body), 400)
+    require_unchanged(dav, area, file, etag)
+
+
+LOCK = (
+    b'<D:lockinfo xmlns:D="DAV:"><D:lockscope><D:exclusive/></D:lockscope>'
+    b"<D:locktype><D:write/></D:locktype></D:lockinfo>"
+)
+
+
+@pytest.mark.parametrize(("method", "body", "status"), REFUSED_BODIES.values(), ids=REFUSED_BODIES)
+def test_body_that_cannot_be_is_refused(dav: Dav, area: str, file: str, method: str, body: bytes, status: int) -> None:
+    """Bombs are not expanded, long ones not read."""
+    etag = dav.ok("GET", file).etag
+    path = area + "new" if method == "MKCOL" else file
+    require_reason(dav(method, path, body, {"Depth": "0"}), status)
+    require_unchanged(dav, area, file, etag)
+
+
+@pytest.mark.parametrize(("method", "header", "status"), HEADERS, ids=[f"{row[0]} {row[1]}" for row in HEADERS])
+def test_header_with_garbage_is_refused_or_ignored(
+    dav: Dav, area: str, file: str, method: str, header: str, status: int
+) -> None:
+    """As RFC 9110 and RFC 4918 say for each of them."""
+    etag = dav.ok("GET", file).etag
+    name, _, value = header.partition(": ")
+    target = {"Destination": area + "copy"} if method == "COPY" else {}
+    answer = dav(method, file, CONTENT if method == "PUT" else None, {**target, name: value})
+    require_reason(answer, status)
+    require_unchanged(dav, area, file, answer.etag if status == 204 else etag)
+
+
+@pytest.mark.parametrize(("destination", "status"), DESTINATIONS.items())
+@pytest.mark.parametrize("method", ["MOVE", "COPY"])
+def test_destination_that_cannot_be_is_refused(
+    dav: Dav, area: str, file: str, method: str, destination: str, status: int
+) -> None:
+    """It never cuts a name short, and never leads elsewhere."""
+    etag = dav.ok("GET", file).etag
+    require_reason(dav(method, file, headers={"Destination": destination}), status)
+    require_unchanged(dav, area, file, etag)
+
+
+@pytest.mark.parametrize("value", AUTHORIZATIONS)
+def test_authorization_that_is_none_is_challenged(dav: Dav, file: str, value: str) -> None:
+    """With Basic, the only scheme there is."""
+    answer = dav("GET", file, headers={"Authorization": value}, signed_in=False)
+    assert answer.status == 401
+    assert answer.headers["www-authenticate"].startswith("Basic realm=")
+
+
+def test_put_to_a_folders_url_is_refused(dav: Dav, area: str, file: str) -> None:
+    """Neither an existing folder nor a new name with a slash becomes a file."""
+    etag = dav.ok("GET", file).etag
+    require_reason(dav("PUT", area, b"abc"), 409)
+    require_reason(dav("PUT", area.rstrip("/"), b"abc"), 405)
+    require_reason(dav("PUT", area + "new/", b"abc"), 409)
+    require_reason(dav("PUT", area + "missing/new", b"abc"), 409)
+    require_reason(dav("PUT", file + "/below", b"abc"), 409)
+    require_unchanged(dav, area, file, etag)
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH", "REPORT", "TRACE", "MKCALENDAR", "NONSENSE"])
+def test_unknown_method_is_405_with_what_is_possible(dav: Dav, file: str, method: str) -> None:
+    """RFC 9110 §15.5.6."""
+    answer = dav(method, file)
+    assert answer.status == 405
+    assert "PROPFIND" in answer.headers["allow"]
+
+
+def test_propfind_of_infinite_depth_is_refused_as_the_rfc_says(dav: Dav, area: str) -> None:
+    """RFC 4918 §9.1.1."""
+    answer = dav("PROPFIND", area, headers={"Depth": "infinity"})
+    assert answer.status == 403
+    assert "propfind-finite-depth" in answer.text
