@@ -158,7 +158,9 @@ def test_wrong_manifest_is_damage(store: ChunkStore, database: Database, damage:
     """Of any kind: cut off, or naming what does not exist."""
     for content in (noise(100), noise(50_000), CONTENT):
         head = keep(store, database, content)
-        for wrong in (b"", head[:-1], b"X" + head[1:], head[:1] + bytes([head[1] ^ 1]) + head[2:]):
+        # The first entry's name, and the lowest and highest byte of its length.
+        flipped = [head[:at] + bytes([head[at] ^ 1]) + head[at + 1 :] for at in (1, 33, 36)]
+        for wrong in (b"", head[:-1], b"X" + head[1:], *flipped):
             with pytest.raises(Damaged):
                 read(store, wrong, 0, len(content))
 

@@ -156,6 +156,7 @@ def test_writer_that_is_dead_finds_nothing_either(store: ChunkStore, database: D
         declare_dead(database)
         with pytest.raises(Unavailable):
             keep(store, database, content)
+    assert wanted(database, "chunk") == {1}
 
 
 @pytest.mark.parametrize("size, table", [(100, "small"), (50_000, "chunk"), (3 * MIB, "chunk"), (3 * MIB, "segment")])

@@ -151,6 +151,19 @@ def test_full_disk_is_storage_full_and_room_is_given_back(small_disk: Path) -> N
     assert backend.get("kept", 0, MIB // 4) == noise(MIB // 4)
 
 
+@pytest.mark.parametrize("error", [ValueError("x"), OSError("x"), KeyboardInterrupt(), SystemExit()])
+def test_put_whose_blocks_raise_leaves_no_partial_file(folder: Path, error: BaseException) -> None:
+    """Whatever ends it: the room is given back at once, not at the next sweep."""
+
+    def blocks() -> Iterator[bytes]:
+        yield noise(100_000)
+        raise error
+
+    with pytest.raises(type(error)):
+        DiskBackend(folder, synced=True).put("packs/1/1", blocks())
+    assert left_behind(folder) == []
+
+
 _PUT_AND_STALL = """
 import sys, time
 from pathlib import Path

@@ -253,7 +253,7 @@ def run(alice: Person, *, examples: int, steps: int, stride: int, derandomize: b
 def test_random_operations_leave_what_the_model_says(alice: Person) -> None:
     """Tree, content, totals, trash, quota, versions and past, whatever was done in whatever order."""
     # PostgreSQL answers each of the many questions of the comparison several times slower.
-    examples = 110 if alice.files.database.dialect is SQLITE else 18
+    examples = 80 if alice.files.database.dialect is SQLITE else 12
     run(alice, examples=examples, steps=30, stride=7, derandomize=True)
 
 

@@ -1,0 +1,76 @@
+"""Versions and trash from the command line, beside the running server."""
+
+from __future__ import annotations
+
+import time
+
+from tests.server.dav_client import Dav
+from tests.server.running import Server
+
+
+def column(table: str, row: int, number: int = 0) -> str:
+    """A cell of a printed table; row 0 is the head."""
+    return table.splitlines()[row].split()[number]
+
+
+def test_earlier_version_comes_back_as_a_new_one(server: Server, dav: Dav) -> None:
+    """The one in between stays restorable."""
+    for text in (b"first", b"second", b"third"):
+        dav.ok("PUT", "/dav/versions.txt", text)
+    listed = server.holdfast("versions", "/versions.txt", "--user", "admin").stdout
+    assert len(listed.splitlines()) == 4
+    server.holdfast("restore", "/versions.txt", "--user", "admin", "--version", column(listed, 3))
+    assert dav.ok("GET", "/dav/versions.txt").body == b"first"
+    assert len(server.holdfast("versions", "versions.txt", "--user", "admin").stdout.splitlines()) == 5
+
+
+def test_folder_comes_back_as_it_was_at_a_time(server: Server, dav: Dav) -> None:
+    """Changed, removed and new files alike; and back again."""
+    dav.ok("MKCOL", "/dav/tree")
+    dav.ok("PUT", "/dav/tree/changed", b"old")
+    dav.ok("PUT", "/dav/tree/removed", b"there")
+    time.sleep(1.1)
+    then = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) + "Z"
+    time.sleep(1.1)
+    dav.ok("PUT", "/dav/tree/changed", b"new")
+    dav.ok("DELETE", "/dav/tree/removed")
+    dav.ok("PUT", "/dav/tree/added", b"later")
+    server.holdfast("restore", "/tree", "--user", "admin", "--at", then)
+    assert dav.ok("GET", "/dav/tree/changed").body == b"old"
+    assert dav.ok("GET", "/dav/tree/removed").body == b"there"
+    assert dav("GET", "/dav/tree/added").status == 404
+    listed = server.holdfast("trash", "list", "--user", "admin").stdout
+    number = next(line.split()[0] for line in listed.splitlines() if line.endswith("/tree/added"))
+    server.holdfast("trash", "restore", number, "--user", "admin")
+    assert dav.ok("GET", "/dav/tree/added").body == b"later"
+
+
+def test_removed_folder_comes_back_with_all_in_it(server: Server, dav: Dav) -> None:
+    """Where it was, or elsewhere when its name is taken."""
+    dav.ok("MKCOL", "/dav/lost")
+    dav.ok("PUT", "/dav/lost/file", b"found")
+    dav.ok("DELETE", "/dav/lost")
+    dav.ok("PUT", "/dav/lost", b"something else")
+    listed = server.holdfast("trash", "list", "--user", "admin").stdout
+    number = next(line.split()[0] for line in listed.splitlines() if line.endswith("/lost"))
+    clash = server.holdfast("trash", "restore", number, "--user", "admin", succeeds=False)
+    assert clash.returncode == 1
+    assert "exists already" in clash.stderr
+    server.holdfast("trash", "restore", number, "--user", "admin", "--to", "/found again")
+    assert dav.ok("GET", "/dav/found%20again/file").body == b"found"
+
+
+def test_what_never_was_is_one_clear_line(server: Server) -> None:
+    """Exit code 1, no traceback."""
+    for arguments in (
+        ("versions", "/never"),
+        ("restore", "/never", "--version", "1"),
+        ("restore", "/never", "--at", "2h-ago"),
+        ("restore", "/never", "--at", "some day"),
+        ("trash", "restore", "999999"),
+        ("user", "disable", "nobody"),
+    ):
+        user = [] if arguments[0] == "user" else ["--user", "admin"]
+        result = server.holdfast(*arguments, *user, succeeds=False)
+        assert result.returncode == 1
+        assert len(result.stderr.splitlines()) == 1

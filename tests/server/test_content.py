@@ -1,0 +1,109 @@
+"""What is told about content, and parts of it: validators, ranges, and headers that keep it from running."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from tests.server.dav_client import Dav
+
+TEXT = b"0123456789"
+
+
+@pytest.fixture
+def file(dav: Dav, area: str) -> str:
+    """The path of a text file."""
+    dav.ok("PUT", area + "file.txt", TEXT)
+    return area + "file.txt"
+
+
+@pytest.mark.parametrize(
+    ("value", "body", "content_range"),
+    [
+        ("bytes=2-4", b"234", "bytes 2-4/10"),
+        ("bytes=7-", b"789", "bytes 7-9/10"),
+        ("bytes=-3", b"789", "bytes 7-9/10"),
+        ("bytes=8-99", b"89", "bytes 8-9/10"),
+    ],
+)
+def test_range_gives_exactly_these_bytes(dav: Dav, file: str, value: str, body: bytes, content_range: str) -> None:
+    """RFC 9110 §14."""
+    answer = dav("GET", file, headers={"Range": value})
+    assert (answer.status, answer.body, answer.headers["content-range"]) == (206, body, content_range)
+
+
+def test_several_ranges_come_as_parts(dav: Dav, file: str) -> None:
+    """RFC 9110 §14.6; the length that is told is the length that comes."""
+    answer = dav("GET", file, headers={"Range": "bytes=0-1,4-5"})
+    assert answer.status == 206
+    assert answer.headers["content-type"].startswith("multipart/byteranges")
+    assert int(answer.headers["content-length"]) == len(answer.body)
+    assert answer.body.count(b"Content-Range: bytes ") == 2
+    assert b"\r\n\r\n01\r\n" in answer.body
+    assert b"\r\n\r\n45\r\n" in answer.body
+
+
+def test_if_range_gives_the_whole_after_a_change(dav: Dav, file: str) -> None:
+    """A download goes on only where it is the same file."""
+    etag = dav.ok("GET", file).etag
+    assert dav("GET", file, headers={"Range": "bytes=5-", "If-Range": etag}).status == 206
+    dav.ok("PUT", file, b"abcdefghij")
+    answer = dav("GET", file, headers={"Range": "bytes=5-", "If-Range": etag})
+    assert (answer.status, answer.body) == (200, b"abcdefghij")
+
+
+def test_etag_names_the_version(dav: Dav, area: str, file: str) -> None:
+    """Every PUT changes it, of equal bytes too; PROPPATCH, LOCK and MOVE never."""
+    first = dav.ok("GET", file).etag
+    second = dav.ok("PUT", file, TEXT).etag
+    assert first != second
+    patch = (
+        b'<D:propertyupdate xmlns:D="DAV:"><D:set><D:prop><x xmlns="urn:x">1</x></D:prop></D:set></D:propertyupdate>'
+    )
+    dav.ok("PROPPATCH", file, patch)
+    dav.ok("MOVE", file, headers={"Destination": area + "moved.txt"})
+    answer = dav("GET", area + "moved.txt", headers={"If-None-Match": second})
+    assert (answer.status, answer.etag, answer.body) == (304, second, b"")
+
+
+@pytest.mark.parametrize("name", ["page.html", "drawing.svg", "data.xml", "program", "script.js"])
+def test_content_that_could_run_comes_as_attachment(dav: Dav, area: str, name: str) -> None:
+    """It must not act with the rights of whoever opens it."""
+    dav.ok("PUT", area + name, b"<script>alert(1)</script>")
+    headers = dav.ok("GET", area + name).headers
+    assert headers["content-disposition"].startswith("attachment")
+    assert "sandbox" in headers["content-security-policy"]
+    assert headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize("name", ["photo.jpg", "film.mp4", "song.mp3", "paper.pdf", "notes.txt"])
+def test_content_that_is_harmless_is_shown(dav: Dav, area: str, name: str) -> None:
+    """But never taken for something else."""
+    dav.ok("PUT", area + name, b"x")
+    headers = dav.ok("GET", area + name).headers
+    assert "content-disposition" not in headers
+    assert headers["x-content-type-options"] == "nosniff"
+
+
+def test_folder_is_a_readable_page(dav: Dav, area: str) -> None:
+    """Names are text on it, whatever they contain."""
+    dav.ok("PUT", area + "%3Cb%3E%20%26.txt", b"x")
+    answer = dav.ok("GET", area)
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert "&lt;b&gt; &amp;.txt" in answer.text
+    assert "<b> &" not in answer.text
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
+def test_checksum_that_the_client_announced_is_verified_and_told(dav: Dav, area: str) -> None:
+    """SHA1 and MD5, whichever of them came: rclone sends one and compares the other."""
+    sha1 = hashlib.sha1(TEXT, usedforsecurity=False).hexdigest()
+    md5 = hashlib.md5(TEXT, usedforsecurity=False).hexdigest()
+    answer = dav.ok("PUT", area + "checked", TEXT, {"OC-Checksum": f"SHA1:{sha1}", "X-OC-Mtime": "1000000000"})
+    assert answer.headers["x-oc-mtime"] == "accepted"
+    assert answer.headers["last-modified"] == "Sun, 09 Sep 2001 01:46:40 GMT"
+    body = b'<D:propfind xmlns:D="DAV:" xmlns:oc="http://owncloud.org/ns"><D:prop><oc:checksums/></D:prop></D:propfind>'
+    told = dav.ok("PROPFIND", area + "checked", body, {"Depth": "0"}).text
+    assert f"SHA1:{sha1}" in told
+    assert f"MD5:{md5}" in told
