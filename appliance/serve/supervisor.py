@@ -58,7 +58,12 @@ def serve(settings: Settings, *, tell: Callable[[str], None], announce: Callable
         _Child(f"worker {number + 1}", partial(child, partial(run_worker, settings, listener, reading)))
         for number in range(settings.workers)
     ]
-    children.append(_Child("scheduler", partial(child, partial(run_scheduler, settings, reading))))
+
+    def scheduler() -> None:
+        listener.close()
+        run_scheduler(settings, reading)
+
+    children.append(_Child("scheduler", partial(child, scheduler)))
     # What was loaded so far is shared by all children as long as nobody writes to it; the collector would.
     gc.collect()
     gc.freeze()
@@ -67,6 +72,8 @@ def serve(settings: Settings, *, tell: Callable[[str], None], announce: Callable
     host, port = listener.getsockname()[:2]
     announce(host, port)
     _watch(children)
+    # The last copy but the workers': nobody shall wait in a queue that is no longer served.
+    listener.close()
     clean = _stop(children, settings.shutdown_seconds + _PATIENCE_S)
     if clean:
         finish_store(settings)

@@ -80,8 +80,10 @@ class Person:
         made = [folders.make_folder(self.files, self.principal, parse(path), **options) for path in paths]
         return made[-1]
 
-    def remove(self, path: str, **options: Any) -> None:
+    def remove(self, path: str, **options: Any) -> Person:
+        """Into the trash; returns itself, since cases are expressions."""
         remove.remove(self.files, self.principal, parse(path), **options)
+        return self
 
     def move(self, source: str, target: str, *, overwrite: bool = False, **options: Any) -> Transferred:
         return transfer.move(self.files, self.principal, parse(source), parse(target), overwrite=overwrite, **options)

@@ -47,7 +47,8 @@ def test_nobody_works_in_another_users_tree(alice: Person, files: Files, subtest
     (removed,) = alice.trash()
     intruder = Person.new(files, "mallory", role=role)
     inside = replace(intruder, principal=replace(intruder.principal, home_id=alice.principal.home_id))
-    for name, work in {**VERBS, "restore": lambda who: who.put_back(removed)}.items():
+    verbs: dict[str, Work] = {**VERBS, "restore": lambda who: who.put_back(removed)}
+    for name, work in verbs.items():
         with subtests.test(name), refused(files.database, Denied):
             work(inside)
 

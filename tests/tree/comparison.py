@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from appliance.db.sql import Session
 from appliance.errors import NotFound
 from appliance.tree import past
 from tests.files.person import Person
@@ -124,7 +125,7 @@ class Twin:
             assert past.seq_at(session, self._tree, at) == seq
             self._compare_past_folder(session, (), self.model.root, self.model.history[index], seq)
 
-    def _compare_past_folder(self, session: past.Session, path: Path, folder: Node, then: Past, seq: int) -> None:
+    def _compare_past_folder(self, session: Session, path: Path, folder: Node, then: Past, seq: int) -> None:
         assert folder.real is not None
         found = past.children(session, folder.real, seq)
         assert len({node.name for node in found}) == len(found)
