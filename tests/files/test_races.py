@@ -166,6 +166,16 @@ def test_two_puts_with_the_same_if_match_one_wins(alice: Person) -> None:
     assert len(alice.versions("/a")) == ROUNDS + 1
 
 
+def test_many_puts_with_the_same_if_match_at_once_one_wins(alice: Person) -> None:
+    """However close together they commit."""
+    alice.put("/a", b"before")
+    for _ in range(ROUNDS):
+        given = Conditions(if_match=tags(alice.etag("/a")))
+        outcomes = together(alice, *[lambda who, given=given: who.put("/a", b"new", conditions=given)] * 6)
+        assert one_passed(outcomes, PreconditionFailed)
+    assert len(alice.versions("/a")) == ROUNDS + 1
+
+
 def test_two_puts_without_condition_are_both_kept(alice: Person) -> None:
     """The last one is current, the other one a version before it."""
     for number in range(ROUNDS):

@@ -82,6 +82,8 @@ def test_put_client_time_is_kept_for_file_and_version(alice: Person) -> None:
     alice.put("/a.txt", b"one", modified_at=1_500_000_000_000_000)
     alice.put("/a.txt", b"two", modified_at=1_400_000_000_000_000)
     assert alice.node("/a.txt").modified_at == 1_400_000_000_000_000
+    alice.put("/old.txt", b"one", modified_at=-5)
+    assert alice.node("/old.txt").modified_at == -5
     assert [version.modified_at for version in alice.versions("/a.txt")] == [
         1_400_000_000_000_000,
         1_500_000_000_000_000,
