@@ -107,8 +107,7 @@ def _lost_chunks(database: Database, backend: Backend, pack_id: int, key: str, s
             return {
                 record.id
                 for record in records
-                if record.id in wanted
-                and codec.checksum(backend.get(key, record.offset, record.stored)) != record.xxh3
+                if record.id in wanted and codec.checksum(backend.get(key, record.offset, record.stored)) != record.xxh3
             }
         except (Damaged, BlobMissing):
             pass
