@@ -13,15 +13,21 @@ _log = logging.getLogger(__name__)
 
 
 class StopSignal:
-    """Set by SIGTERM, and when the supervisor is gone: no child outlives it."""
+    """Set by SIGTERM, and when the supervisor is gone: no child outlives it. For children made by ``fork``."""
 
     def __init__(self, supervisor_pipe: int) -> None:
         """``supervisor_pipe`` is the reading end of a pipe that only the supervisor can write."""
         self._event = threading.Event()
-        signal.signal(signal.SIGTERM, lambda *_: self._event.set())
         # Ctrl-C reaches the whole process group; the supervisor decides.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        threading.Thread(target=self._take, name="stop signal", daemon=True).start()
         threading.Thread(target=self._watch, args=(supervisor_pipe,), name="supervisor watch", daemon=True).start()
+
+    def _take(self) -> None:
+        # No handler: Python runs those in the main thread, which does not wake for one that arrived just before it
+        # began to wait for a lock.
+        signal.sigwait({signal.SIGTERM})
+        self._event.set()
 
     def _watch(self, pipe: int) -> None:
         os.read(pipe, 1)
@@ -33,7 +39,10 @@ class StopSignal:
 
 
 def fork(run: Callable[[], None], *, name: str) -> int:
-    """Run a function in a child process, and return its pid. The child ends with the function, 1 on an exception."""
+    """Run a function in a child process, and return its pid. The child ends with the function, 1 on an exception.
+
+    SIGTERM is blocked in the child and waits for its ``StopSignal``, however early it comes.
+    """
     sys.stdout.flush()
     sys.stderr.flush()
     pid = os.fork()
@@ -41,7 +50,7 @@ def fork(run: Callable[[], None], *, name: str) -> int:
         return pid
     status = 1
     try:
-        signal.pthread_sigmask(signal.SIG_SETMASK, [])
+        signal.pthread_sigmask(signal.SIG_SETMASK, {signal.SIGTERM})
         run()
         status = 0
     except BaseException:  # noqa: BLE001 - nothing of a child may reach the supervisor's own code
