@@ -87,13 +87,17 @@ class Reader:
             yield from _pieces(decoded.entries, start, end)
             return
         for index, first, last in overlapping([each.length for each in decoded.references], start, end):
-            sha256 = decoded.references[index].sha256
-            with self._database.read() as session:
-                data = rows.segment_data(session, sha256)
-            # Chunks are verified one by one; that they are the right ones is said here alone.
-            if data is None or hashlib.sha256(data).digest() != sha256:
-                raise Damaged(what=f"manifest segment {sha256.hex()}")
-            yield from _pieces(manifest.decode_entries(data), first, last)
+            yield from _pieces(self._segment(decoded.references[index]), first, last)
+
+    def _segment(self, reference: manifest.Reference) -> list[Entry]:
+        """Chunks are verified one by one; that they are the right ones, at the right place, is said here alone."""
+        with self._database.read() as session:
+            data = rows.segment_data(session, reference.sha256)
+        if data is not None and hashlib.sha256(data).digest() == reference.sha256:
+            entries = manifest.decode_entries(data)
+            if sum(entry.length for entry in entries) == reference.length:
+                return entries
+        raise Damaged(what=f"manifest segment {reference.sha256.hex()}")
 
     def _batches(self, decoded: manifest.Manifest, start: int, end: int) -> Iterator[list[_Piece]]:
         """Pieces in portions: the first is small, so that its bytes leave soon."""

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,38 @@ def test_increments_of_several_processes_are_all_there(path: Path, database: Sql
         process.stdin.flush()
     numbers = [int(number) for process in processes for number in process.communicate(timeout=60)[0].split()]
     assert sorted(numbers) == list(range(1, 481))
+
+
+def test_writers_queue_on_the_lock_that_all_processes_share(path: Path, database: SqliteDatabase) -> None:
+    """Not on SQLite's own, where they would sleep and some starve: nothing begins while another one holds it."""
+    other = SqliteDatabase(path, synced=False)
+    began: list[int] = []
+
+    def work(session: Session) -> int:
+        began.append(1)
+        return add(session)
+
+    writer = threading.Thread(target=lambda: other.write(work), daemon=True)
+    with database.exclusive():
+        writer.start()
+        writer.join(0.2)
+        assert began == []
+    writer.join(20)
+    assert began == [1]
+    other.close()
+
+
+def test_write_has_the_database_before_it_reads(path: Path, database: SqliteDatabase) -> None:
+    """Else a program that knows nothing of our lock could write between a work's reading and its writing."""
+
+    def work(session: Session) -> int:
+        shell = sqlite3.connect(path, isolation_level=None, timeout=0)
+        with closing(shell), pytest.raises(sqlite3.OperationalError, match="locked"):
+            shell.execute("BEGIN IMMEDIATE")
+        return add(session)
+
+    assert database.write(work) == 1
+    assert behind(database, [work, work]) in ([2, 3], [3, 2])
 
 
 def behind(database: SqliteDatabase, works: list[Callable[[Session], Any]]) -> list[Any]:
