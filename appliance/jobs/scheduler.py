@@ -53,6 +53,8 @@ class Scheduler:
 
     def stop(self) -> None:
         """Start nothing more, and wait for what runs."""
+        # Paused first: a job that falls due meanwhile would meet an executor that takes none.
+        self._clock.pause()
         self._clock.shutdown(wait=True)
 
     def _run(self, job: Job) -> None:

@@ -121,9 +121,19 @@ class DavRequest:
             if_match=None if match is None else parse_etags(match),
             if_none_match=None if none_match is None else parse_etags(none_match),
             if_unmodified_since=None if since is None else parse_http_date(since),
-            states=tuple(StateList(self._tagged(entry), _tests(entry)) for entry in lists),
+            states=self._states(lists),
             tokens=tokens,
         )
+
+    def if_conditions(self) -> Conditions | None:
+        """The If header alone, for methods that read: HTTP's own conditions make a 304 there, or nothing."""
+        if "HTTP_IF" not in self.environ:
+            return None
+        lists = parse_if(self.environ["HTTP_IF"])
+        return Conditions(states=self._states(lists), tokens=submitted_tokens(lists))
+
+    def _states(self, lists: tuple[IfList, ...]) -> tuple[StateList, ...]:
+        return tuple(StateList(self._tagged(entry), _tests(entry)) for entry in lists)
 
     def _tagged(self, entry: IfList) -> Path | None:
         """The path that a list of the If header speaks of; None for one outside of the tree."""

@@ -105,6 +105,18 @@ def test_restore_folder_at_a_moment_is_all_that_it_was(alice: Person) -> None:
     assert dump(alice.files.database, CONTENT) == before
 
 
+def test_restore_tells_files_apart_that_one_change_made(alice: Person) -> None:
+    """Copies made together have one number for their versions; they are not the same for that."""
+    alice.mkdir("/d")
+    alice.put("/d/a", b"a")
+    alice.put("/d/b", b"b")
+    alice.copy("/d", "/c")
+    moment = alice.now()
+    alice.move("/c/b", "/c/a", overwrite=True)
+    alice.restore_at("/c", moment)
+    assert alice.state("/c") == {"/c/a": b"a", "/c/b": b"b"}
+
+
 def test_restore_is_one_moment(alice: Person) -> None:
     """Everything in it has one time, so that no moment shows half of it."""
     _, moment = build(alice)

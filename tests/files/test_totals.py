@@ -124,6 +124,34 @@ def test_subtree_seq_is_raised_up_to_the_root_and_nowhere_else(
             assert all(who.node(path).subtree_seq == before + 1 for path in expected)
 
 
+MEMBERS: dict[str, tuple[Work, set[str]]] = {
+    # What is done, and the folders whose list of members changes by it.
+    "new file": (lambda who: who.put("/d/e/new"), {"/d/e"}),
+    "next version": (lambda who: who.put("/d/e/two"), set()),
+    "new folder": (lambda who: who.mkdir("/t/new"), {"/t", "/t/new"}),
+    "removal": (lambda who: who.remove("/d/e/two"), {"/d/e"}),
+    "rename": (lambda who: who.move("/d/e/two", "/d/e/2"), {"/d/e"}),
+    "move": (lambda who: who.move("/d/e/f", "/t/f"), {"/d/e", "/t"}),
+    "move onto a file": (lambda who: who.move("/d/one", "/t/four", overwrite=True), {"/d", "/t"}),
+    "copy": (lambda who: who.copy("/d/one", "/t/one"), {"/t"}),
+    "copy onto a file": (lambda who: who.copy("/d/one", "/t/four", overwrite=True), set()),
+    "lock of a free name": (lambda who: who.lock("/t/new"), {"/t"}),
+    "properties": (lambda who: who.patch("/d/e", [("{x}y", "<y/>")]), set()),
+    "out of the trash": (lambda who: who.remove("/d/one").put_back(who.trash()[0], "/t/one"), {"/d", "/t"}),
+}
+
+
+def test_time_of_a_folder_is_that_of_its_members(newcomer: Callable[[], Person], subtests: pytest.Subtests) -> None:
+    """A folder's modification time is when something came, went or was renamed in it, not what happened deeper."""
+    for name, (work, expected) in MEMBERS.items():
+        with subtests.test(name):
+            who = newcomer()
+            set_up(who)
+            before = who.now()
+            work(who)
+            assert {path for path in totals(who) if who.node(path).modified_at > before} == expected
+
+
 def large_and_small(alice: Person) -> None:
     """/large has 300 files in 31 folders, /small has one file; /t is empty."""
     alice.mkdir("/large", "/ten", "/small", "/t")

@@ -21,7 +21,6 @@ from tests.server.running import Server, runs, until
 
 WRITERS = 4
 SIZES = [50, 3_000, 5_000, 70_000, 900_000, 1_200_000, 2_500_000, 5_000_000]
-_NOISE = noise(8_000_000)
 
 
 @dataclass
@@ -43,7 +42,7 @@ class File:
 
 
 class Writers:
-    """Threads that store files, three names each, until the server is gone. Each also leaves an upload hanging."""
+    """Threads that store files, three names each, until the server is gone. One more upload hangs meanwhile."""
 
     def __init__(self, server: Server, round_number: int) -> None:
         self.files: dict[str, File] = {}
@@ -51,8 +50,9 @@ class Writers:
         self._number = round_number
         self._threads = [threading.Thread(target=self._run, args=(number,)) for number in range(WRITERS)]
         self._hanging = server.dav().wire()
-        path = f"/dav/round-{round_number}-hanging"
-        self._hanging.send(server.dav().head("PUT", path, "Content-Length: 50000000"), _NOISE[:6_000_000])
+        head = server.dav().head("PUT", f"/dav/round-{round_number}-hanging", "Content-Length: 50000000")
+        # Never stored before, so that a pack of it is open when the end comes.
+        self._hanging.send(head, noise(6_000_000, seed=1000 + round_number))
         for thread in self._threads:
             thread.start()
 
@@ -70,8 +70,7 @@ class Writers:
         with self._server.dav(timeout=20) as dav:
             while True:
                 name, size = choose.choice(names), choose.choice(SIZES)
-                start = choose.randrange(len(_NOISE) - size)
-                body = _NOISE[start : start + size]
+                body = choose.randbytes(size)
                 file = files[name]
                 file.sent.append(hashlib.sha256(body).hexdigest())
                 pieces = (body[at : at + 50_000] for at in range(0, size, 50_000)) if choose.random() < 0.5 else body

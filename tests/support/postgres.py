@@ -18,6 +18,8 @@ from pathlib import Path
 
 VARIABLE = "HOLDFAST_TEST_POSTGRESQL"
 
+_PREFIX = "holdfast-postgresql-"
+
 # Its data need to survive nothing.
 _OPTIONS = {
     "listen_addresses": "",
@@ -47,7 +49,8 @@ def server() -> Iterator[str]:
         return
     programs = _programs()
     user = _user()
-    folder = Path(tempfile.mkdtemp(prefix="holdfast-postgresql-"))
+    _stop_abandoned(programs, user)
+    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
     try:
         if user is not None:
             shutil.chown(folder, user)
@@ -66,6 +69,19 @@ def _running(programs: Path, user: str | None, folder: Path) -> Iterator[str]:
         yield f"postgresql://postgres@/postgres?host={folder}"
     finally:
         _run(user, *control, "-m", "immediate", "stop")
+
+
+def _stop_abandoned(programs: Path, user: str | None) -> None:
+    """Stop the servers of test processes that were killed; the number of the process is in the folder's name."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
+        number = folder.name.removeprefix(_PREFIX).partition("-")[0]
+        if not number.isdigit() or Path("/proc", number).exists() or not os.access(folder, os.W_OK):
+            continue
+        try:
+            _run(user, programs / "pg_ctl", "-D", folder / "data", "-w", "-s", "-m", "immediate", "stop")
+        except RuntimeError:
+            pass  # it does not run any more
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _programs() -> Path:

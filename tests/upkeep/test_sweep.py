@@ -13,9 +13,8 @@ from appliance import clock
 from appliance.backends.disk import DiskBackend
 from appliance.backends.memory import MemoryBackend
 from appliance.chunks.pack import pack_key
-from appliance.errors import BackendError, ChecksumMismatch, Unavailable
+from appliance.errors import BackendError, Unavailable
 from appliance.files import write
-from appliance.files.write import Announced
 from appliance.tree import paths
 from appliance.upkeep.sweep import KEPT_S, declare_all_dead, sweep
 from tests.upkeep.world import KIB, MIB, World, noise
@@ -31,19 +30,12 @@ class WrongDigest:
         return "no"
 
 
-def leave_behind(world: World, size: int = 100 * KIB, seed: int = 40) -> list[str]:
-    """Break off a write after its pack is stored; returns the keys of the blobs that no row names."""
-    before = keys(world)
-    with pytest.raises(ChecksumMismatch):
-        write.put_file(
-            world.files,
-            world.people["anna"],
-            paths.parse("photos/broken.bin"),
-            io.BytesIO(noise(size, seed)),
-            length=size,
-            checksum=Announced("SHA1", "yes", {"SHA1": WrongDigest()}),
-        )
-    return sorted(set(keys(world)) - set(before))
+def leave_behind(world: World, size: int = 20 * KIB, seed: int = 42) -> list[str]:
+    """What a writer that died between its put and its rows leaves; returns the keys."""
+    writer_id = int(world.one("SELECT MAX(id) FROM writer"))
+    key = pack_key(writer_id, world.files.chunks.writers.next_pack())
+    world.backend.put(key, [noise(size, seed)])
+    return [key]
 
 
 def keys(world: World) -> list[str]:

@@ -24,8 +24,7 @@ from providers.dav.request import DavRequest
 
 def get(request: DavRequest) -> Answer:
     """A file's bytes, or a readable page for a folder. HEAD is the same without a body."""
-    states = request.conditions() if "HTTP_IF" in request.environ else None
-    opened = read.open_path(request.files, request.principal, request.path, conditions=states)
+    opened = read.open_path(request.files, request.principal, request.path, conditions=request.if_conditions())
     node = opened.node
     etag = node.etag(request.files.incarnation)
     validators = [("ETag", etag), ("Last-Modified", format_http_date(node.modified_at // clock.SECOND))]

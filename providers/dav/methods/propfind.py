@@ -34,7 +34,6 @@ def propfind(request: DavRequest) -> Answer:
 def answer_listing(request: DavRequest, wanted: PropfindRequest, *, members: bool) -> Answer:
     """A Multi-Status with the wanted properties of what the path names, and of its members."""
     with_dead, with_checksums, with_locks = _needs(wanted)
-    conditions = request.conditions() if "HTTP_IF" in request.environ else None
     listing = read.list_path(
         request.files,
         request.principal,
@@ -43,7 +42,7 @@ def answer_listing(request: DavRequest, wanted: PropfindRequest, *, members: boo
         with_properties=with_dead,
         with_checksums=with_checksums,
         with_locks=with_locks,
-        conditions=conditions,
+        conditions=request.if_conditions(),
     )
     bound = Bound(
         listing,
