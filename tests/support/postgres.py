@@ -75,13 +75,23 @@ def _stop_abandoned(programs: Path, user: str | None) -> None:
     """Stop the servers of test processes that were killed; the number of the process is in the folder's name."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
         number = folder.name.removeprefix(_PREFIX).partition("-")[0]
-        if not number.isdigit() or Path("/proc", number).exists() or not os.access(folder, os.W_OK):
+        if not number.isdigit() or _runs(int(number)) or not os.access(folder, os.W_OK):
             continue
         try:
             _run(user, programs / "pg_ctl", "-D", folder / "data", "-w", "-s", "-m", "immediate", "stop")
         except RuntimeError:
             pass  # it does not run any more
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _programs() -> Path:

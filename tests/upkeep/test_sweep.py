@@ -233,6 +233,7 @@ def test_sweep_with_a_blob_that_cannot_be_deleted_goes_on_and_keeps_the_writer(w
 
 def test_declare_all_dead_ends_every_lease(world: World) -> None:
     """What they left is swept from then on, and whoever still runs can commit nothing."""
+    new_writer(world)
     (left,) = leave_behind(world)
     assert declare_all_dead(world.database) == world.one("SELECT COUNT(*) FROM writer")
     assert declare_all_dead(world.database) == 0
