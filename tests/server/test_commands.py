@@ -1,0 +1,146 @@
+"""Commands beside the running server, and what they change in it at once; the server as an ordinary user."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.server.dav_client import Dav
+from tests.server.listing import properties
+from tests.server.running import ADMIN, HOLDFAST, PASSWORD, Server
+
+
+def _row(table: str, name: str) -> list[str]:
+    """The cells of the row that begins with ``name``."""
+    return next(line.split() for line in table.splitlines() if line.startswith(name + " "))
+
+
+def test_quota_takes_effect_at_once_in_both_directions(server: Server) -> None:
+    """Lowered below what is there it lets nothing grow, but files shrink and go; raised it gives room."""
+    with server.add_user("bounded", "--quota", "1000") as dav:
+        dav.ok("PUT", "/dav/a", b"a" * 900)
+        assert dav("PUT", "/dav/b", b"b" * 101).status == 507
+        assert dav("COPY", "/dav/a", headers={"Destination": "/dav/b"}).status == 507
+        server.holdfast("user", "quota", "bounded", "500")
+        assert dav("PUT", "/dav/a", b"a" * 901).status == 507
+        assert dav("PUT", "/dav/a", b"a" * 900).status == 204
+        assert dav("PUT", "/dav/b", b"b").status == 507
+        assert dav("PUT", "/dav/a", b"a" * 400).status == 204
+        assert dav("PUT", "/dav/b", b"b" * 100).status == 201
+        assert properties(dav, "/dav/", "D:quota-available-bytes")["D:quota-available-bytes"] == "0"
+        server.holdfast("user", "quota", "bounded", "none")
+        assert dav("PUT", "/dav/b", b"b" * 100_000).status == 204
+        assert _row(server.holdfast("user", "list").stdout, "bounded")[1:] == [
+            "member",
+            "active",
+            "2",
+            "100400",
+            "none",
+        ]
+
+
+def test_history_and_trash_do_not_count_towards_the_quota(server: Server) -> None:
+    """Only what is there now does."""
+    with server.add_user("frugal", "--quota", "1000") as dav:
+        for number in range(5):
+            dav.ok("PUT", "/dav/file", b"%d" % number * 900)
+        dav.ok("DELETE", "/dav/file")
+        dav.ok("PUT", "/dav/file", b"x" * 1000)
+        assert len(server.holdfast("versions", "file", "--user", "frugal").stdout.splitlines()) >= 2
+
+
+def test_users_are_told_apart_by_name_without_case(server: Server, dav: Dav) -> None:
+    """A name is signed in with as people type it, and cannot be there twice."""
+    server.add_user("zoe", "--role", "admin").close()
+    again = server.holdfast("user", "add", "ZOE", "--password-stdin", typed="another password\n", succeeds=False)
+    assert (again.returncode, len(again.stderr.splitlines())) == (1, 1)
+    with server.dav("Zoe") as zoe:
+        assert zoe("PROPFIND", "/dav/", headers={"Depth": "0"}).status == 207
+    assert _row(server.holdfast("user", "list").stdout, "zoe")[1:3] == ["admin", "active"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("user", "add", "bad/name", "--password-stdin"),
+        ("user", "add", "short", "--password-stdin"),
+        ("versions", "/file"),
+        ("restore", "/file", "--version", "1", "--user", "nobody"),
+        ("app-password", "revoke", "999", "--user", ADMIN),
+    ],
+)
+def test_command_that_cannot_be_done_says_why_in_one_line(server: Server, arguments: tuple[str, ...]) -> None:
+    """Exit code 1, nothing on standard output; a path without its user is asked about as soon as there are two."""
+    if "versions" in arguments:
+        server.holdfast("user", "add", "second", "--password-stdin", typed=f"{PASSWORD}\n")
+    result = server.holdfast(*arguments, typed="x\n", succeeds=False)
+    assert (result.returncode, result.stdout, len(result.stderr.splitlines())) == (1, "", 1)
+    assert result.stderr.startswith("holdfast: ")
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("nonsense",), ("user",), ("restore", "/x"), ("user", "add", "x", "--role", "king")]
+)
+def test_command_that_is_none_is_told_what_there_is(server: Server, arguments: tuple[str, ...]) -> None:
+    """Exit code 2 and the usage."""
+    result = server.holdfast(*arguments, succeeds=False)
+    assert result.returncode == 2
+    assert "usage: holdfast" in result.stderr
+
+
+def test_command_before_the_first_start_names_the_folder(tmp_path: Path) -> None:
+    """Exit code 2, one line, and no folder is made by it."""
+    never = Server(tmp_path)
+    for arguments in (("user", "list"), ("check",), ("versions", "/x")):
+        result = never.holdfast(*arguments, succeeds=False)
+        assert (result.returncode, len(result.stderr.splitlines())) == (2, 1)
+        assert result.stderr.startswith("holdfast: data: ")
+    assert not never.data.exists()
+
+
+def test_check_beside_the_running_server_is_clean(server: Server, dav: Dav, area: str) -> None:
+    """Also while it writes; nothing is changed by it."""
+    dav.ok("PUT", f"{area}file", os.urandom(100_000))
+    result = server.holdfast("check", "--read-data")
+    assert result.stdout.endswith("clean\n")
+    assert dav("GET", f"{area}file").status == 200
+
+
+def _as_nobody(tmp_path: Path, *arguments: str, data: Path) -> subprocess.CompletedProcess[str]:
+    """Run the program as an ordinary user; skips where that user cannot run it."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    environment = {"PATH": os.environ["PATH"], "HOLDFAST_DATA": str(data), "HOME": "/nonexistent"}
+    for command in ([HOLDFAST, "--version"], [HOLDFAST, *arguments]):
+        try:
+            result = subprocess.run(
+                command, user="nobody", group="nogroup", extra_groups=[], env=environment, cwd="/",
+                capture_output=True, text=True, timeout=60, check=False,
+            )  # fmt: skip
+        except (PermissionError, LookupError) as reason:
+            pytest.skip(f"an ordinary user cannot run this installation: {reason}")
+        if command[1:] == ["--version"] and result.returncode != 0:
+            pytest.skip("an ordinary user cannot run this installation")
+    return result
+
+
+def test_folder_that_an_ordinary_user_may_not_write_is_named(tmp_path: Path) -> None:
+    """Exit code 2 and one line, whether it is there or would have to be made."""
+    mine = tmp_path / "mine"
+    mine.mkdir(mode=0o755)
+    for folder in (mine, mine / "below"):
+        result = _as_nobody(tmp_path, "serve", "--listen", "127.0.0.1:0", data=folder)
+        assert (result.returncode, len(result.stderr.splitlines())) == (2, 1)
+        assert result.stderr.startswith("holdfast: data: ")
+        assert str(folder) in result.stderr
+
+
+def test_what_is_stored_is_for_the_owner_only(server: Server, dav: Dav, area: str) -> None:
+    """Whatever the umask of the terminal is: folders 0700, files 0600."""
+    dav.ok("PUT", f"{area}file", os.urandom(100_000))
+    for path in (server.data, *server.data.rglob("*")):
+        assert stat.S_IMODE(path.lstat().st_mode) == (0o700 if path.is_dir() else 0o600), path
