@@ -23,21 +23,25 @@ def parse(text: str, *, now: datetime | None = None, zone: tzinfo | None = None)
     """
     present = (now or datetime.now(UTC)).astimezone(zone)
     text = text.strip()
+    try:
+        moment = _moment(text, present, zone)
+        return int(moment.timestamp()) * clock.SECOND + moment.microsecond
+    except (ValueError, OverflowError) as error:
+        raise BadRequest(
+            reason=f"{text[:40]!r} is no moment; write 2026-11-20, 2026-11-20T09:00, 2h-ago or yesterday"
+        ) from error
+
+
+def _moment(text: str, present: datetime, zone: tzinfo | None) -> datetime:
     ago = _AGO.fullmatch(text)
     if ago is not None:
-        moment = present - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-    elif text == "yesterday":
-        moment = present - timedelta(days=1)
-    else:
-        try:
-            moment = datetime.fromisoformat(text)
-        except ValueError as error:
-            raise BadRequest(
-                reason=f"{text[:40]!r} is no moment; write 2026-11-20, 2026-11-20T09:00, 2h-ago or yesterday"
-            ) from error
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=zone) if zone else moment.astimezone()
-    return int(moment.timestamp()) * clock.SECOND + moment.microsecond
+        return present - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+    if text == "yesterday":
+        return present - timedelta(days=1)
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is not None:
+        return moment
+    return moment.replace(tzinfo=zone) if zone else moment.astimezone()
 
 
 def show(moment: int) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from appliance import moments
 from appliance.accounts import app_passwords, users
-from appliance.cli.context import Context, print_table, show_quota
+from appliance.cli.context import Context, print_table, row_id, show_quota
 from appliance.errors import BadRequest
 
 
@@ -22,7 +22,7 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     add.add_argument("label", metavar="LABEL", help="the device it is for")
     _command(group, "list", common, "list app passwords", _list_app_passwords)
     revoke = _command(group, "revoke", common, "make an app password work no more", _revoke_app_password)
-    revoke.add_argument("id", type=int, metavar="ID", help="as listed")
+    revoke.add_argument("id", type=row_id, metavar="ID", help="as listed")
     for command in (add, revoke, group.choices["list"]):
         command.add_argument("--user", required=True, metavar="NAME")
 

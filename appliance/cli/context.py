@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -41,6 +42,13 @@ def principal_for(appliance: Appliance, user: str | None) -> Principal:
     if len(everybody) != 1:
         raise BadRequest(reason="whose files? add --user NAME")
     return system(everybody[0].id, face="cli")
+
+
+def row_id(text: str) -> int:
+    """An argument that is an id; what no row can have is refused here, not by the database."""
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
+        raise ArgumentTypeError(f"{text[:40]!r} is no id")
+    return int(text)
 
 
 def names_of(appliance: Appliance) -> dict[int, str]:

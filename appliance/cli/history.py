@@ -6,8 +6,9 @@ import argparse
 from typing import Any
 
 from appliance import moments
-from appliance.cli.context import Context, names_of, principal_for, print_table
+from appliance.cli.context import Context, names_of, principal_for, print_table, row_id
 from appliance.files import history, trash
+from appliance.tree import versions
 from appliance.tree.nodes import FOLDER
 from appliance.tree.paths import parse, show
 
@@ -16,19 +17,19 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     """Add the commands of this group to the parser."""
     mine = argparse.ArgumentParser(add_help=False, parents=[common])
     mine.add_argument("--user", metavar="NAME", help="whose files (not needed if there is one user)")
-    versions = commands.add_parser("versions", parents=[mine], help="list the versions of a file")
-    versions.add_argument("path", metavar="PATH")
-    versions.set_defaults(run=_versions)
+    listing = commands.add_parser("versions", parents=[mine], help="list the versions of a file")
+    listing.add_argument("path", metavar="PATH")
+    listing.set_defaults(run=_versions)
     restore = commands.add_parser("restore", parents=[mine], help="bring back a version, or a file or folder as it was")
     restore.add_argument("path", metavar="PATH")
     which = restore.add_mutually_exclusive_group(required=True)
-    which.add_argument("--version", type=int, metavar="N", help="a version as listed")
+    which.add_argument("--version", metavar="N", help="a version as listed")
     which.add_argument("--at", metavar="TIME", help="2026-11-20, 2026-11-20T09:00, 2h-ago, yesterday")
     restore.set_defaults(run=_restore)
     group = commands.add_parser("trash", help="what was removed").add_subparsers(metavar="ACTION", required=True)
     group.add_parser("list", parents=[mine], help="list the trash").set_defaults(run=_list_trash)
     back = group.add_parser("restore", parents=[mine], help="put something back")
-    back.add_argument("id", type=int, metavar="ID", help="as listed")
+    back.add_argument("id", type=row_id, metavar="ID", help="as listed")
     back.add_argument("--to", metavar="PATH", help="where to, if not where it was")
     back.set_defaults(run=_restore_removed)
 
@@ -36,18 +37,18 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
 def _versions(context: Context, options: argparse.Namespace) -> int:
     with context.appliance() as appliance:
         found = history.list_versions(appliance.files, principal_for(appliance, options.user), parse(options.path))
-        names = names_of(appliance)
+        people = names_of(appliance)
     print_table(
         ("VERSION", "STORED", "SIZE", "BY", "MODIFIED"),
         [
             (
-                each.seq,
+                name,
                 moments.show(each.created_at),
                 each.size,
-                _by(names, each.user_id),
+                _by(people, each.user_id),
                 moments.show(each.modified_at),
             )
-            for each in found
+            for name, each in zip(versions.names(found), found, strict=True)
         ],
     )
     return 0
@@ -70,14 +71,14 @@ def _restore(context: Context, options: argparse.Namespace) -> int:
 def _list_trash(context: Context, options: argparse.Namespace) -> int:
     with context.appliance() as appliance:
         found = trash.list_trash(appliance.files, principal_for(appliance, options.user))
-        names = names_of(appliance)
+        people = names_of(appliance)
     print_table(
         ("ID", "REMOVED", "BY", "WHY", "KIND", "FILES", "BYTES", "PATH"),
         [
             (
                 each.node_id,
                 moments.show(each.removed_at),
-                _by(names, each.user_id),
+                _by(people, each.user_id),
                 each.reason,
                 "folder" if each.kind == FOLDER else "file",
                 each.files,
@@ -99,5 +100,5 @@ def _restore_removed(context: Context, options: argparse.Namespace) -> int:
     return 0
 
 
-def _by(names: dict[int, str], user_id: int | None) -> str:
-    return "system" if user_id is None else names.get(user_id, f"user {user_id}")
+def _by(people: dict[int, str], user_id: int | None) -> str:
+    return "system" if user_id is None else people.get(user_id, f"user {user_id}")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from appliance.accounts.policy import Action
 from appliance.db.sql import Session
-from appliance.errors import NotFound
-from appliance.files.context import Files, Place, begin, locate
+from appliance.errors import BadRequest, NotFound
+from appliance.files.context import Files, Place, begin, locate, require_unlocked
 from appliance.journal.change import Change
 from appliance.principal import Principal
-from appliance.tree import copying, edit, nodes, past, versions
+from appliance.tree import conditions, copying, edit, nodes, past, versions
 from appliance.tree.edit import Content
+from appliance.tree.locks import Locks
 from appliance.tree.nodes import Chain, Node
 from appliance.tree.past import PastNode
 from appliance.tree.paths import Path, name_key, show
@@ -29,22 +30,27 @@ def list_versions(files: Files, principal: Principal, path: Path) -> list[Versio
     return found
 
 
-def restore_version(files: Files, principal: Principal, path: Path, seq: int) -> Node:
+def restore_version(files: Files, principal: Principal, path: Path, name: str) -> Node:
     """Make an earlier version the content of ``path`` again, as a new version on top of the others.
+
+    ``name`` is one of ``versions.names``.
 
     Raises:
         NotFound: the path has no such version.
+        BadRequest: several have this number; the message has their names.
+        ParentMissing: the folder above is gone.
+        Locked: a client holds a lock there.
         QuotaExceeded: it would be too much.
     """
 
     def work(session: Session) -> Node:
         change = begin(session, principal, path)
         place = locate(session, principal, path, Action.WRITE)
-        version = next((each for each in _versions(session, place) if each.seq == seq), None)
-        if version is None:
-            raise NotFound(what=f"version {seq} of {show(path)}")
+        version = _named(_versions(session, place), name, path)
         content = copying.content_of(session, version.node_id, version.seq)
         assert content is not None
+        _ = place.parents
+        require_unlocked(place, Locks(session, change.tree_id), principal, conditions.NONE)
         node = _set_content(change, place.parents, place.name, place.found, content, show(path))
         _require_quota(change, place)
         change.finish()
@@ -61,6 +67,7 @@ def restore_at(files: Files, principal: Principal, path: Path, at: int) -> int:
     Raises:
         NotFound: there was nothing at this path then.
         ParentMissing: the folder above is gone; it can be restored itself.
+        Locked: a client holds a lock there, or below.
         QuotaExceeded: it would be too much.
     """
 
@@ -71,12 +78,13 @@ def restore_at(files: Files, principal: Principal, path: Path, at: int) -> int:
         then = past.find(session, place.mount.root_id, place.mount.path, seq)
         if then is None:
             raise NotFound(what=f"{show(path)} at that time")
+        require_unlocked(place, Locks(session, change.tree_id), principal, conditions.NONE)
         first = change.seq
         restoring = _Restoring(change, seq)
         if place.mount.path:
             restoring.restore(place.parents, place.name, place.found, then, show(path))
         else:
-            restoring.restore_members((place.chain[-1],), then, "")
+            restoring.restore_members(place.chain, then, "")
         if change.seq > first:
             _require_quota(change, place)
             change.finish()
@@ -86,10 +94,18 @@ def restore_at(files: Files, principal: Principal, path: Path, at: int) -> int:
 
 
 def _versions(session: Session, place: Place) -> list[Version]:
-    if not place.mount.path or len(place.chain) < len(place.mount.path):
-        return []
-    parent = place.chain[len(place.mount.path) - 1]
-    return versions.at_place(session, place.mount.tree_id, parent.id, place.name)
+    stays = past.stays(session, place.chain, place.mount.path)
+    return versions.seen(session, place.mount.tree_id, stays)
+
+
+def _named(found: list[Version], name: str, path: Path) -> Version:
+    named = dict(zip(versions.names(found), found, strict=True))
+    if name in named:
+        return named[name]
+    alike = [each for each in named if each.startswith(f"{name}.")]
+    if alike:
+        raise BadRequest(reason=f"{show(path)} has several versions {name}; say which: {', '.join(alike)}")
+    raise NotFound(what=f"version {name} of {show(path)}")
 
 
 def _set_content(change: Change, parents: Chain, name: str, now: Node | None, content: Content, path: str) -> Node:
@@ -116,8 +132,31 @@ class _Restoring:
         self._change = change
         self._session = change.session
         self._seq = seq
+        # Folders whose members are still to be compared: a stack of our own, since trees are deeper than calls may be.
+        self._open: list[tuple[Chain, PastNode, str]] = []
 
     def restore(self, parents: Chain, name: str, now: Node | None, then: PastNode, path: str) -> None:
+        """Make what ``name`` names in the last of ``parents`` like ``then``, with everything below it."""
+        self._restore_one(parents, name, now, then, path)
+        self._restore_open()
+
+    def restore_members(self, chain: Chain, then: PastNode, path: str) -> None:
+        """The same for the members of a folder that is there."""
+        self._open.append((chain, then, path))
+        self._restore_open()
+
+    def _restore_open(self) -> None:
+        while self._open:
+            chain, then, path = self._open.pop()
+            present = {name_key(node.name): node for node in nodes.children(self._session, chain[-1].id)}
+            wanted = {name_key(node.name): node for node in past.children(self._session, then.id, self._seq)}
+            for key, node in present.items():
+                if key not in wanted:
+                    edit.remove(self._change, (*chain, node), path=f"{path}/{node.name}", reason="replaced")
+            for key, member in wanted.items():
+                self._restore_one(chain, member.name, present.get(key), member, f"{path}/{member.name}")
+
+    def _restore_one(self, parents: Chain, name: str, now: Node | None, then: PastNode, path: str) -> None:
         if not then.is_folder:
             self._restore_file(parents, name, now, then, path)
             return
@@ -126,16 +165,7 @@ class _Restoring:
             now = None
         if now is None:
             now = edit.create_folder(self._change, parents, name, modified_at=then.modified_at)
-        self.restore_members((*parents, now), then, path)
-
-    def restore_members(self, chain: Chain, then: PastNode, path: str) -> None:
-        present = {name_key(node.name): node for node in nodes.children(self._session, chain[-1].id)}
-        wanted = {name_key(node.name): node for node in past.children(self._session, then.id, self._seq)}
-        for key, node in present.items():
-            if key not in wanted:
-                edit.remove(self._change, (*chain, node), path=f"{path}/{node.name}", reason="replaced")
-        for key, member in wanted.items():
-            self.restore(chain, member.name, present.get(key), member, f"{path}/{member.name}")
+        self._open.append(((*parents, now), then, path))
 
     def _restore_file(self, parents: Chain, name: str, now: Node | None, then: PastNode, path: str) -> None:
         if now is not None and (now.id, now.version_seq) == (then.id, then.version_seq):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from appliance.accounts.policy import Action
 from appliance.db.sql import Session
 from appliance.errors import NameTaken, NotFound
-from appliance.files.context import Files, begin, locate
+from appliance.files.context import Files, begin, locate, require_unlocked
 from appliance.principal import Principal
-from appliance.tree import edit, nodes, trash
+from appliance.tree import conditions, edit, nodes, trash
+from appliance.tree.locks import Locks
 from appliance.tree.paths import Path, check_path, show
 from appliance.tree.trash import Removed
 
@@ -27,6 +28,7 @@ def restore_removed(files: Files, principal: Principal, node_id: int, target: Pa
     Raises:
         NotFound: there is no such thing in the trash, or its folder is gone and no target was given.
         NameTaken: something else is there by now; another target helps.
+        Locked: a client holds a lock of the folder.
         QuotaExceeded: it would be too much.
     """
     if target is not None:
@@ -42,6 +44,8 @@ def restore_removed(files: Files, principal: Principal, node_id: int, target: Pa
         place = locate(session, principal, path, Action.WRITE)
         if place.exists:
             raise NameTaken(path=show(path))
+        _ = place.parents
+        require_unlocked(place, Locks(session, change.tree_id), principal, conditions.NONE)
         change.require_quota(place.chain[0].bytes, node.bytes)
         edit.put_back(change, node, place.parents, place.name)
         change.finish()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from appliance.db.sql import Session, Sql
-from appliance.tree.nodes import FOLDER
+from appliance.tree.nodes import FOLDER, Chain
 from appliance.tree.paths import Path, name_key
 
 
@@ -23,6 +23,18 @@ class PastNode(NamedTuple):
     @property
     def is_folder(self) -> bool:
         return self.kind == FOLDER
+
+
+OPEN = 2**63 - 1
+"""Where the time of something that is still there ends."""
+
+
+class Stay(NamedTuple):
+    """A node was at a place from one change on until another: from_seq <= seq < to_seq."""
+
+    node_id: int
+    from_seq: int
+    to_seq: int
 
 
 _SEQ_AT = Sql("SELECT COALESCE(MAX(seq), 0) FROM journal WHERE tree_id = :tree_id AND at <= :at")
@@ -43,6 +55,14 @@ _PAST = """
 """
 _CHILDREN = Sql(_PAST.format(placed=_PLACED.format(and_key="")))
 _CHILD = Sql(_PAST.format(placed=_PLACED.format(and_key="AND name_key = :name_key")))
+_STAYS = Sql("""
+    SELECT p.parent_id, p.node_id, p.from_seq, p.to_seq FROM (
+        SELECT parent_id, id AS node_id, placed_seq AS from_seq, CAST(9223372036854775807 AS BIGINT) AS to_seq, name_key
+        FROM node
+        UNION ALL
+        SELECT parent_id, node_id, from_seq, to_seq, name_key FROM placement
+    ) p WHERE p.parent_id IN (:parent_ids*) AND p.name_key = :name_key
+""")
 _ROOT = Sql("SELECT id, name, kind, NULL, 0, created_at, modified_at FROM node WHERE id = :id")
 
 
@@ -67,3 +87,26 @@ def find(session: Session, root_id: int, path: Path, seq: int) -> PastNode | Non
 def children(session: Session, parent_id: int, seq: int) -> list[PastNode]:
     """The members of a folder after change ``seq``, by name."""
     return [PastNode._make(row) for row in session.rows(_CHILDREN, parent_id=parent_id, seq=seq)]
+
+
+def stays(session: Session, chain: Chain, path: Path) -> list[Stay]:
+    """Everything that ``path`` has ever named. ``chain``: what it names now, as far as it exists.
+
+    What is there now brought its own past along, so its stay has no limits: a moved folder keeps what its members
+    have had, a moved file its versions. Of what is there no more only the time counts in which the path led to it.
+    """
+    found = [Stay(chain[0].id, 0, OPEN)]
+    for depth, name in enumerate(path, 1):
+        folders: dict[int, list[Stay]] = {}
+        for stay in found:
+            folders.setdefault(stay.node_id, []).append(stay)
+        rows = session.rows_by(_STAYS, list(folders), name_key=name_key(name))
+        found = [
+            Stay(node_id, max(from_seq, folder.from_seq), min(to_seq, folder.to_seq))
+            for parent_id, node_id, from_seq, to_seq in rows
+            for folder in folders[parent_id]
+            if max(from_seq, folder.from_seq) < min(to_seq, folder.to_seq)
+        ]
+        if depth < len(chain):
+            found.append(Stay(chain[depth].id, 0, OPEN))
+    return found

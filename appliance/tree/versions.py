@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
+from itertools import pairwise
 from typing import NamedTuple
 
 from appliance.db.sql import Session, Sql
-from appliance.tree.paths import name_key
+from appliance.tree.past import OPEN, Stay
 
 
 class Version(NamedTuple):
@@ -22,25 +25,40 @@ class Version(NamedTuple):
     face: str
 
 
-# A version was seen at the path if it was current at some time while its node was there.
-_AT_PLACE = Sql("""
+_OF_NODES = Sql("""
     SELECT v.node_id, v.seq, v.size, v.modified_at, v.created_at, v.checksum, j.user_id, j.device_id, j.face
-    FROM (
-        SELECT id AS node_id, placed_seq AS from_seq, CAST(9223372036854775807 AS BIGINT) AS to_seq
-        FROM node WHERE parent_id = :parent_id AND name_key = :name_key
-        UNION ALL
-        SELECT node_id, from_seq, to_seq FROM placement WHERE parent_id = :parent_id AND name_key = :name_key
-    ) p
-    JOIN version v ON v.node_id = p.node_id AND v.seq < p.to_seq
-    LEFT JOIN journal j ON j.tree_id = :tree_id AND j.seq = v.seq
-    WHERE COALESCE(
-        (SELECT MIN(w.seq) FROM version w WHERE w.node_id = v.node_id AND w.seq > v.seq), p.to_seq
-    ) > p.from_seq
-    ORDER BY v.seq DESC
+    FROM version v LEFT JOIN journal j ON j.tree_id = :tree_id AND j.seq = v.seq
+    WHERE v.node_id IN (:node_ids*) ORDER BY v.node_id, v.seq
 """)
 
 
-def at_place(session: Session, tree_id: int, parent_id: int, name: str) -> list[Version]:
-    """The versions seen under this name in this folder, newest first, each once."""
-    rows = session.rows(_AT_PLACE, tree_id=tree_id, parent_id=parent_id, name_key=name_key(name))
-    return [Version._make(row) for row in dict.fromkeys(rows)]
+def seen(session: Session, tree_id: int, stays: Iterable[Stay]) -> list[Version]:
+    """The versions that were current during a stay of their file, newest first, each once."""
+    by_node: dict[int, list[Stay]] = {}
+    for stay in stays:
+        by_node.setdefault(stay.node_id, []).append(stay)
+    rows = session.rows_by(_OF_NODES, list(by_node), tree_id=tree_id)
+    every = [Version._make(row) for row in rows]
+    found = [
+        version
+        for version, following in pairwise([*every, None])
+        if version is not None and _was_current(version, following, by_node[version.node_id])
+    ]
+    return sorted(found, key=lambda version: (version.seq, version.node_id), reverse=True)
+
+
+def _was_current(version: Version, following: Version | None, stays: list[Stay]) -> bool:
+    """``following``: the next row, which may be another file's."""
+    same = following is not None and following.node_id == version.node_id
+    until = following.seq if following is not None and same else OPEN
+    return any(version.seq < stay.to_seq and until > stay.from_seq for stay in stays)
+
+
+def names(versions: list[Version]) -> list[str]:
+    """What people call each of them: the number of the change that made it.
+
+    One change can make several files (a copied folder), and they can come to the same path one after the other; then
+    the node's id, after a dot, tells them apart.
+    """
+    count = Counter(version.seq for version in versions)
+    return [f"{each.seq}.{each.node_id}" if count[each.seq] > 1 else str(each.seq) for each in versions]

@@ -165,8 +165,8 @@ class Person:
         (row,) = self.rows("SELECT manifest, size FROM version WHERE node_id = :id AND seq = :seq", id=node_id, seq=seq)
         return b"".join(bytes(block) for block in self.files.chunks.read(bytes(row[0]), 0, row[1]))
 
-    def restore_version(self, path: str, seq: int) -> Node:
-        return history.restore_version(self.files, self.principal, parse(path), seq)
+    def restore_version(self, path: str, name: int | str) -> Node:
+        return history.restore_version(self.files, self.principal, parse(path), str(name))
 
     def restore_at(self, path: str, at: int) -> int:
         return history.restore_at(self.files, self.principal, parse(path), at)

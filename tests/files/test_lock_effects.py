@@ -165,3 +165,30 @@ def test_move_into_a_locked_folder_is_covered_by_its_lock(alice: Person) -> None
     assert [held.token for held in alice.locks("/t/f")] == [token]
     with refused(alice.files.database, Locked):
         alice.put("/t/f")
+
+
+@pytest.mark.parametrize("locked", ["/d/a", "/d", "/d/e/deep"])
+def test_nothing_is_restored_over_a_lock(alice: Person, locked: str) -> None:
+    """Whoever holds the lock is working there; it is all done once the lock is gone."""
+    set_up(alice)
+    moment = alice.now()
+    alice.put("/d/a", b"later")
+    alice.put("/d/new", b"new")
+    alice.remove("/d/new")
+    first, (removed,) = alice.versions("/d/a")[-1], alice.trash()
+    token = alice.lock(locked).lock.token
+    restores: dict[str, Callable[[], object]] = {
+        "a folder": lambda: alice.restore_at("/d", moment),
+        "everything": lambda: alice.restore_at("/", moment),
+    }
+    if locked != "/d/e/deep":
+        restores["a version"] = lambda: alice.restore_version("/d/a", first.seq)
+    if locked == "/d":
+        restores["the trash"] = lambda: alice.put_back(removed)
+    for restore in restores.values():
+        with refused(alice.files.database, Locked):
+            restore()
+    alice.unlock(locked, token)
+    for restore in restores.values():
+        restore()
+    assert alice.get("/d/a") == b"content"

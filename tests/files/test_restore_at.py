@@ -182,7 +182,7 @@ def test_restore_looks_where_the_path_led_then(alice: Person) -> None:
     alice.mkdir("/d")
     alice.put("/d/a", b"second")
     alice.restore_at("/d/a", moment)
-    assert alice.contents("/d/a") == [b"first", b"second"]
+    assert alice.contents("/d/a") == [b"first", b"second", b"first"]
     assert alice.get("/old/a") == b"first"
 
 
@@ -222,3 +222,20 @@ def test_restore_beyond_the_quota_changes_nothing(alice: Person) -> None:
         alice.restore_at("/a", moment)
     alice.set_quota(120)
     assert alice.restore_at("/a", moment) == 3
+
+
+def test_restore_goes_as_deep_as_the_tree(alice: Person) -> None:
+    """Moves make trees deeper than a path may be written, and than Python calls functions."""
+    depth = 200
+    for level in range(1, depth + 1):
+        alice.mkdir("/base" + "/x" * (level - 1))
+    alice.put("/base" + "/x" * (depth - 1) + "/f", b"one")
+    alice.copy("/base", "/all")
+    for _ in range(6):
+        alice.copy("/base", "/new")
+        alice.move("/all", "/new" + "/x" * (depth - 1) + "/all")
+        alice.move("/new", "/all")
+    moment, before = alice.now(), (alice.user.files, alice.user.bytes)
+    alice.remove("/all")
+    assert alice.restore_at("/", moment) == 7 * (depth + 1)
+    assert (alice.user.files, alice.user.bytes) == before

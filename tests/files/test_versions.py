@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from appliance.errors import NotFound
+from appliance.errors import BadRequest, NotFound, ParentMissing
+from appliance.tree import versions
 from tests.files.dump import CONTENT, dump, refused
 from tests.files.person import Person
 from tests.files.test_write import announced
@@ -71,7 +72,7 @@ def test_versions_across_a_save_by_renaming_away(alice: Person) -> None:
 
 
 def test_versions_after_a_rename_away_and_back_are_each_there_once(alice: Person) -> None:
-    """Being away for a while is no version."""
+    """Being away for a while is no version; where it is no more, only what was there is listed."""
     alice.put("/doc", b"one")
     alice.put("/doc", b"two")
     for _ in range(3):
@@ -81,15 +82,57 @@ def test_versions_after_a_rename_away_and_back_are_each_there_once(alice: Person
     assert alice.contents("/away") == [b"two"]
 
 
-def test_versions_made_elsewhere_are_the_other_paths(alice: Person) -> None:
-    """A path has had what was current while it was there."""
+def test_versions_come_along_with_a_rename(alice: Person) -> None:
+    """Whoever renames a file finds what it was before under its new name, and can restore it there."""
+    alice.put("/draft", b"one")
+    alice.put("/draft", b"two")
+    alice.move("/draft", "/report")
+    assert alice.contents("/report") == [b"two", b"one"]
+    alice.restore_version("/report", alice.versions("/report")[-1].seq)
+    assert alice.get("/report") == b"one"
+    alice.put("/draft", b"another")
+    assert alice.contents("/draft") == [b"another", b"two", b"one"]
+
+
+def test_versions_of_a_folder_that_was_made_anew_go_on(alice: Person) -> None:
+    """A client that removes a tree and uploads it again did not mean to lose what its files were."""
+    alice.mkdir("/d")
+    alice.put("/d/a", b"one")
+    alice.remove("/d")
+    assert alice.contents("/d/a") == [b"one"]
+    with refused(alice.files.database, ParentMissing):
+        alice.restore_version("/d/a", alice.versions("/d/a")[0].seq)
+    alice.mkdir("/d")
+    alice.put("/d/a", b"two")
+    assert alice.contents("/d/a") == [b"two", b"one"]
+
+
+def test_versions_of_one_number_have_names(alice: Person) -> None:
+    """The copies of one change, come to one path one after the other, are told apart by a name."""
+    alice.mkdir("/d")
+    alice.put("/d/a", b"one")
+    alice.put("/d/b", b"two")
+    alice.copy("/d", "/e")
+    alice.move("/e/a", "/x")
+    alice.move("/e/b", "/x", overwrite=True)
+    found = alice.versions("/x")
+    assert [version.seq for version in found] == [4, 4]
+    with refused(alice.files.database, BadRequest):
+        alice.restore_version("/x", 4)
+    for version, name in zip(found, versions.names(found), strict=True):
+        alice.restore_version("/x", name)
+        assert alice.get("/x") == alice.content_of(version.node_id, version.seq)
+
+
+def test_versions_made_elsewhere_come_and_go_with_the_file(alice: Person) -> None:
+    """What is at the path brings all that it was; what left it leaves what it was while it was there."""
     alice.put("/doc", b"one")
     alice.move("/doc", "/away")
     alice.put("/away", b"two")
     alice.put("/away", b"three")
     alice.move("/away", "/doc")
     alice.put("/doc", b"four")
-    assert alice.contents("/doc") == [b"four", b"three", b"one"]
+    assert alice.contents("/doc") == [b"four", b"three", b"two", b"one"]
     assert alice.contents("/away") == [b"three", b"two", b"one"]
 
 

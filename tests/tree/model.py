@@ -55,6 +55,8 @@ class Node:
     parent: Node | None = None
     members: dict[str, Node] = field(default_factory=dict)
     real: int | None = None
+    # Every version that it has had, oldest first.
+    versions: list[Version] = field(default_factory=list)
 
     @property
     def is_folder(self) -> bool:
@@ -95,6 +97,14 @@ Past = dict[Node, dict[str, tuple[Node, str, Version | None]]]
 """The members of each folder as they were: by key, the node, its name and its version."""
 
 
+def _folders_of(past: Past, folder: Node, path: Path = ()) -> Iterator[tuple[Path, Node]]:
+    """The folder and every one below it as it was then, with the path."""
+    yield path, folder
+    for name, (member, _, version) in past[folder].items():
+        if version is None:
+            yield from _folders_of(past, member, (*path, name))
+
+
 class Model:
     """One user's tree; each verb raises what the product has to raise, or changes the model as it has to."""
 
@@ -107,6 +117,9 @@ class Model:
 
     def remember(self) -> None:
         """Keep the present as the newest past."""
+        for _, node in self.root.walk():
+            if node.version is not None and node.version not in node.versions[-1:]:
+                node.versions.append(node.version)
         self.history.append(
             {
                 node: {name: (member, member.name, member.version) for name, member in node.members.items()}
@@ -149,19 +162,31 @@ class Model:
         return chain[len(path) - 1]
 
     def versions(self, path: Path) -> list[Version]:
-        """Every version that was seen at this place, in no order."""
-        if not path or len(self.chain(path)) < len(path):
+        """Every version that was seen at this path, and every one of the file that is there now; in no order.
+
+        A folder of the path that is there now counts wherever it was.
+        """
+        if not path:
             return []
-        folder = self.chain(path)[len(path) - 1]
-        seen = (past[folder][key(path[-1])][2] for past in self.history if key(path[-1]) in past.get(folder, {}))
-        return list(dict.fromkeys(version for version in seen if version is not None))
+        chain = self.chain(path)
+        seen: list[Version] = []
+        for past in self.history:
+            folders = {self.root}
+            for depth, name in enumerate(path[:-1], 1):
+                folders = {past[each][key(name)][0] for each in folders if key(name) in past.get(each, {})}
+                folders.update(chain[depth : depth + 1])
+            members = (past[each].get(key(path[-1])) for each in folders if each in past)
+            seen += [member[2] for member in members if member is not None and member[2] is not None]
+        if len(chain) == len(path) + 1:
+            seen += chain[-1].versions
+        return list(dict.fromkeys(seen))
 
     def files_ever(self) -> list[Path]:
-        """Every place in a folder of the present where there was a file at some time."""
+        """Every path that named a file at some time, and every place in a folder of the present where one was."""
         places = [
             (*path, name)
-            for path, folder in self.root.walk()
             for past in self.history
+            for path, folder in [*self.root.walk(), *_folders_of(past, self.root)]
             for name, (_, _, version) in past.get(folder, {}).items()
             if version is not None
         ]

@@ -175,15 +175,16 @@ class Machine(RuleBasedStateMachine):
         path = chosen.choice([chosen.there(model), *model.files_ever()])
         found = model.versions(path)
         version = chosen.choice(found) if found else None
-        seqs = [each.real[1] for each in found if each.real is not None]
-        seq = 1 if version is None or version.real is None else version.real[1]
-        # The copies that one change made have one number, and can come to the same path one after the other.
-        if seqs.count(seq) > 1:
-            return
+        reals = [each.real for each in found if each.real is not None]
+        name = "1"
+        if version is not None and version.real is not None:
+            node_id, seq = version.real
+            # The copies that one change made have one number, and can come to the same path one after the other.
+            name = f"{seq}.{node_id}" if sum(real[1] == seq for real in reals) > 1 else str(seq)
         self.step(
             index,
-            f"restore version {seq} of {path}",
-            lambda who: who.restore_version(text(path), seq),
+            f"restore version {name} of {path}",
+            lambda who: who.restore_version(text(path), name),
             lambda model: model.restore_version(path, version),
         )
 
