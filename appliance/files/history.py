@@ -120,6 +120,7 @@ def _set_content(change: Change, parents: Chain, name: str, now: Node | None, co
 
 def _require_quota(change: Change, before: Place) -> None:
     """Asked when all is done: on the way, what comes back may be there before what goes has made room."""
+    change.settle()
     root = nodes.get(change.session, change.root_id)
     assert root is not None
     change.require_quota(before.chain[0].bytes, root.bytes - before.chain[0].bytes)

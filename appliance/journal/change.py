@@ -7,6 +7,7 @@ from enum import StrEnum
 from appliance import clock
 from appliance.db.sql import Session, Sql
 from appliance.errors import NotFound, QuotaExceeded
+from appliance.journal.ancestors import Ancestors
 from appliance.principal import Principal
 
 Place = tuple[int, str]
@@ -60,6 +61,7 @@ class Change:
         self.root_id = root_id
         self.seq = seq
         self.at = at
+        self.ancestors = Ancestors()
         self._quota = quota
 
     @classmethod
@@ -108,6 +110,11 @@ class Change:
         )
         self.seq += 1
 
+    def settle(self) -> None:
+        """Write the totals of the folders above, for those who have to read them before the end."""
+        self.ancestors.write(self.session)
+
     def finish(self) -> None:
         """Make the numbers taken the tree's own."""
+        self.settle()
         self.session.run(_ADVANCE, id=self.tree_id, seq=self.seq - 1, at=self.at)

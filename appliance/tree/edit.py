@@ -39,10 +39,6 @@ _INSERT_VERSION = Sql("""
 _SET_VERSION = Sql("""
     UPDATE node SET version_seq = :seq, subtree_seq = :seq, bytes = :bytes, modified_at = :modified_at WHERE id = :id
 """)
-_TOUCH = Sql("""
-    UPDATE node SET subtree_seq = :seq, files = files + :files, bytes = bytes + :bytes WHERE id IN (:ids*)
-""")
-_MEMBERS_CHANGED = Sql("UPDATE node SET modified_at = :at WHERE id = :id")
 _PLACE = Sql("""
     UPDATE node SET parent_id = :parent_id, name = :name, name_key = :name_key, placed_seq = :seq WHERE id = :id
 """)
@@ -236,11 +232,11 @@ def _insert_version(change: Change, node_id: int, content: Content) -> None:
 
 def _touch(change: Change, chain: Chain, *, files: int, size: int) -> None:
     """Raise the seq of these ancestors and add to their totals."""
-    change.session.run_by(_TOUCH, [node.id for node in chain], seq=change.seq, files=files, bytes=size)
+    change.ancestors.add((node.id for node in chain), change.seq, files=files, size=size)
 
 
 def _members_changed(change: Change, folder: Node) -> None:
-    change.session.run(_MEMBERS_CHANGED, id=folder.id, at=change.at)
+    change.ancestors.members_changed(folder.id, change.seq, change.at)
 
 
 def _close_placement(change: Change, node: Node) -> None:
