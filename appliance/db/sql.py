@@ -2,7 +2,7 @@
 
 A statement is text with ``:name`` parameters. ``(:ids*)`` stands for a list; ``{lock}`` and ``{share}`` for the row
 locks of databases that have them. The text is turned into the driver's own form once, and then runs on the bare driver:
-built statements cost several times the query itself (`docs/design/database.md` has the figures).
+built statements cost several times the query itself.
 """
 
 from __future__ import annotations
