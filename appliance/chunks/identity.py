@@ -21,6 +21,7 @@ _CREATE = Sql("""
     INSERT INTO store (id, store_id, incarnation, chunking, prune_epoch, clean, boot_id, created_at)
     VALUES (1, :store_id, :incarnation, :chunking, 1, 1, '', :now)
 """)
+_ANY_PACK = Sql("SELECT 1 FROM pack LIMIT 1")
 _REBORN = Sql("UPDATE store SET incarnation = :incarnation WHERE id = 1")
 
 
@@ -33,11 +34,35 @@ class Identity(NamedTuple):
 
 
 def establish(database: Database, backend: Backend) -> Identity:
-    """The identity of an existing store, or of one made now.
+    """The identity of an existing store, or of one made now; the blob says the same when this returns.
+
+    For the server's start, which holds the data folder. Everybody else calls ``recognize``.
 
     Raises:
         StoreMismatch: database and blobs belong to different stores.
     """
+    identity, blob = _compared(database, backend)
+    if identity is None:
+        identity = database.write(_create)
+    if blob is None or blob["incarnation"] != identity.incarnation:
+        _write_blob(backend, identity)
+    return identity
+
+
+def recognize(database: Database, backend: Backend) -> Identity:
+    """The identity of an existing store. Nothing is changed: the blob may still tell an earlier incarnation.
+
+    Raises:
+        StoreMismatch: there is none, or database and blobs belong to different stores.
+    """
+    identity, blob = _compared(database, backend)
+    if identity is None or blob is None:
+        raise StoreMismatch(reason="the store was never finished; start the server there once")
+    return identity
+
+
+def _compared(database: Database, backend: Backend) -> tuple[Identity | None, dict[str, str] | None]:
+    """What the database and what the blob says; they do not contradict each other."""
     # The blob first: another process that makes the store just now commits the row before it puts the blob.
     blob = _read_blob(backend)
     with database.read() as session:
@@ -48,16 +73,13 @@ def establish(database: Database, backend: Backend) -> Identity:
                 reason=f"the blobs belong to store {blob['store']}, but the database is empty; "
                 "restore its database from a copy, or set another data folder"
             )
-        identity = database.write(_create)
     elif blob is None:
         with database.read() as session:
-            if session.row(Sql("SELECT 1 FROM pack LIMIT 1")) is not None:
+            if session.row(_ANY_PACK) is not None:
                 raise StoreMismatch(reason=f"the blobs of store {identity.store_id} are not there")
     elif blob["store"] != identity.store_id or blob["chunking"] != str(identity.chunking):
         raise StoreMismatch(reason=f"the database is of store {identity.store_id}, the blobs are of {blob['store']}")
-    if blob is None or blob["incarnation"] != identity.incarnation:
-        _write_blob(backend, identity)
-    return identity
+    return identity, blob
 
 
 def reincarnate(session: Session) -> str:

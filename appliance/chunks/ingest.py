@@ -294,6 +294,8 @@ class _Stream:
 
     def _absorb(self, lent: _Lent, found: list[_Found]) -> None:
         self._manifest.add([Entry(each.id, each.length) for each in found])
+        # Chunks wait in the channel by their own size: a few of them must not keep a whole group from being used again.
+        lends = sum(each.length for each in found if each.codec == codec.RAW and each.stored is not None) > GROUP // 2
         for each in found:
             if each.stored is None or each.id in self._fresh:
                 continue
@@ -302,11 +304,9 @@ class _Stream:
                     self._in.backend, self._write.writer_id, self._in.writers.next_pack(), self._in.store_id
                 )
             self._fresh.add(each.id)
-            block = Block(each.stored)
-            if each.codec == codec.RAW:
-                lent.hold()
-                block = Block(each.stored, lent.let_go)
-            self._pack.add(each.id, block, length=each.length, codec=each.codec, xxh3=each.xxh3)
+            self._pack.add(
+                each.id, _block(each, lent, lends=lends), length=each.length, codec=each.codec, xxh3=each.xxh3
+            )
         lent.let_go()
         if self._pack is not None and self._pack.full:
             self._close_pack()
@@ -363,6 +363,17 @@ class _Stream:
             self._pack.break_off()
         if self._closing is not None:
             self._closing[0].join()
+
+
+def _block(found: _Found, lent: _Lent, *, lends: bool) -> Block:
+    """The stored bytes: raw ones are still in the buffer in which they came, and are lent or copied."""
+    assert found.stored is not None
+    if found.codec != codec.RAW:
+        return Block(found.stored)
+    if not lends:
+        return Block(bytes(found.stored))
+    lent.hold()
+    return Block(found.stored, lent.let_go)
 
 
 def _fill(source: Source, view: memoryview) -> int:

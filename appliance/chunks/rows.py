@@ -35,22 +35,22 @@ _LOCATE = Sql("""
 """)
 _SMALL = Sql("SELECT codec, length, data FROM small WHERE sha256 = :sha256")
 _SEGMENT = Sql("SELECT data FROM segment WHERE sha256 = :sha256")
-_HAS_PACK = Sql("SELECT 1 FROM pack WHERE writer_id = :writer_id AND counter = :counter")
 _UNSYNCED = Sql("SELECT id, writer_id, counter, size FROM pack WHERE synced = 0 ORDER BY id")
 _MARK_SYNCED = Sql("UPDATE pack SET synced = 1 WHERE id IN (:ids*)")
 
 
 def insert_pack(
     session: Session, *, writer_id: int, counter: int, size: int, synced: bool, epoch: int, records: Iterable[Record]
-) -> None:
-    """The rows of a pack that is in the store, and of its chunks."""
-    pack_id = session.value(
+) -> int:
+    """The rows of a pack that is in the store, and of its chunks; returns the pack's id."""
+    pack_id: int = session.value(
         _INSERT_PACK, writer_id=writer_id, counter=counter, size=size, synced=int(synced), now=clock.now()
     )
     # In one order everywhere, so that two writers never wait for each other's rows.
     session.run_many(
         _STORE_CHUNK, [{**record._asdict(), "pack_id": pack_id, "epoch": epoch} for record in sorted(records)]
     )
+    return pack_id
 
 
 def insert_segments(session: Session, segments: Iterable[Segment], *, epoch: int) -> None:
@@ -91,11 +91,6 @@ def segment_data(session: Session, sha256: bytes) -> bytes | None:
     """The packed entries of a segment."""
     row = session.row(_SEGMENT, sha256=sha256)
     return None if row is None else bytes(row[0])
-
-
-def has_pack(session: Session, writer_id: int, counter: int) -> bool:
-    """Whether the pack has a row."""
-    return session.row(_HAS_PACK, writer_id=writer_id, counter=counter) is not None
 
 
 def unsynced_packs(session: Session) -> list[tuple[int, int, int, int]]:

@@ -7,14 +7,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from appliance.backends.base import Backend, Buffer
-from appliance.chunks import rows
 from appliance.chunks.content import Reader
 from appliance.chunks.identity import Identity
 from appliance.chunks.ingest import Ingestor, Source, Stored, Watcher
 from appliance.chunks.pack import pack_key
 from appliance.chunks.writers import Writers
 from appliance.db.database import Database
-from appliance.errors import HoldfastError
+from appliance.errors import Conflict, Denied, HoldfastError, Invalid, NotFound, QuotaExceeded, TooLarge
+
+# Raised by the work itself, so its transaction was rolled back. After any other error the commit may have happened, or
+# may yet (a write-ahead log that is recovered, a server that goes on without its client): the blob has to stay.
+_REFUSALS = (Invalid, Denied, NotFound, Conflict, TooLarge, QuotaExceeded)
 
 
 class ChunkStore:
@@ -42,14 +45,14 @@ class ChunkStore:
     def receive(self, source: Source, watcher: Watcher) -> Iterator[Stored]:
         """Content of ``source``, stored; call its ``commit`` in the transaction that makes it part of the tree.
 
-        Within the context no prune takes its chunks. If it is left by an exception, the blobs that got no row
+        Within the context no prune takes its chunks. If it is left because the tree refused the content, its blobs
         are deleted again.
         """
         with self.writers.write() as write:
             stored = self._ingestor.receive(source, write, watcher)
             try:
                 yield stored
-            except BaseException:
+            except _REFUSALS:
                 self._discard(stored)
                 raise
 
@@ -62,10 +65,6 @@ class ChunkStore:
         """Whatever cannot be deleted now is swept when this process has ended."""
         with contextlib.suppress(HoldfastError):
             for pack in stored.packs:
-                # A commit that failed may have happened all the same: the row decides.
-                with self._database.read() as session:
-                    if rows.has_pack(session, stored.write.writer_id, pack.counter):
-                        continue
                 self.backend.delete(pack_key(stored.write.writer_id, pack.counter))
 
     def read(self, manifest: bytes, start: int, end: int) -> Iterator[Buffer]:

@@ -27,7 +27,9 @@ LEASE_S = 120
 RENEW_S = 20
 """Living writers renew their lease this often."""
 
-_EPOCH = Sql("SELECT prune_epoch FROM store")
+_EPOCH = Sql("SELECT prune_epoch FROM store WHERE id = 1")
+# Until the writer's row is committed no prune may begin: it would not see the writer, and not wait for its epoch.
+_EPOCH_HELD = Sql("SELECT prune_epoch FROM store WHERE id = 1 {share}")
 _REGISTER = Sql("""
     INSERT INTO writer (host, pid, epoch, expires_at, state, started_at)
     VALUES (:host, :pid, :epoch, :expires_at, 'alive', :now) RETURNING id
@@ -107,7 +109,7 @@ class Writers:
 
     def _register(self) -> None:
         def register(session: Session) -> tuple[int, int]:
-            epoch = session.value(_EPOCH)
+            epoch = session.value(_EPOCH_HELD)
             now = clock.now()
             writer_id = session.value(
                 _REGISTER,

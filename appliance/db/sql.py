@@ -146,7 +146,7 @@ class Session:
         return found
 
     def stream(self, sql: Sql, **parameters: Any) -> Iterator[Row]:
-        """All rows, a thousand at a time in memory; other statements may run in between."""
+        """All rows, a thousand at a time (PostgreSQL's driver fetches all first); others may run in between."""
         text, pick = sql.form(self.dialect)
         cursor: Cursor = self.connection.cursor()
         cursor.execute(text, pick(parameters))

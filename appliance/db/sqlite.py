@@ -202,5 +202,5 @@ def _translate(error: sqlite3.Error) -> Exception:
     if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return Damaged(what="the database")
     if primary in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
-        return Unavailable(reason=f"the database cannot be written ({error}); nothing was changed")
+        return Unavailable(reason=f"the database cannot be written ({error})")
     return error

@@ -8,8 +8,7 @@ from appliance.errors import BadRequest, NotFound
 from appliance.files.context import Files, Place, begin, locate, require_unlocked
 from appliance.journal.change import Change
 from appliance.principal import Principal
-from appliance.tree import conditions, copying, edit, nodes, past, versions
-from appliance.tree.edit import Content
+from appliance.tree import conditions, copying, edit, nodes, past, properties, versions
 from appliance.tree.locks import Locks
 from appliance.tree.nodes import Chain, Node
 from appliance.tree.past import PastNode
@@ -47,11 +46,9 @@ def restore_version(files: Files, principal: Principal, path: Path, name: str) -
         change = begin(session, principal, path)
         place = locate(session, principal, path, Action.WRITE)
         version = _named(_versions(session, place), name, path)
-        content = copying.content_of(session, version.node_id, version.seq)
-        assert content is not None
-        _ = place.parents
+        parents = place.parents
         require_unlocked(place, Locks(session, change.tree_id), principal, conditions.NONE)
-        node = _set_content(change, place.parents, place.name, place.found, content, show(path))
+        node = _bring_back(change, parents, place.name, place.found, (version.node_id, version.seq), show(path))
         _require_quota(change, place)
         change.finish()
         return node
@@ -76,7 +73,7 @@ def restore_at(files: Files, principal: Principal, path: Path, at: int) -> int:
         place = locate(session, principal, path, Action.WRITE)
         seq = past.seq_at(session, change.tree_id, at)
         then = past.find(session, place.mount.root_id, place.mount.path, seq)
-        if then is None:
+        if then is None or at < place.chain[0].created_at:
             raise NotFound(what=f"{show(path)} at that time")
         require_unlocked(place, Locks(session, change.tree_id), principal, conditions.NONE)
         first = change.seq
@@ -108,14 +105,23 @@ def _named(found: list[Version], name: str, path: Path) -> Version:
     raise NotFound(what=f"version {name} of {show(path)}")
 
 
-def _set_content(change: Change, parents: Chain, name: str, now: Node | None, content: Content, path: str) -> Node:
-    """A file of this content under this name, whatever is there."""
+def _bring_back(
+    change: Change, parents: Chain, name: str, now: Node | None, version: tuple[int, int], path: str
+) -> Node:
+    """A file with the content of a version (node id, seq) under this name, whatever is there.
+
+    A file that has to be made anew gets the dead properties of the one that had the version.
+    """
+    content = copying.content_of(change.session, *version)
+    assert content is not None
     if now is not None and now.is_folder:
         edit.remove(change, (*parents, now), path=path, reason="replaced")
         now = None
-    if now is None:
-        return edit.create_file(change, parents, name, content)
-    return edit.update_file(change, (*parents, now), content)
+    if now is not None:
+        return edit.update_file(change, (*parents, now), content)
+    made = edit.create_file(change, parents, name, content)
+    properties.copy(change.session, [(version[0], made.id)])
+    return made
 
 
 def _require_quota(change: Change, before: Place) -> None:
@@ -165,13 +171,12 @@ class _Restoring:
             edit.remove(self._change, (*parents, now), path=path, reason="replaced")
             now = None
         if now is None:
-            now = edit.create_folder(self._change, parents, name, modified_at=then.modified_at)
+            now = edit.create_folder(self._change, parents, name)
+            properties.copy(self._session, [(then.id, now.id)])
         self._open.append(((*parents, now), then, path))
 
     def _restore_file(self, parents: Chain, name: str, now: Node | None, then: PastNode, path: str) -> None:
         if now is not None and (now.id, now.version_seq) == (then.id, then.version_seq):
             return
         assert then.version_seq is not None
-        content = copying.content_of(self._session, then.id, then.version_seq)
-        assert content is not None
-        _set_content(self._change, parents, name, now, content, path)
+        _bring_back(self._change, parents, name, now, (then.id, then.version_seq), path)

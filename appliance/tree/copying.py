@@ -32,7 +32,7 @@ def content_of(session: Session, node_id: int, version_seq: int) -> Content | No
 def copy(change: Change, source: Node, parents: Chain, name: str, *, deep: bool) -> Node:
     """A copy of ``source`` in the last of ``parents``, with dead properties, without history and locks.
 
-    A folder is copied with all below it if ``deep``, else empty (RFC 4918 §9.8.3).
+    A folder is copied with all below it if ``deep``, else empty (RFC 4918 §9.8.3); deep copies lie outside of it.
     """
     content = None
     if source.version_seq is not None:
@@ -73,8 +73,7 @@ def _copy_below(change: Change, source: Node, top: Node) -> list[tuple[int, int]
     pairs: list[tuple[int, int]] = []
     level = {source.id: top.id}
     while level:
-        # The copy may lie inside of what is copied; it is no member of itself.
-        members = [node for node in nodes.children_of(change.session, list(level)) if node.id != top.id]
+        members = nodes.children_of(change.session, list(level))
         copies = change.session.reserve_ids("node", len(members)) if members else []
         rows = [
             {

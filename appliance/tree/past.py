@@ -37,7 +37,8 @@ class Stay(NamedTuple):
     to_seq: int
 
 
-_SEQ_AT = Sql("SELECT COALESCE(MAX(seq), 0) FROM journal WHERE tree_id = :tree_id AND at <= :at")
+# Times rise with the numbers, so the first row from the end is the one.
+_SEQ_AT = Sql("SELECT seq FROM journal WHERE tree_id = :tree_id AND at <= :at ORDER BY seq DESC LIMIT 1")
 
 # A node is found where it is now if it was put there by then, else among the places it had.
 _PLACED = """
@@ -68,8 +69,8 @@ _ROOT = Sql("SELECT id, name, kind, NULL, 0, created_at, modified_at FROM node W
 
 def seq_at(session: Session, tree_id: int, at: int) -> int:
     """The last change at or before a time; 0: none."""
-    seq: int = session.value(_SEQ_AT, tree_id=tree_id, at=at)
-    return seq
+    row = session.row(_SEQ_AT, tree_id=tree_id, at=at)
+    return 0 if row is None else row[0]
 
 
 def find(session: Session, root_id: int, path: Path, seq: int) -> PastNode | None:

@@ -18,9 +18,6 @@ _VERSIONS = Sql("SELECT node_id, seq, manifest FROM version")
 _DELETE_VERSION = Sql("DELETE FROM version WHERE node_id = :node_id AND seq = :seq")
 _DELETE_CHUNKS = Sql("DELETE FROM chunk WHERE id IN (:ids*)")
 _DELETE_SEGMENTS = Sql("DELETE FROM segment WHERE sha256 IN (:ids*)")
-_EMPTY_PACKS = Sql(
-    "DELETE FROM pack WHERE synced = 0 AND NOT EXISTS (SELECT 1 FROM chunk WHERE chunk.pack_id = pack.id)"
-)
 _NEWEST = Sql("SELECT MAX(seq) FROM version WHERE node_id = :node_id")
 _OWNER = Sql("SELECT owner_id, root_id FROM tree WHERE id = :tree_id")
 
@@ -32,14 +29,12 @@ def roll_back(session: Session, lost: Set[bytes]) -> int:
     known, its bytes are not.
     """
     segments = {row[0] for row in session.stream(_SEGMENTS) if _names(manifest.decode_entries(row[1]), lost)}
-    broken = [(row[0], row[1]) for row in session.stream(_VERSIONS) if _is_broken(bytes(row[2]), lost, segments)]
-    for node_id, seq in broken:
-        session.run(_DELETE_VERSION, node_id=node_id, seq=seq)
+    broken = {(row[0], row[1]) for row in session.stream(_VERSIONS) if _is_broken(bytes(row[2]), lost, segments)}
+    session.run_many(_DELETE_VERSION, [{"node_id": node_id, "seq": seq} for node_id, seq in sorted(broken)])
     session.run_by(_DELETE_SEGMENTS, sorted(segments))
     session.run_by(_DELETE_CHUNKS, sorted(lost))
-    session.run(_EMPTY_PACKS)
     set_back = 0
-    for node_id in dict.fromkeys(node_id for node_id, _ in broken):
+    for node_id in sorted({node_id for node_id, _ in broken}):
         node = nodes.get(session, node_id)
         if node is not None and (node_id, node.version_seq) in broken:
             _set_back(session, node)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
@@ -14,7 +16,7 @@ from appliance.chunks import identity
 from appliance.chunks.store import ChunkStore
 from appliance.chunks.writers import LEASE_S, Write, Writers
 from appliance.db.database import Database
-from appliance.db.sql import Sql
+from appliance.db.sql import Session, Sql
 from appliance.errors import Unavailable
 from tests.support.content import MIB, Body, OpenStore, Unwatched, keep, noise, read
 from tests.support.databases import SqliteTemplate, on_sqlite
@@ -226,7 +228,8 @@ def test_chunk_that_vanished_before_its_renewal_is_stored_again(
     assert prune == []
     assert read(store, head, 0, len(content)) == content
     assert wanted(database, "chunk") == {2}
-    assert len(list(backend.list("packs/"))) == 2
+    # Of two groups under way at once, one may store what the other one misses.
+    assert len(list(backend.list("packs/"))) >= 2
 
 
 def test_retired_writer_is_dead_and_the_next_write_gets_another(store: ChunkStore, database: Database) -> None:
@@ -289,3 +292,27 @@ def test_least_epoch_of_living_writers_protects_every_unfinished_write(
             if unfinished:
                 with database.read() as session:
                     assert session.value(least) <= min(write.epoch for _, write in unfinished)
+
+
+def test_writer_that_registers_during_a_prune_waits_for_its_epoch(made: Writers, database: Database) -> None:
+    """Else the prune would not see the writer, and the writer would count on the epoch before."""
+    entered, go_on = threading.Event(), threading.Event()
+
+    def prune(session: Session) -> None:
+        session.run(_RAISE)
+        entered.set()
+        assert go_on.wait(20)
+
+    def register() -> int:
+        with made.write() as write:
+            return write.epoch
+
+    with ThreadPoolExecutor(2) as pool:
+        pruning = pool.submit(database.write, prune)
+        assert entered.wait(20)
+        registering = pool.submit(register)
+        with pytest.raises(TimeoutError):
+            registering.result(timeout=0.5)
+        go_on.set()
+        pruning.result(timeout=20)
+        assert registering.result(timeout=20) == 2

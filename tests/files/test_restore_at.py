@@ -151,17 +151,6 @@ def test_restore_can_be_undone_and_done_again(alice: Person) -> None:
     assert {"/d/e/added", "/d/added", "/d/new name"} <= {removed.path for removed in alice.trash()}
 
 
-def test_restore_root_to_before_anything_empties_it(alice: Person) -> None:
-    """The root always was there; what has come since is in the trash, and comes back with the next moment."""
-    before = alice.now() - 1
-    then, moment = build(alice)
-    alice.restore_at("/", before)
-    assert alice.state() == {}
-    assert len(alice.trash()) == 3
-    alice.restore_at("/", moment)
-    assert alice.state() == then
-
-
 def test_restore_folder_that_was_moved_is_made_anew_where_it_was(alice: Person) -> None:
     """The moved one is not taken from where it is now."""
     alice.mkdir("/d", "/t")
@@ -239,3 +228,32 @@ def test_restore_goes_as_deep_as_the_tree(alice: Person) -> None:
     alice.remove("/all")
     assert alice.restore_at("/", moment) == 4 * (depth + 1)
     assert (alice.user.files, alice.user.bytes) == before
+
+
+def test_restore_brings_back_the_properties_of_what_was_removed(alice: Person) -> None:
+    """What is made anew gets them; what is there keeps its own."""
+    alice.mkdir("/d")
+    alice.put("/d/a", b"one")
+    for path in ("/d", "/d/a"):
+        alice.patch(path, [("{x}y", "<y/>")])
+    moment = alice.now()
+    alice.remove("/d")
+    alice.restore_at("/d", moment)
+    assert alice.properties("/d") == alice.properties("/d/a") == {"{x}y": "<y/>"}
+    alice.patch("/d/a", [("{x}y", None)])
+    alice.put("/d/a", b"two")
+    alice.restore_at("/d", moment)
+    assert alice.get("/d/a") == b"one"
+    assert alice.properties("/d/a") == {}
+
+
+def test_restore_to_before_the_tree_was_there_is_not_found(alice: Person) -> None:
+    """A mistyped year does not remove everything."""
+    alice.put("/a", b"one")
+    seq = alice.seq()
+    for moment in (0, alice.node("/").created_at - 1):
+        with refused(alice.files.database, NotFound):
+            alice.restore_at("/", moment)
+    assert alice.seq() == seq
+    assert alice.restore_at("/", alice.node("/").created_at) == 1
+    assert alice.names() == []
