@@ -126,13 +126,20 @@ class Conflict(HoldfastError):
 
     def __init__(self, *, path: str) -> None:
         self.path = path
-        super().__init__(self.message.format(path=path))
+        super().__init__(self.message.format_map(vars(self)))
 
 
 class ParentMissing(Conflict):
     """The folder that would hold the new name does not exist (RFC 4918 §9.3.1, §9.7.1)."""
 
     message = "the folder above {path} does not exist"
+
+    def __init__(self, *, path: str, removed: bool = False) -> None:
+        # Another folder may have its name by now, which "does not exist" would deny.
+        self.removed = removed
+        if removed:
+            self.message = "the folder that {path} was in is gone"
+        super().__init__(path=path)
 
 
 class NameTaken(Conflict):
@@ -166,13 +173,15 @@ class Locked(Conflict):
 
     def __init__(self, *, path: str, lock_root: str | None = None) -> None:
         self.lock_root = lock_root or path
+        if self.lock_root != path:
+            self.message = "{path} is locked by a lock on {lock_root}"
         super().__init__(path=path)
 
 
 class LockConflict(Conflict):
     """A new lock would contradict one that is held (no-conflicting-lock, RFC 4918 §16)."""
 
-    message = "a lock that is held on {path} excludes the new one"
+    message = "a lock that is held on {lock_root} excludes the new one"
 
     def __init__(self, *, path: str, lock_root: str | None = None) -> None:
         self.lock_root = lock_root or path

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta, tzinfo
 
-from appliance import clock
 from appliance.errors import BadRequest
 
 _AGO = re.compile(r"(\d{1,6})(s|m|h|d|w)-ago")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -24,9 +24,8 @@ def parse(text: str, *, now: datetime | None = None, zone: tzinfo | None = None)
     present = (now or datetime.now(UTC)).astimezone(zone)
     text = text.strip()
     try:
-        moment = _moment(text, present, zone)
-        return int(moment.timestamp()) * clock.SECOND + moment.microsecond
-    except (ValueError, OverflowError) as error:
+        return (_moment(text, present, zone) - _EPOCH) // timedelta(microseconds=1)
+    except (ValueError, OverflowError, OSError) as error:
         raise BadRequest(
             reason=f"{text[:40]!r} is no moment; write 2026-11-20, 2026-11-20T09:00, 2h-ago or yesterday"
         ) from error
@@ -44,6 +43,22 @@ def _moment(text: str, present: datetime, zone: tzinfo | None) -> datetime:
     return moment.replace(tzinfo=zone) if zone else moment.astimezone()
 
 
-def show(moment: int) -> str:
-    """Date and time of the machine's zone, to the second, with the offset."""
-    return datetime.fromtimestamp(moment / clock.SECOND).astimezone().isoformat(sep=" ", timespec="seconds")
+def show(moment: int, *, exact: bool = False) -> str:
+    """Date and time of the machine's zone with the offset, to the second, or to the microsecond if ``exact``.
+
+    An exact text is one word that ``parse`` reads as the same moment. Clients may set times that the zone's rules, or
+    the calendar, do not reach: those are shown in UTC, at the nearest moment that there is.
+    """
+    shown = _in_zone(moment)
+    return shown.isoformat(timespec="microseconds") if exact else shown.isoformat(sep=" ", timespec="seconds")
+
+
+def _in_zone(moment: int) -> datetime:
+    try:
+        there = _EPOCH + timedelta(microseconds=moment)
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC) if moment > 0 else datetime.min.replace(tzinfo=UTC)
+    try:
+        return there.astimezone()
+    except (ValueError, OverflowError, OSError):
+        return there

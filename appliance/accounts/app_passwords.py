@@ -31,7 +31,7 @@ class AppPassword(NamedTuple):
 
 _INSERT = Sql("""
     INSERT INTO app_password (user_id, label, secret_sha256, created_at)
-    VALUES (:user_id, :label, :secret_sha256, :now) RETURNING id
+    SELECT id, :label, :secret_sha256, :now FROM "user" WHERE id = :user_id AND state <> 'removed' RETURNING id
 """)
 _LIST = Sql("SELECT id, label, created_at, revoked_at FROM app_password WHERE user_id = :user_id ORDER BY id")
 _REVOKE = Sql("UPDATE app_password SET revoked_at = :now WHERE id = :id AND user_id = :user_id AND revoked_at IS NULL")
@@ -40,18 +40,24 @@ _FIND = Sql("SELECT id, user_id FROM app_password WHERE secret_sha256 = :secret_
 
 
 def add(database: Database, user: User, label: str) -> tuple[int, str]:
-    """A new app password: its id, and the secret, which is not stored."""
+    """A new app password: its id, and the secret, which is not stored.
+
+    Raises:
+        BadRequest: the label cannot be, or the user is removed.
+    """
     label = label.strip()
     if not 0 < len(label) <= LABEL_LIMIT or not label.isprintable():
         raise BadRequest(reason=f"a device's label has 1 to {LABEL_LIMIT} printable characters")
     text = base64.b32encode(secrets.token_bytes(20)).decode().lower()
     secret = "-".join(text[start : start + 8] for start in range(0, len(text), 8))
-    app_password_id = database.write(
-        lambda session: session.value(
+    made = database.write(
+        lambda session: session.rows(
             _INSERT, user_id=user.id, label=label, secret_sha256=_digest(secret), now=clock.now()
         )
     )
-    return app_password_id, secret
+    if not made:
+        raise BadRequest(reason=f"the user {user.name} is removed; enable it before it gets an app password")
+    return made[0][0], secret
 
 
 def listing(database: Database, user: User) -> list[AppPassword]:

@@ -8,11 +8,8 @@ import threading
 
 from passlib.hash import argon2
 
+from appliance.config.credentials import PASSWORD_MOST, password_problem
 from appliance.errors import BadRequest
-
-PASSWORD_LEAST = 8
-PASSWORD_MOST = 1024
-"""Characters; the upper bound keeps a stranger from having megabytes hashed."""
 
 _hasher = argon2.using(type="ID", memory_cost=9 * 1024, time_cost=4, parallelism=1)
 # Each takes 9 MiB and a core for some 20 ms: two at a time leave room for everybody who is signed in.
@@ -25,10 +22,9 @@ def check_new(password: str) -> None:
     Raises:
         BadRequest: with the rule.
     """
-    if not PASSWORD_LEAST <= len(password) <= PASSWORD_MOST:
-        raise BadRequest(reason=f"a password has {PASSWORD_LEAST} to {PASSWORD_MOST} characters")
-    if any(ord(character) < 32 or 0xD800 <= ord(character) < 0xE000 for character in password):
-        raise BadRequest(reason="a password contains no control characters")
+    problem = password_problem(password)
+    if problem is not None:
+        raise BadRequest(reason=problem)
 
 
 def hash_password(password: str) -> str:

@@ -14,7 +14,7 @@ from collections import OrderedDict
 from typing import NamedTuple
 
 from appliance.accounts import app_passwords, passwords
-from appliance.accounts.users import canonical, is_name
+from appliance.config.credentials import canonical, is_name
 from appliance.db.database import Database
 from appliance.db.sql import Sql
 from appliance.errors import Unauthenticated

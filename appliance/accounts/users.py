@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from typing import NamedTuple
 
 from appliance import clock
 from appliance.accounts import passwords
+from appliance.config.credentials import canonical, is_name, name_problem
 from appliance.db.database import Database
 from appliance.db.sql import Session, Sql
 from appliance.errors import BadRequest, NameTaken, NotFound
 from appliance.tree import edit, purge
 
 ROLES = ("admin", "member")
-
-_NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
 
 
 class User(NamedTuple):
@@ -45,22 +43,15 @@ _STATE_OF = Sql('SELECT state FROM "user" WHERE name = :name')
 _SET_PASSWORD = Sql("""
     UPDATE "user" SET password_hash = :password_hash, generation = generation + 1 WHERE id = :id
 """)
-_SET_STATE = Sql('UPDATE "user" SET state = :state, generation = generation + 1 WHERE id = :id')
+_SET_STATE = Sql("""
+    UPDATE "user" SET state = :state, generation = generation + 1
+    WHERE id = :id AND (state <> 'removed' OR :state <> 'disabled')
+""")
 _SET_QUOTA = Sql("UPDATE tree SET quota_bytes = :quota_bytes WHERE owner_id = :id")
 _REVOKE_ALL = Sql("UPDATE app_password SET revoked_at = :now WHERE user_id = :id AND revoked_at IS NULL")
 _DELETE = Sql('DELETE FROM "user" WHERE id = :id')
 _DELETE_DEVICES = Sql("DELETE FROM app_password WHERE user_id = :id")
 _ANY = Sql('SELECT 1 FROM "user" LIMIT 1')
-
-
-def canonical(name: str) -> str:
-    """The form in which names are stored and compared."""
-    return name.strip().lower()
-
-
-def is_name(name: str) -> bool:
-    """Whether a user could have this name, in its stored form. Others need not, and some cannot, be looked up."""
-    return _NAME.fullmatch(name) is not None
 
 
 def add(database: Database, name: str, password: str, *, role: str = "member", quota_bytes: int | None = None) -> User:
@@ -71,8 +62,9 @@ def add(database: Database, name: str, password: str, *, role: str = "member", q
         NameTaken: also by a removed user whose files are still kept.
     """
     name = canonical(name)
-    if not is_name(name):
-        raise BadRequest(reason="a user name has 1 to 64 of a-z 0-9 . _ - @ and begins with a letter or digit")
+    problem = name_problem(name)
+    if problem is not None:
+        raise BadRequest(reason=problem)
     if role not in ROLES:
         raise BadRequest(reason=f"a role is one of {', '.join(ROLES)}")
     passwords.check_new(password)
@@ -124,8 +116,13 @@ def set_password(database: Database, user: User, password: str) -> None:
 
 
 def set_state(database: Database, user: User, state: str) -> None:
-    """Whether the user may sign in ("active") or not ("disabled"). Nothing else changes."""
-    database.write(lambda session: session.run(_SET_STATE, id=user.id, state=state))
+    """Whether the user may sign in ("active") or not ("disabled"). Nothing else changes.
+
+    Raises:
+        BadRequest: the user is removed, and stays so until made active.
+    """
+    if database.write(lambda session: session.run(_SET_STATE, id=user.id, state=state)) == 0:
+        raise BadRequest(reason=f"the user {user.name} is removed and cannot sign in anyway; enable brings it back")
 
 
 def set_quota(database: Database, user: User, quota_bytes: int | None) -> None:

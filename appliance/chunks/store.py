@@ -28,6 +28,7 @@ class ChunkStore:
     ) -> None:
         self._database = database
         self.identity = identity
+        self.inline_threshold = inline_threshold
         self.backend = backend
         self.writers = Writers(database)
         self._ingestor = Ingestor(

@@ -8,7 +8,8 @@ import sys
 from typing import Any
 
 from appliance import moments
-from appliance.accounts import app_passwords, users
+from appliance.accounts import app_passwords, usage, users
+from appliance.accounts.usage import NOTHING
 from appliance.cli.context import Context, print_table, row_id, show_quota
 from appliance.errors import BadRequest
 
@@ -35,7 +36,7 @@ def _add_user_commands(parser: argparse.ArgumentParser, common: argparse.Argumen
     password = _command(group, "password", common, "set a user's password", _password)
     for command in (add, password):
         command.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
-    _command(group, "list", common, "list users", _list)
+    _command(group, "list", common, "list users, and the bytes of their files, trash and earlier versions", _list)
     _command(group, "disable", common, "refuse a user's sign-in, from the next request on", _disable)
     _command(group, "enable", common, "accept a user's sign-in again", _enable)
     quota = _command(group, "quota", common, "set how much a user may hold", _set_quota)
@@ -62,12 +63,19 @@ def _quota(text: str) -> int:
 
 
 def _read_password(options: argparse.Namespace) -> str:
-    if options.password_stdin:
+    # None: standard input is closed.
+    if options.password_stdin and sys.stdin is not None:
         return sys.stdin.readline().rstrip("\r\n")
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         raise BadRequest(reason="no password: add --password-stdin and write it to standard input")
-    password = getpass.getpass("Password: ")
-    if getpass.getpass("Once more: ") != password:
+    try:
+        password = getpass.getpass("Password: ")
+        again = getpass.getpass("Once more: ")
+    except EOFError as error:
+        # The cursor is still behind the prompt.
+        print(file=sys.stderr)
+        raise BadRequest(reason="no password was typed") from error
+    if again != password:
         raise BadRequest(reason="the two are not the same")
     return password
 
@@ -85,9 +93,13 @@ def _add(context: Context, options: argparse.Namespace) -> int:
 def _list(context: Context, options: argparse.Namespace) -> int:
     with context.appliance() as appliance:
         everybody = users.listing(appliance.database)
+        kept = usage.kept(appliance.database)
     print_table(
-        ("NAME", "ROLE", "STATE", "FILES", "BYTES", "QUOTA"),
-        [(user.name, user.role, user.state, user.files, user.bytes, show_quota(user)) for user in everybody],
+        ("NAME", "ROLE", "STATE", "FILES", "BYTES", "QUOTA", "TRASH", "HISTORY"),
+        [
+            (user.name, user.role, user.state, user.files, user.bytes, show_quota(user), *kept.get(user.id, NOTHING))
+            for user in everybody
+        ],
     )
     return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from argparse import ArgumentTypeError
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +13,9 @@ from appliance.app import Appliance, open_appliance
 from appliance.config import Settings
 from appliance.errors import BadRequest
 from appliance.principal import Principal, system
+
+# What a terminal would act upon (C0, DEL, C1), end a line at, or show in another order than it is.
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 class Context:
@@ -56,9 +60,14 @@ def names_of(appliance: Appliance) -> dict[int, str]:
     return {user.id: user.name for user in users.listing(appliance.database)}
 
 
+def visible(text: str) -> str:
+    """Text of others for a terminal: control characters escaped as in Python, ``\\x9b``."""
+    return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+
+
 def print_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Columns as wide as their longest cell; the last one is not padded."""
-    lines = [[str(cell) for cell in row] for row in rows]
+    """Columns as wide as their longest cell; the last one is not padded. Control characters are shown escaped."""
+    lines = [[visible(str(cell)) for cell in row] for row in rows]
     widths = [max(len(line[column]) for line in [list(head), *lines]) for column in range(len(head))]
     for line in [list(head), *lines]:
         cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]

@@ -6,7 +6,8 @@ import argparse
 from typing import Any
 
 from appliance import moments
-from appliance.cli.context import Context, names_of, principal_for, print_table, row_id
+from appliance.cli.context import Context, names_of, principal_for, print_table, row_id, visible
+from appliance.errors import NameTaken, ParentMissing
 from appliance.files import history, trash
 from appliance.tree import versions
 from appliance.tree.nodes import FOLDER
@@ -24,7 +25,7 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     restore.add_argument("path", metavar="PATH")
     which = restore.add_mutually_exclusive_group(required=True)
     which.add_argument("--version", metavar="N", help="a version as listed")
-    which.add_argument("--at", metavar="TIME", help="2026-11-20, 2026-11-20T09:00, 2h-ago, yesterday")
+    which.add_argument("--at", metavar="TIME", help="2026-11-20, 2026-11-20T09:00, 2h-ago, yesterday, or as listed")
     restore.set_defaults(run=_restore)
     group = commands.add_parser("trash", help="what was removed").add_subparsers(metavar="ACTION", required=True)
     group.add_parser("list", parents=[mine], help="list the trash").set_defaults(run=_list_trash)
@@ -43,7 +44,7 @@ def _versions(context: Context, options: argparse.Namespace) -> int:
         [
             (
                 name,
-                moments.show(each.created_at),
+                moments.show(each.created_at, exact=True),
                 each.size,
                 _by(people, each.user_id),
                 moments.show(each.modified_at),
@@ -60,11 +61,11 @@ def _restore(context: Context, options: argparse.Namespace) -> int:
         principal = principal_for(appliance, options.user)
         if options.version is not None:
             history.restore_version(appliance.files, principal, path, options.version)
-            print(f"{show(path)} is version {options.version} again")
+            print(f"{visible(show(path))} is version {visible(options.version)} again")
             return 0
         moment = moments.parse(options.at)
         changes = history.restore_at(appliance.files, principal, path, moment)
-    print(f"{show(path)} is what it was at {moments.show(moment)} ({changes} changes)")
+    print(f"{visible(show(path))} is what it was at {moments.show(moment, exact=True)} ({changes} changes)")
     return 0
 
 
@@ -77,7 +78,7 @@ def _list_trash(context: Context, options: argparse.Namespace) -> int:
         [
             (
                 each.node_id,
-                moments.show(each.removed_at),
+                moments.show(each.removed_at, exact=True),
                 _by(people, each.user_id),
                 each.reason,
                 "folder" if each.kind == FOLDER else "file",
@@ -95,8 +96,13 @@ def _restore_removed(context: Context, options: argparse.Namespace) -> int:
     target = None if options.to is None else parse(options.to)
     with context.appliance() as appliance:
         principal = principal_for(appliance, options.user)
-        path = trash.restore_removed(appliance.files, principal, options.id, target)
-    print(f"put back as {show(path)}")
+        try:
+            path = trash.restore_removed(appliance.files, principal, options.id, target)
+        except (NameTaken, ParentMissing) as error:
+            if target is None:
+                error.add_note("put it elsewhere with --to PATH")
+            raise
+    print(f"put back as {visible(show(path))}")
     return 0
 
 

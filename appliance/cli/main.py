@@ -3,40 +3,84 @@
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from appliance import __version__, config
-from appliance.cli import accounts, check, history, serve
-from appliance.cli.context import Context
-from appliance.errors import Fatal, HoldfastError
+from appliance.cli import accounts, check, history, locks, serve
+from appliance.cli.context import Context, visible
+from appliance.errors import Fatal, HoldfastError, Invalid
 
-DONE, NOT_DONE, WRONG = 0, 1, 2
+DONE, NOT_DONE, WRONG, INTERRUPTED = 0, 1, 2, 130
+
+_log = logging.getLogger(__name__)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns its exit code. Errors that the product knows are one line, never a traceback."""
+    """Run a command; returns its exit code. Errors that can be expected are one line, never a traceback."""
     # Whatever is created is for its owner only.
     os.umask(0o077)
-    options = _parser().parse_args(arguments)
+    _write_whatever_the_terminal_can()
     try:
-        settings = config.load(options.config, os.environ, _overrides(options))
-        _set_up_logging(settings.log_level.upper())
-        code: int = options.run(Context(settings), options)
-        return code
-    except Fatal as error:
-        print(f"holdfast: {error}", file=sys.stderr)
+        try:
+            return _run(arguments)
+        finally:
+            _flush()
+    except (Fatal, Invalid) as error:
+        _say(error)
         return WRONG
     except HoldfastError as error:
-        print(f"holdfast: {error}", file=sys.stderr)
+        _say(error)
         return NOT_DONE
     except BrokenPipeError:
         # Whoever read the output has seen enough (`| head`).
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return NOT_DONE
+    except OSError as error:
+        _log.debug("the system refused", exc_info=True)
+        where = "" if error.filename is None else f" ({error.filename})"
+        _say(f"{error.strerror or error}{where}")
+        return NOT_DONE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    options = _parser().parse_args(arguments)
+    settings = config.load(options.config, os.environ, _overrides(options))
+    _set_up_logging(settings.log_level.upper())
+    code: int = options.run(Context(settings), options)
+    return code
+
+
+def _write_whatever_the_terminal_can() -> None:
+    """Names and passwords hold what a terminal's character set may not: that is shown escaped, or refused later."""
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="surrogateescape" if stream is sys.stdin else "backslashreplace")
+
+
+def _flush() -> None:
+    """What is still buffered fails here, where it can be said, instead of at the end of the interpreter."""
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
+
+
+def _say(error: object) -> None:
+    """One line, with what notes of the error add."""
+    text = "; ".join([str(error), *getattr(error, "__notes__", ())])
+    with suppress(OSError):
+        print(f"holdfast: {visible(text)}", file=sys.stderr)
 
 
 def _set_up_logging(level: str) -> None:
@@ -59,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="holdfast", description="A self-hosted WebDAV and sync appliance.")
     parser.add_argument("--version", action="version", version=f"holdfast {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for group in (serve, accounts, history, check):
+    for group in (serve, accounts, history, locks, check):
         group.add_commands(commands, common)
     return parser
 

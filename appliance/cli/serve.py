@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import ipaddress
+from contextlib import closing
 from typing import Any
 
-from admin_ui.mounting import mount_help
+from admin_ui.mounting import ANYBODY, mount_help
+from appliance.accounts import users
+from appliance.app import open_database
 from appliance.cli.context import Context
+from appliance.config import Settings
+from appliance.errors import HoldfastError
 from appliance.serve.supervisor import serve
 
 
@@ -23,8 +29,30 @@ def _serve(context: Context, options: argparse.Namespace) -> int:
     settings = context.settings
 
     def announce(host: str, port: int) -> None:
-        shown = f"[{host}]" if ":" in host else host
-        url = settings.public_urls[0] if settings.public_urls else f"http://{shown}:{port}"
-        print(f"Holdfast serves {settings.data} at {url}/\n\n{mount_help(url, settings.admin_user)}", flush=True)
+        print(announcement(settings, host, port, _administrator(settings)), flush=True)
 
     return serve(settings, tell=lambda message: print(message, flush=True), announce=announce)
+
+
+def announcement(settings: Settings, host: str, port: int, user: str) -> str:
+    """What a server that listens on ``host`` says when it answers: where it is, and how ``user`` mounts it."""
+    everywhere = ipaddress.ip_address(host).is_unspecified
+    if everywhere:
+        # Nobody can connect to an address that stands for all of them; this one is right for who reads the line.
+        host = "::1" if ":" in host else "127.0.0.1"
+    shown = f"[{host}]" if ":" in host else host
+    url = settings.public_urls[0] if settings.public_urls else f"http://{shown}:{port}"
+    text = f"Holdfast serves {settings.data} at {url}/\n"
+    if everywhere and not settings.public_urls:
+        text += "That is its address on this machine; set public_urls to the address that others use.\n"
+    return f"{text}\n{mount_help(url, user)}"
+
+
+def _administrator(settings: Settings) -> str:
+    """The administrator of the settings; the store may have been made with another one."""
+    # Closed before another worker is forked.
+    with closing(open_database(settings)) as database:
+        try:
+            return users.get(database, settings.admin_user).name
+        except HoldfastError:
+            return ANYBODY

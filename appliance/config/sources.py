@@ -26,8 +26,9 @@ _FOREIGN = re.compile(r"(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP)(_\w
 def load(config_file: Path | None, environ: Mapping[str, str], overrides: Mapping[str, object]) -> Settings:
     """Settings from ``overrides``, else ``environ``, else the file, else the defaults.
 
-    ``HOLDFAST_CONFIG`` names the file where ``config_file`` is None. An override that is None and a variable that is
-    empty count as not given. Raises: ConfigError, which never contains a secret's value.
+    ``HOLDFAST_CONFIG`` names the file where ``config_file`` is None. An override that is None, a variable that is
+    empty, and an empty text or null in the file count as not given. Raises: ConfigError, which never contains a
+    secret's value.
     """
     if config_file is None and environ.get(PREFIX + "CONFIG"):
         config_file = Path(environ[PREFIX + "CONFIG"])
@@ -43,6 +44,8 @@ def load(config_file: Path | None, environ: Mapping[str, str], overrides: Mappin
         setting.name: parse(setting, given.get(setting.name) or Given(setting.default_value(), "", here))
         for setting in TABLE
     }
+    if "lock_seconds" not in given:
+        values["lock_seconds"] = min(values["lock_seconds"], values["max_lock_seconds"])
     settings = Settings(**values)
     if settings.lock_seconds > settings.max_lock_seconds:
         raise ConfigError(
@@ -66,7 +69,7 @@ def _from_environment(environ: Mapping[str, str], here: Path) -> dict[str, Given
     given = {}
     for variable, text in sorted(environ.items()):
         name = variable.removeprefix(PREFIX)
-        if not variable.startswith(PREFIX) or name in ("CONFIG", "FAULT") or name.startswith("TEST_"):
+        if not variable.startswith(PREFIX) or name == "CONFIG" or name.startswith("TEST_"):
             continue
         if _FOREIGN.fullmatch(name) or (name == "PORT" and text.startswith(("tcp://", "udp://"))):
             continue
@@ -110,7 +113,7 @@ def _from_file(path: Path) -> dict[str, Given]:
     return {
         _known(name, _NAMES, where=f" (in {path})"): Given(value, str(path), path.parent)
         for name, value in document.items()
-        if value is not None or name not in BY_NAME
+        if value not in (None, "") or name not in BY_NAME
     }
 
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from appliance.config.credentials import NAME_LEAST, NAME_MOST, PASSWORD_LEAST, PASSWORD_MOST
+
 PREFIX = "HOLDFAST_"
 _EIB = 1024**6
 
-Kind = Literal["path", "address", "urls", "text", "secret", "choice", "integer", "bytes"]
+Kind = Literal["path", "address", "urls", "user", "password", "choice", "integer", "bytes"]
 
 
 class Address(NamedTuple):
@@ -73,7 +75,7 @@ class Setting:
             return " | ".join(self.choices)
         if self.low is None:
             return ""
-        what = {"address": "port ", "text": "length ", "secret": "length "}.get(self.type, "")
+        what = {"address": "port ", "user": "length ", "password": "length "}.get(self.type, "")
         return f"{what}{self.low} to {self.high}"
 
 
@@ -92,9 +94,11 @@ TABLE: tuple[Setting, ...] = (
     Setting(name="durability", type="choice", default="safe", unit="choice", choices=("safe", "fast"),
             help="safe: an answered upload survives a power cut. fast: it survives a crash of the server, but a power"
                  " cut may take the last seconds; what is left is always whole."),
-    Setting(name="admin_user", type="text", default="admin", unit="characters", low=1, high=64,
-            help="Name of the administrator who is made at the first start."),
-    Setting(name="admin_password", type="secret", default=None, unit="characters", low=1, high=1024,
+    Setting(name="admin_user", type="user", default="admin", unit="characters", low=NAME_LEAST, high=NAME_MOST,
+            help="Name of the administrator who is made at the first start: a-z 0-9 . _ - @, a letter or digit first."
+                 " Capitals count as small letters."),
+    Setting(name="admin_password", type="password", default=None, unit="characters", low=PASSWORD_LEAST,
+            high=PASSWORD_MOST,
             help="The administrator's password at the first start. Unset: one is generated and printed once. The"
                  " environment is a better place for it than this file."),
     Setting(name="public_urls", type="urls", default="", unit="list of URLs",
@@ -120,7 +124,7 @@ TABLE: tuple[Setting, ...] = (
     Setting(name="shutdown_seconds", type="integer", default=30, unit="seconds", low=1, high=3600,
             help="Time for running requests to finish when the server is told to stop."),
     Setting(name="lock_seconds", type="integer", default=3600, unit="seconds", low=1, high=2419200,
-            help="Life of a WebDAV lock whose client asks for no time."),
+            help="Life of a WebDAV lock whose client asks for no time. Unset: max_lock_seconds, if that is less."),
     Setting(name="max_lock_seconds", type="integer", default=86400, unit="seconds", low=1, high=2419200,
             help="The longest life of a WebDAV lock; a client that asks for more gets this."),
     Setting(name="sweep_minutes", type="integer", default=5, unit="minutes", low=1, high=1440,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from appliance.config.credentials import canonical, name_problem, password_problem
 from appliance.config.table import Address, Kind, Setting
 from appliance.errors import ConfigError
 
@@ -75,12 +76,6 @@ def _bounded(setting: Setting, number: int) -> int:
     return number
 
 
-def _length(setting: Setting, text: str) -> str:
-    if setting.low is not None and setting.high is not None and not setting.low <= len(text) <= setting.high:
-        raise _Wrong(f"has {len(text)} characters; write {setting.bounds_text}")
-    return text
-
-
 def _integer(setting: Setting, given: Given) -> int:
     if isinstance(given.value, int) and not isinstance(given.value, bool):
         return _bounded(setting, given.value)
@@ -110,14 +105,21 @@ def _choice(setting: Setting, given: Given) -> str:
     return text
 
 
-def _text(setting: Setting, given: Given) -> str:
-    return _length(setting, _line(given.value, "one line of text"))
+def _user(setting: Setting, given: Given) -> str:
+    name = canonical(_line(given.value, "a user name"))
+    problem = name_problem(name)
+    if problem is not None:
+        raise _Wrong(f"{_shown(name)} cannot be one; {problem}")
+    return name
 
 
-def _secret(setting: Setting, given: Given) -> str:
-    if not isinstance(given.value, str) or _CONTROL.search(given.value):
+def _password(setting: Setting, given: Given) -> str:
+    if not isinstance(given.value, str):
         raise _Wrong("its value is not one line of text; write one, in quotes")
-    return _length(setting, given.value)
+    problem = password_problem(given.value)
+    if problem is not None:
+        raise _Wrong(problem)
+    return given.value
 
 
 def _path(setting: Setting, given: Given) -> Path:
@@ -187,8 +189,8 @@ _PARSERS: Mapping[Kind, Callable[[Setting, Given], object]] = {
     "path": _path,
     "address": _address,
     "urls": _urls,
-    "text": _text,
-    "secret": _secret,
+    "user": _user,
+    "password": _password,
     "choice": _choice,
     "integer": _integer,
     "bytes": _bytes,

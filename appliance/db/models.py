@@ -247,13 +247,14 @@ Index("ix_placement_tree", placement.c.tree_id)
 version = Table(
     "version",
     metadata,
-    # An immutable state of a file; the one with the highest seq is current.
+    # A state of a file; the one with the highest seq is current. Its content never changes, only `modified_at` may.
     Column("node_id", BigInteger, nullable=False, primary_key=True),
     # The change that made it; with the node it names the version in ETags.
     Column("seq", BigInteger, nullable=False, primary_key=True),
     # Invariant: the sum of the manifest's lengths.
     Column("size", BigInteger, nullable=False),
-    # The client's modification time, else the time of storing.
+    # The client's modification time, else the time of storing. A PROPPATCH of a file's time rewrites that of its
+    # current version, here and in `node`; earlier versions keep theirs.
     Column("modified_at", BigInteger, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     # "ALGORITHM:hex ALGORITHM:hex …" of the content, if the client announced one and it was right; else NULL.
@@ -270,7 +271,7 @@ journal = Table(
     Column("tree_id", BigInteger, nullable=False, primary_key=True),
     Column("seq", BigInteger, nullable=False, primary_key=True),
     Column("at", BigInteger, nullable=False),
-    # appliance.journal.records.Kind.
+    # appliance.journal.change.Kind.
     Column("kind", Text, nullable=False),
     # What changed: the file or folder itself, the top of what was moved, copied, removed or restored.
     Column("node_id", BigInteger, nullable=False),
@@ -299,7 +300,8 @@ trash = Table(
     # The change that removed it.
     Column("seq", BigInteger, nullable=False),
     Column("removed_at", BigInteger, nullable=False),
-    # "deleted" by somebody, or "replaced" by a move or copy onto its name.
+    # "deleted" by somebody, or "replaced": by a move or copy onto its name, or by a restore of a time when something
+    # else, or nothing, was there.
     Column("reason", Text, nullable=False),
     # Where it was: the folder's id, and the whole path as it read then.
     Column("parent_id", BigInteger, nullable=False),

@@ -1,4 +1,4 @@
-"""Taking, refreshing and releasing DAV locks."""
+"""Taking, refreshing and releasing DAV locks; and ending those whose client is gone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from appliance import clock
 from appliance.accounts.policy import Action
 from appliance.chunks import manifest
 from appliance.db.sql import Session
-from appliance.errors import Denied, LockTokenMismatch, PreconditionFailed
+from appliance.errors import Denied, LockTokenMismatch, NotFound, PreconditionFailed
 from appliance.files.context import Files, Place, begin, locate, require_conditions
 from appliance.principal import Principal
 from appliance.tree import conditions as tree_conditions
@@ -109,6 +109,39 @@ def release(files: Files, principal: Principal, path: Path, token: str) -> None:
         raise LockTokenMismatch(path=show(path))
 
     files.database.write(work)
+
+
+def list_locks(files: Files, principal: Principal) -> list[Lock]:
+    """The locks that are held in the principal's tree, by path."""
+    with files.database.snapshot() as session:
+        root = locate(session, principal, (), Action.READ)
+        held = Locks(session, root.mount.tree_id)
+        return sorted([*held.covering(root.chain), *held.below(root.node)], key=lambda lock: (lock.path, lock.token))
+
+
+def break_locks(files: Files, principal: Principal, path: Path) -> list[Lock]:
+    """End the locks of exactly this file or folder, without their tokens; returns them.
+
+    For whoever runs the server: a client that was asked to give its lock back does it by ``release``.
+
+    Raises:
+        Denied: the principal is not the system.
+        NotFound: nothing is there, or it has no lock of its own; one on a folder above may cover it.
+    """
+    if principal.kind != "system":
+        raise Denied(action="break a lock", reason="its holder can release it")
+
+    def work(session: Session) -> list[Lock]:
+        place = locate(session, principal, path, Action.WRITE)
+        node = place.node
+        held = [lock for lock in Locks(session, place.mount.tree_id).covering(place.chain) if lock.node_id == node.id]
+        if not held:
+            raise NotFound(what=f"a lock on {show(path)}")
+        for lock in held:
+            locks.delete(session, lock.token)
+        return held
+
+    return files.database.write(work)
 
 
 def _new(principal: Principal, place: Place, node_id: int, wanted: Wanted) -> Lock:

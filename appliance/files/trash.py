@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from appliance.accounts.policy import Action
 from appliance.db.sql import Session
-from appliance.errors import NameTaken, NotFound
+from appliance.errors import NameTaken, NotFound, ParentMissing
 from appliance.files.context import Files, begin, locate, require_unlocked
 from appliance.principal import Principal
 from appliance.tree import conditions, edit, nodes, trash
@@ -26,7 +26,8 @@ def restore_removed(files: Files, principal: Principal, node_id: int, target: Pa
     Returns the path where it is now.
 
     Raises:
-        NotFound: there is no such thing in the trash, or its folder is gone and no target was given.
+        NotFound: there is no such thing in the trash.
+        ParentMissing: its folder is gone and no target was given, or that of the target does not exist.
         NameTaken: something else is there by now; another target helps.
         Locked: a client holds a lock of the folder.
         QuotaExceeded: it would be too much.
@@ -58,5 +59,5 @@ def _former_path(session: Session, root_id: int, removed: Removed) -> Path:
     """Where it would be if it had stayed; its folder may have moved since."""
     above = nodes.above(session, removed.parent_id)
     if not above or above[0][0] != root_id:
-        raise NotFound(what=f"the folder of {removed.path}; say where to put it: it")
+        raise ParentMissing(path=removed.path, removed=True)
     return (*(name for _, name in above[1:]), removed.name)

@@ -54,6 +54,7 @@ def put_file(
     body: Source,
     *,
     length: int | None,
+    waits: bool = False,
     conditions: Conditions = tree_conditions.NONE,
     modified_at: int | None = None,
     checksum: Announced | None = None,
@@ -61,13 +62,19 @@ def put_file(
     """Make the whole of ``body`` the content of the file ``path``; on any error nothing has changed.
 
     ``length`` is what the client announced, None if it did not. All that can be refused without the body is
-    refused before its first byte is read. Durable on return, as configured.
+    refused before its first byte is read; not so if it is small and ``waits`` is not set, which says that the client
+    sends it only when it is asked for. Durable on return, as configured.
     """
     check_path(path)
-    with files.database.read() as session:
-        place = locate(session, principal, path, Action.WRITE)
-        _require(files, session, principal, place, conditions)
-        watcher = _Watcher(_limit(files, session, place, length), checksum)
+    limit = _Limit(files.max_file_bytes, TooLarge(what="the file", limit_bytes=files.max_file_bytes))
+    limit.require(length)
+    if waits or length is None or length > files.chunks.inline_threshold:
+        with files.database.read() as session:
+            place = locate(session, principal, path, Action.WRITE)
+            _require(files, session, principal, place, conditions)
+            limit = _tighter(limit, session, place)
+            limit.require(length)
+    watcher = _Watcher(limit, checksum)
     with files.chunks.receive(body, watcher) as stored:
         content = Content(stored.manifest, stored.size, modified_at, watcher.compare())
 
@@ -107,21 +114,21 @@ class _Limit(NamedTuple):
     size: int
     error: TooLarge | QuotaExceeded
 
+    def require(self, length: int | None) -> None:
+        if length is not None and length > self.size:
+            raise self.error
 
-def _limit(files: Files, session: Session, place: Place, length: int | None) -> _Limit:
-    """The tighter one of file size and quota; refuses at once when ``length`` is beyond it."""
-    limit = _Limit(files.max_file_bytes, TooLarge(what="the file", limit_bytes=files.max_file_bytes))
+
+def _tighter(limit: _Limit, session: Session, place: Place) -> _Limit:
+    """The limit, or what the quota leaves if that is less."""
     quota = edit.quota_of(session, place.mount.tree_id)
-    if quota is not None:
-        used = place.chain[0].bytes
-        old = place.found
-        # A file may always be replaced by one that is not larger.
-        room = max(quota - used, 0) + (old.bytes if old else 0)
-        if room < limit.size:
-            limit = _Limit(room, QuotaExceeded(quota_bytes=quota, used_bytes=used))
-    if length is not None and length > limit.size:
-        raise limit.error
-    return limit
+    if quota is None:
+        return limit
+    used = place.chain[0].bytes
+    old = place.found
+    # A file may always be replaced by one that is not larger.
+    room = max(quota - used, 0) + (old.bytes if old else 0)
+    return _Limit(room, QuotaExceeded(quota_bytes=quota, used_bytes=used)) if room < limit.size else limit
 
 
 class _Watcher:

@@ -135,6 +135,24 @@ def test_removed_user_keeps_name_and_tree_until_purged(
     assert [each.id for each in app_passwords.listing(database, user)] == [secret_id]
 
 
+def test_removed_user_is_neither_disabled_nor_given_an_app_password(database: Database, user: User) -> None:
+    """Both would look as if the user were still there, or be so; only who is brought back gets them."""
+    users.remove(database, user)
+    removed = users.get(database, "alice")
+    with pytest.raises(BadRequest, match="alice is removed"):
+        users.set_state(database, user, "disabled")
+    # Also for who has looked before the user was removed.
+    for known in (user, removed):
+        with pytest.raises(BadRequest, match="alice is removed"):
+            app_passwords.add(database, known, "laptop")
+    assert users.get(database, "alice") == removed
+    assert app_passwords.listing(database, user) == []
+    users.set_state(database, user, "active")
+    users.set_state(database, user, "disabled")
+    assert users.get(database, "alice").state == "disabled"
+    app_passwords.add(database, user, "laptop")
+
+
 def fill(files: Files, principal: Principal) -> None:
     """A tree with a row in every table that belongs to it."""
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
+from appliance import clock
+from appliance.db.sql import Sql
 from appliance.errors import NotFound, PreconditionFailed
 from appliance.files import lock, read, write
 from appliance.files.lock import Wanted
@@ -20,6 +22,10 @@ ANY = EtagList(True, frozenset())
 OTHER = '"00000000-1-1"'
 NO_LOCK = StateTest(False, "DAV:no-lock", None)
 NOT_NO_LOCK = StateTest(True, "DAV:no-lock", None)
+
+
+_AGE = Sql("UPDATE journal SET at = 1600000000000000")
+_OLD_FOLDER = Sql("UPDATE node SET modified_at = 1600000000000000 WHERE id = :id")
 
 
 def tags(*etags: str) -> EtagList:
@@ -78,9 +84,49 @@ def test_date_condition_holds_to_the_second_and_yields_to_if_match(alice: Person
     """HTTP's dates know no fractions (RFC 9110 §13.1.4)."""
     alice.put("/a", modified_at=1_500_000_000_999_999)
     assert holds(alice, "/a", Conditions(if_unmodified_since=1_500_000_000))
-    assert holds(alice, "/a", Conditions(if_unmodified_since=1_500_000_001))
+    assert holds(alice, "/a", Conditions(if_unmodified_since=clock.now() // clock.SECOND))
     assert not holds(alice, "/a", Conditions(if_unmodified_since=1_499_999_999))
     assert holds(alice, "/a", Conditions(if_match=ANY, if_unmodified_since=0))
+
+
+def test_date_condition_fails_for_content_that_came_later_with_an_older_date(alice: Person) -> None:
+    """A client gave the new version an old time, or moved something old to the path, or a folder above it."""
+    known = clock.now() // clock.SECOND - 10
+    alice.put("/a", b"old", modified_at=known * clock.SECOND)
+    assert holds(alice, "/a", Conditions(if_unmodified_since=known))
+    alice.put("/a", b"new", modified_at=1_500_000_000_000_000)
+    with refused(alice.files.database, PreconditionFailed):
+        alice.put("/a", b"newer", conditions=Conditions(if_unmodified_since=known))
+    alice.mkdir("/d")
+    alice.put("/d/a", modified_at=1_500_000_000_000_000)
+    _age(alice)
+    assert holds(alice, "/d/a", Conditions(if_unmodified_since=known))
+    alice.move("/d/a", "/d/b")
+    assert not holds(alice, "/d/b", Conditions(if_unmodified_since=known))
+    _age(alice)
+    assert holds(alice, "/d/b", Conditions(if_unmodified_since=known))
+    alice.move("/d", "/e")
+    assert not holds(alice, "/e/b", Conditions(if_unmodified_since=known))
+
+
+def test_date_condition_of_a_folder_fails_after_a_change_below(alice: Person) -> None:
+    """Its own date tells of its members coming and going only."""
+    alice.mkdir("/d")
+    alice.put("/d/a")
+    later = clock.now() // clock.SECOND + 10
+    assert holds(alice, "/d", Conditions(if_unmodified_since=later))
+    _age(alice)
+    known = clock.now() // clock.SECOND - 10
+    alice.files.database.write(lambda session: session.run(_OLD_FOLDER, id=alice.node("/d").id))
+    assert holds(alice, "/d", Conditions(if_unmodified_since=known))
+    alice.put("/d/a", b"new")
+    assert not holds(alice, "/d", Conditions(if_unmodified_since=known))
+    assert holds(alice, "/", Conditions(if_unmodified_since=later))
+
+
+def _age(who: Person) -> None:
+    """As if all that has happened had happened long ago."""
+    who.files.database.write(lambda session: session.run(_AGE))
 
 
 def test_if_header_holds_if_any_list_does_and_a_list_if_all_tests_do(alice: Person) -> None:
@@ -118,7 +164,12 @@ def test_if_header_may_speak_of_other_resources(alice: Person) -> None:
         (states(("/", (has_etag(alice.etag("/")),))), True),
         # The lock of the folder covers its member, and nothing beside.
         (states(("/d/b", (has_token(token),))), True),
-        (states(("/d/new", (has_token(token),))), False),
+        # Also one that is not there yet (RFC 4918 §10.4.4), however many folders are missing between.
+        (states(("/d/new", (has_token(token),))), True),
+        (states(("/d/new", (has_token(token, negated=True),))), False),
+        (states(("/d/missing/new", (has_token(token),))), True),
+        (states(("/d/b/below/a/file", (has_token(token),))), False),
+        (states(("/new", (has_token(token),))), False),
         (states(("/a", (has_token(token),))), False),
         (states(("/a", (has_token(token, negated=True),))), True),
         # What is not there has neither ETag nor lock.
@@ -196,7 +247,7 @@ def test_conditions_are_asked_before_the_body(alice: Person) -> None:
     alice.put("/a")
     for given in (Conditions(if_match=tags(OTHER)), Conditions(if_none_match=ANY)):
         with refused(alice.files.database, PreconditionFailed):
-            write.put_file(alice.files, alice.principal, ("a",), Untouchable(), length=5, conditions=given)
+            write.put_file(alice.files, alice.principal, ("a",), Untouchable(), length=5, waits=True, conditions=given)
 
 
 def test_etag_condition_follows_each_put(alice: Person) -> None:
@@ -238,3 +289,17 @@ def test_tokens_of_the_if_header_open_locks_though_another_list_held(alice: Pers
     token = alice.lock("/a").lock.token
     given = states(("/a", (has_etag(OTHER), has_token(token))), ("/a", (NOT_NO_LOCK,)), tokens=(token,))
     assert not alice.put("/a", conditions=given).created
+
+
+def test_token_of_a_folder_opens_a_free_name_in_it(alice: Person) -> None:
+    """An untagged list is about the name itself, which the lock of the folder covers before it is taken; a lock of
+    depth 0 covers no member, and what is not there has no ETag.
+    """
+    alice.mkdir("/deep", "/flat")
+    deep, flat = alice.lock("/deep").lock.token, alice.lock("/flat", depth="0").lock.token
+    given = states(("/deep/new", (has_token(deep),)), tokens=(deep,))
+    assert alice.put("/deep/new", conditions=given).created
+    for test in (has_token(deep), has_etag(alice.etag("/deep"))):
+        conditions = states(("/flat/new", (has_token(flat),)), ("/deep/other", (test, has_etag(OTHER))), tokens=(flat,))
+        with refused(alice.files.database, PreconditionFailed):
+            alice.put("/flat/new", conditions=conditions)

@@ -33,7 +33,7 @@ def test_put_announced_beyond_the_quota_is_refused_before_the_body(alice: Person
     alice.set_quota(100)
     alice.put("/a", b"x" * 60)
     with refused(alice.files.database, QuotaExceeded):
-        write.put_file(alice.files, alice.principal, ("b",), Untouchable(), length=41)
+        write.put_file(alice.files, alice.principal, ("b",), Untouchable(), length=41, waits=True)
 
 
 def test_put_unannounced_beyond_the_quota_is_broken_off(alice: Person) -> None:

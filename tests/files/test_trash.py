@@ -72,8 +72,9 @@ def test_restore_whose_folder_is_gone_needs_a_target(alice: Person) -> None:
     alice.mkdir("/d")
     removed = alice.trash()[1]
     assert removed.path == "/d/a"
-    with refused(alice.files.database, NotFound):
+    with refused(alice.files.database, ParentMissing) as caught:
         alice.put_back(removed)
+    assert str(caught.value) == "the folder that /d/a was in is gone"
     assert alice.put_back(removed, "/d/a") == "/d/a"
     assert alice.get("/d/a") == b"x"
 

@@ -151,7 +151,16 @@ def test_put_impossible_path_is_refused_before_the_body(alice: Person, subtests:
     alice.put("/f")
     for path, error in IMPOSSIBLE:
         with subtests.test(path=path[:3]), refused(alice.files.database, error):
-            write.put_file(alice.files, alice.principal, path, Untouchable(), length=10)
+            write.put_file(alice.files, alice.principal, path, Untouchable(), length=10, waits=True)
+
+
+def test_put_small_impossible_path_is_refused_in_the_transaction(alice: Person, subtests: pytest.Subtests) -> None:
+    """A small body is not worth asking twice; the answer is the same, and nothing has changed."""
+    alice.mkdir("/d")
+    alice.put("/f")
+    for path, error in IMPOSSIBLE:
+        with subtests.test(path=path[:3]), refused(alice.files.database, error):
+            write.put_file(alice.files, alice.principal, path, Body(b"ten bytes."), length=10)
 
 
 def test_put_below_a_file_names_the_file(alice: Person) -> None:

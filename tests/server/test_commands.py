@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.server.conftest import Start
 from tests.server.dav_client import Dav
 from tests.server.listing import properties
+from tests.server.locking import lock
 from tests.server.running import ADMIN, HOLDFAST, PASSWORD, Server
 
 
@@ -40,6 +42,8 @@ def test_quota_takes_effect_at_once_in_both_directions(server: Server) -> None:
             "2",
             "100400",
             "none",
+            "0",
+            "1900",
         ]
 
 
@@ -66,20 +70,99 @@ def test_users_are_told_apart_by_name_without_case(server: Server, dav: Dav) -> 
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("user", "add", "bad/name", "--password-stdin"),
-        ("user", "add", "short", "--password-stdin"),
-        ("versions", "/file"),
         ("restore", "/file", "--version", "1", "--user", "nobody"),
+        ("versions", "/never was", "--user", ADMIN),
         ("app-password", "revoke", "999", "--user", ADMIN),
+        ("lock", "break", "/never was", "--user", ADMIN),
+        ("lock", "break", "/", "--user", ADMIN),
     ],
 )
 def test_command_that_cannot_be_done_says_why_in_one_line(server: Server, arguments: tuple[str, ...]) -> None:
-    """Exit code 1, nothing on standard output; a path without its user is asked about as soon as there are two."""
-    if "versions" in arguments:
-        server.holdfast("user", "add", "second", "--password-stdin", typed=f"{PASSWORD}\n")
-    result = server.holdfast(*arguments, typed="x\n", succeeds=False)
+    """Exit code 1, nothing on standard output."""
+    result = server.holdfast(*arguments, succeeds=False)
     assert (result.returncode, result.stdout, len(result.stderr.splitlines())) == (1, "", 1)
     assert result.stderr.startswith("holdfast: ")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("user", "add", "bad/name", "--password-stdin"),
+        ("user", "add", "short", "--password-stdin"),
+        ("user", "add", "unasked"),
+        ("versions", "/file"),
+        ("lock", "break", "/file"),
+        ("versions", "/file/../..", "--user", ADMIN),
+        ("restore", "/file", "--at", "some day", "--user", ADMIN),
+        ("app-password", "add", "two\nlines", "--user", ADMIN),
+    ],
+)
+def test_command_with_wrong_arguments_says_in_one_line_what_to_put_right(
+    server: Server, arguments: tuple[str, ...]
+) -> None:
+    """Exit code 2, as for those that the parser finds; a path needs its user as soon as there are two."""
+    if "--user" not in arguments and "second" not in server.holdfast("user", "list").stdout:
+        server.holdfast("user", "add", "second", "--password-stdin", typed=f"{PASSWORD}\n")
+    result = server.holdfast(*arguments, typed="x\n", succeeds=False)
+    assert (result.returncode, result.stdout, len(result.stderr.splitlines())) == (2, "", 1)
+    assert result.stderr.startswith("holdfast: ")
+
+
+def test_removed_user_is_not_half_brought_back(server: Server) -> None:
+    """Neither called disabled, nor given an app password that will work one day."""
+    server.add_user("away").close()
+    server.holdfast("user", "remove", "away")
+    for arguments in (("user", "disable", "away"), ("app-password", "add", "laptop", "--user", "away")):
+        result = server.holdfast(*arguments, succeeds=False)
+        assert (result.returncode, result.stdout, len(result.stderr.splitlines())) == (2, "", 1)
+        assert "away is removed" in result.stderr
+    assert _row(server.holdfast("user", "list").stdout, "away")[2] == "removed"
+    assert len(server.holdfast("app-password", "list", "--user", "away").stdout.splitlines()) == 1
+
+
+def test_lock_in_the_way_is_named_listed_and_broken(server: Server) -> None:
+    """By whoever runs the server, when the client that holds it is gone."""
+    with server.add_user("locker") as dav:
+        dav.ok("MKCOL", "/dav/d")
+        dav.ok("PUT", "/dav/d/file", b"x")
+        token = lock(dav, "/dav/d/file")
+        refused = server.holdfast("restore", "/", "--at", "1s-ago", "--user", "locker", succeeds=False)
+        assert (refused.returncode, refused.stderr) == (1, "holdfast: / is locked by a lock on /d/file\n")
+        for arguments in ((), ("--user", "locker")):
+            row = _row(server.holdfast("lock", "list", *arguments).stdout, "locker")
+            assert (row[1:4], row[-1]) == (["locker", "exclusive", "infinity"], "/d/file")
+        assert len(server.holdfast("lock", "list", "--user", ADMIN).stdout.splitlines()) == 1
+        assert dav("PUT", "/dav/d/file", b"y").status == 423
+        assert server.holdfast("lock", "break", "d/file", "--user", "locker").stdout == "ended 1 lock on /d/file\n"
+        assert dav("PUT", "/dav/d/file", b"y").status == 204
+        assert dav("UNLOCK", "/dav/d/file", headers={"Lock-Token": f"<{token}>"}).status == 409
+
+
+def test_store_made_with_another_administrator_is_announced_without_a_name(start: Start) -> None:
+    """Whose name is in the settings now may not exist; nobody could sign in by it."""
+    server = start()
+    assert "(user admin)" in server.stdout
+    offset = len(server.stdout)
+    assert server.stop() == 0
+    server.settings["admin_user"] = "somebody"
+    server.start()
+    assert "(user NAME)" in server.stdout[offset:]
+    assert "somebody" not in server.stdout[offset:]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"), [("HOLDFAST_ADMIN_PASSWORD", "7 chars"), ("HOLDFAST_ADMIN_USER", "bad/name")]
+)
+def test_administrator_that_cannot_be_is_refused_before_anything_is_made(
+    tmp_path: Path, variable: str, value: str
+) -> None:
+    """One line that names the setting; no folder is left behind."""
+    server = Server(tmp_path)
+    result = server.holdfast("serve", "--listen", "127.0.0.1:0", succeeds=False, environment={variable: value})
+    assert (result.returncode, len(result.stderr.splitlines())) == (2, 1)
+    assert result.stderr.startswith(f"holdfast: {variable.removeprefix('HOLDFAST_').lower()}: ")
+    assert value not in result.stderr or variable == "HOLDFAST_ADMIN_USER"
+    assert not server.data.exists()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -54,7 +56,53 @@ def test_what_is_no_moment_is_refused_with_examples(text: str) -> None:
     assert len(str(caught.value)) < 200
 
 
-def test_moment_shown_reads_back() -> None:
-    """To the second, whatever the machine's zone."""
-    moment = at(2026, 3, 29, 1, 30)
-    assert moments.parse(moments.show(moment)) == moment
+@pytest.fixture(params=["UTC", "Europe/Berlin", "America/St_Johns", "Pacific/Kiritimati"])
+def zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The machine's zone."""
+    monkeypatch.setenv("TZ", request.param)
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("zone")
+@pytest.mark.parametrize(
+    "moment",
+    [
+        at(2026, 3, 29, 1, 30),
+        at(2026, 10, 25, 0, 30, 0, 999_999),
+        at(2026, 10, 25, 1, 30, 0, 1),
+        at(1970, 1, 1),
+        at(1969, 12, 31, 23, 59, 59, 500_000),
+        at(1901, 5, 5, 5, 5, 5, 5),
+        at(9998, 12, 31, 23, 59, 59, 999_999),
+    ],
+)
+def test_moment_shown_exactly_reads_back(moment: int) -> None:
+    """To the microsecond, whatever the machine's zone, also in the hour that a clock shows twice; one word."""
+    shown = moments.show(moment, exact=True)
+    assert moments.parse(shown) == moment
+    assert len(shown.split()) == 1
+    assert moments.parse(moments.show(moment)) == moment - moment % clock.SECOND
+
+
+@pytest.mark.usefixtures("zone")
+@pytest.mark.parametrize(
+    ("moment", "day"),
+    [
+        (-62_135_596_800 * clock.SECOND, "0001-01-01"),
+        (-62_135_596_801 * clock.SECOND, "0001-01-01"),
+        (at(9999, 12, 31, 23, 59, 59), "9999-12-31"),
+        (at(9999, 12, 31, 23, 59, 59, 999_999) + 1, "9999-12-31"),
+        (2**63 - 1, "9999-12-31"),
+        (-(2**63), "0001-01-01"),
+    ],
+)
+def test_moment_at_the_ends_of_the_calendar_is_shown(moment: int, day: str) -> None:
+    """Clients may set any time; a zone's clock, or the calendar, does not reach each of them."""
+    for exact in (False, True):
+        shown = moments.show(moment, exact=exact)
+        # A zone behind or before UTC may still reach it, and then it is another day there.
+        there = datetime.fromisoformat(shown)
+        assert abs((there - datetime.fromisoformat(day).replace(tzinfo=UTC)).total_seconds()) <= 86_400

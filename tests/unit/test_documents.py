@@ -1,0 +1,35 @@
+"""What is written for people keeps the rules of the sources, and names only what there is."""
+
+from __future__ import annotations
+
+import re
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md", "config.example.yaml"])
+def test_line_of_a_document_fits_a_window(name: str) -> None:
+    """As long as one of the sources at most."""
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if len(line) > 120] == []
+
+
+def test_schema_refers_to_what_exists() -> None:
+    """Whoever reads a column's meaning is sent to a module, or to something in one."""
+    text = (ROOT / "appliance" / "db" / "models.py").read_text(encoding="utf-8")
+    references = set(re.findall(r"\bappliance(?:\.\w+)+\b", text))
+    assert references
+    for reference in references:
+        module, _, name = reference.rpartition(".")
+        assert hasattr(import_module(module), name) or import_module(reference), reference
+
+
+def test_readme_names_every_group_of_commands() -> None:
+    """And the options of those that end what others began."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for command in ("user", "app-password", "versions", "restore", "trash", "check", "lock list", "lock break"):
+        assert f"holdfast {command}" in text, command
