@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from admin_ui.pages import LANDING_CSP, LandingPage
 from appliance import __version__
@@ -17,7 +24,7 @@ from appliance.config import Settings
 from appliance.db import migrate
 from appliance.db.sql import Sql
 from appliance.db.sqlite import SqliteDatabase
-from appliance.errors import ConfigError, Unavailable
+from appliance.errors import BackendError, ConfigError, Damaged, HoldfastError, StorageFull, Unavailable
 from appliance.files.context import Files
 from providers.dav.answer import Answer
 from providers.dav.app import DavApp, Environ
@@ -25,8 +32,12 @@ from providers.dav.request import Face
 from providers.dav.root import RootApp
 from providers.front.app import Front
 
+_log = logging.getLogger(__name__)
+
 DAV_PREFIX = "/dav"
 
+# Free bytes; with less SQLite cannot begin.
+_ROOM = 262_144
 _PING = Sql("SELECT incarnation FROM store")
 
 
@@ -41,43 +52,76 @@ class Appliance:
     files: Files
 
     def close(self) -> None:
-        """Give the writer's lease back and close the database."""
-        self.chunks.writers.retire()
-        self.database.close()
+        """Give the writer's lease back, end the threads and close the database."""
+        try:
+            self.chunks.writers.retire()
+        except HoldfastError as error:
+            # On a full disk, say. The lease runs out by itself, or ends with the next start.
+            _log.warning("the writer's lease could not be given back: %s", error)
+        finally:
+            self.chunks.close()
+            self.database.close()
 
 
-def open_database(settings: Settings) -> SqliteDatabase:
+def open_database(settings: Settings, *, synced: bool = True) -> SqliteDatabase:
     """The database of an existing data folder, whatever its revision."""
-    return SqliteDatabase(settings.data / "holdfast.db", synced=settings.durability == "safe")
+    return SqliteDatabase(settings.data / "holdfast.db", synced=synced)
 
 
-def open_backend(settings: Settings) -> DiskBackend:
-    """The blobs of an existing data folder."""
-    return DiskBackend(settings.data, synced=settings.durability == "safe")
+def open_store(settings: Settings) -> tuple[SqliteDatabase, DiskBackend]:
+    """Database and blobs of an existing data folder. Whose they are is not asked, and nothing is made.
+
+    Raises:
+        ConfigError: there is none, it cannot be read, or it has to be migrated first, which only the server does.
+    """
+    synced = settings.durability == "safe"
+    with blaming_data(settings.data):
+        if not (settings.data / "holdfast.db").exists():
+            raise ConfigError(
+                setting="data",
+                problem=f"{settings.data} holds no store; start the server there once, or set another folder",
+            )
+        database = open_database(settings, synced=synced)
+        revision = migrate.current_revision(migrate.sqlite_engine(database))
+        if revision != migrate.head_revision():
+            what = "is older than this program" if revision else "was never finished"
+            raise ConfigError(
+                setting="data", problem=f"the database in {settings.data} {what}; start the server once to migrate it"
+            )
+        return database, DiskBackend(settings.data, synced=synced, make=False)
+
+
+@contextmanager
+def blaming_data(folder: Path) -> Iterator[None]:
+    """What keeps the data folder from being opened comes out as one line for the person who runs the program.
+
+    Raises:
+        ConfigError: in place of errors of the system, of SQLite, and of the blobs.
+    """
+    try:
+        yield
+    except (StorageFull, Unavailable, Damaged, BackendError, OSError, sqlite3.Error, SQLAlchemyError) as error:
+        raise ConfigError(setting="data", problem=_problem(folder, error)) from error
 
 
 def open_appliance(settings: Settings) -> Appliance:
     """The services over an existing data folder whose database is up to date.
 
     Raises:
-        ConfigError: there is none, or it has to be migrated first, which only the server does.
+        ConfigError: as ``open_store``.
+        StoreMismatch: database and blobs are not of one store.
     """
-    if not (settings.data / "holdfast.db").exists():
-        raise ConfigError(
-            setting="data",
-            problem=f"{settings.data} holds no store; start the server there once, or set another folder",
-        )
-    database = open_database(settings)
-    if migrate.current_revision(migrate.sqlite_engine(database)) != migrate.head_revision():
-        raise ConfigError(
-            setting="data",
-            problem=f"the database in {settings.data} is older than this program; start the server once to migrate it",
-        )
-    backend = open_backend(settings)
+    database, backend = open_store(settings)
+    try:
+        with blaming_data(settings.data):
+            who = identity.recognize(database, backend)
+    except BaseException:
+        database.close()
+        raise
     chunks = ChunkStore(
         database,
         backend,
-        identity.establish(database, backend),
+        who,
         inline_threshold=settings.inline_threshold,
         synced=settings.durability == "safe",
     )
@@ -136,3 +180,27 @@ def _free_bytes(folder: Path) -> int | None:
         return shutil.disk_usage(folder).free
     except OSError:
         return None
+
+
+def _problem(folder: Path, error: Exception) -> str:
+    """A clause that follows the name of the setting."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if _lacks_room(folder, cause):
+        return f"{folder} has no room; free some, then start"
+    if isinstance(cause, OSError):
+        said = f"{cause.strerror or cause}: {cause.filename}" if cause.filename else cause.strerror or str(cause)
+    elif isinstance(cause, BackendError):
+        said = f"{cause.reason}: {cause.key}"
+    else:
+        said = str(cause).partition("\n")[0]
+    return f"{folder} cannot be used ({said})"
+
+
+def _lacks_room(folder: Path, error: BaseException | None) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if isinstance(error, (Unavailable, sqlite3.Error)):
+        # SQLite tells of an I/O error where it cannot make the files beside the database.
+        free = _free_bytes(folder)
+        return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL or (free is not None and free < _ROOM)
+    return isinstance(error, StorageFull)

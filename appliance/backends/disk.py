@@ -6,6 +6,7 @@ import ctypes
 import errno
 import itertools
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 # A key that is a folder of others, or continues another one, has no blob.
 _ABSENT = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 _ATTEMPTS = 100
+# The process that wrote a partial file; no longer number is one.
+_OF_PROCESS = re.compile(r"([0-9]{1,9})-")
 # Linux only: one file system instead of all.
 _syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
 
@@ -25,14 +28,17 @@ _syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
 class DiskBackend(Backend):
     """``synced`` blobs, and the folders that name them, are on stable storage when ``put`` returns."""
 
-    def __init__(self, folder: Path, *, synced: bool) -> None:
-        """``folder`` exists; the two folders below are made at need."""
+    def __init__(self, folder: Path, *, synced: bool, make: bool = True) -> None:
+        """``folder`` exists; the two folders below are made at need, unless ``make`` is false: for who only looks."""
         self._synced = synced
         self._blobs = str(folder / "blobs")
         self._partial = str(folder / "partial")
-        for path in (self._blobs, self._partial):
-            os.makedirs(path, mode=0o700, exist_ok=True)
-        _sync_folder(str(folder))
+        if make:
+            for path in (self._blobs, self._partial):
+                with _translated(os.path.basename(path)):
+                    os.makedirs(path, mode=0o700, exist_ok=True)
+            with _translated("blobs"):
+                sync_folder(folder)
         # Names in partial/ only have to differ from those of other living processes and earlier attempts.
         self._attempts = itertools.count()
         self._known_folders: set[str] = set()
@@ -81,7 +87,7 @@ class DiskBackend(Backend):
                 self._known_folders.clear()
         if self._synced:
             try:
-                _sync_folder(folder)
+                sync_folder(folder)
             except BaseException:
                 if not replaces:
                     _discard(path)
@@ -98,7 +104,7 @@ class DiskBackend(Backend):
         except FileExistsError:
             pass
         if self._synced:
-            _sync_folder(above)
+            sync_folder(above)
         self._known_folders.add(folder)
 
     def get(self, key: str, start: int, length: int) -> bytes:
@@ -165,6 +171,8 @@ class DiskBackend(Backend):
                 found = sorted((entry.name + "/" if entry.is_dir() else entry.name) for entry in entries)
         except FileNotFoundError:
             return
+        except OSError as error:
+            raise _translate(error, above.rstrip("/")) from error
         for name in found:
             key = above + name
             if name.endswith("/"):
@@ -175,13 +183,14 @@ class DiskBackend(Backend):
 
     def sync_all(self) -> None:
         """Bring everything that was put unsynced to stable storage, in one go however many blobs it is."""
-        descriptor = os.open(self._blobs, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        with _translated("blobs"):
+            descriptor = os.open(self._blobs, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             if _syncfs is None:
                 os.sync()
             elif _syncfs(descriptor) != 0:
-                reason = f"the blobs could not be synced ({os.strerror(ctypes.get_errno())})"
-                raise BackendError(key="", reason=reason, temporary=True)
+                code = ctypes.get_errno()
+                raise _translate(OSError(code, f"they could not be synced ({os.strerror(code)})"), "blobs")
         finally:
             os.close(descriptor)
 
@@ -192,9 +201,15 @@ class DiskBackend(Backend):
         else writes, where a number may belong to an unrelated process by now.
         """
         removed = 0
-        for entry in os.listdir(self._partial):
-            process = entry.partition("-")[0]
-            if of_living or (process.isdigit() and not _runs(int(process))):
+        try:
+            entries = os.listdir(self._partial)
+        except FileNotFoundError:
+            return 0
+        except OSError as error:
+            raise _translate(error, "partial") from error
+        for entry in entries:
+            number = _OF_PROCESS.match(entry)
+            if of_living or (number is not None and not _runs(int(number[1]))):
                 _discard(f"{self._partial}/{entry}")
                 removed += 1
         return removed
@@ -208,7 +223,8 @@ def _write_all(descriptor: int, block: Buffer) -> int:
     return size
 
 
-def _sync_folder(folder: str) -> None:
+def sync_folder(folder: str | Path) -> None:
+    """Bring the names in a folder to stable storage."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

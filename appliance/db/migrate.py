@@ -53,8 +53,14 @@ def migrate_sqlite(database: SqliteDatabase, copies: Path) -> str | None:
         if revision == head_revision():
             return None
         copy = _copy_aside(database, copies, revision) if revision is not None else None
-        upgrade(engine)
-    return copy
+        try:
+            upgrade(engine)
+        except BaseException:
+            # Nothing was changed; a server that is started again and again must not fill the disk with copies.
+            if copy is not None:
+                copy.unlink(missing_ok=True)
+            raise
+    return None if copy is None else str(copy)
 
 
 def migrate_postgresql(database: PostgresqlDatabase) -> None:
@@ -84,13 +90,17 @@ def sqlite_engine(database: SqliteDatabase) -> Engine:
     return engine
 
 
-def _copy_aside(database: SqliteDatabase, copies: Path, revision: str) -> str:
+def _copy_aside(database: SqliteDatabase, copies: Path, revision: str) -> Path:
     copies.mkdir(mode=0o700, exist_ok=True)
     copy = copies / f"{database.path.stem}-{revision}-{time.strftime('%Y%m%dT%H%M%S')}.db"
-    with closing(database.connect()) as source, closing(sqlite3.connect(copy)) as target:
-        source.backup(target)
-    copy.chmod(0o600)
-    return str(copy)
+    try:
+        with closing(database.connect()) as source, closing(sqlite3.connect(copy)) as target:
+            source.backup(target)
+        copy.chmod(0o600)
+    except BaseException:
+        copy.unlink(missing_ok=True)
+        raise
+    return copy
 
 
 def _config() -> Config:

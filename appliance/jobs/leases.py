@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,14 +13,20 @@ from appliance.db.sql import Sql
 _TAKE = Sql("""
     INSERT INTO lease (name, holder, expires_at) VALUES (:name, :holder, :expires_at)
     ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, expires_at = excluded.expires_at
-    WHERE lease.holder = excluded.holder OR lease.expires_at < :now
+    WHERE lease.expires_at < :now
 """)
 _RELEASE = Sql("DELETE FROM lease WHERE name = :name AND holder = :holder")
+_RELEASE_ALL = Sql("DELETE FROM lease")
 
 
 @contextmanager
 def lease(database: Database, name: str, holder: str, seconds: int) -> Iterator[bool]:
-    """Whether the lease could be taken; it is given back at the end, or free for others after ``seconds``."""
+    """Whether the lease could be taken; it is given back at the end, or free for others after ``seconds``.
+
+    Held is held, whoever asks: also its holder cannot take it a second time.
+    """
+    # Each claim has a name of its own, so that one that was overtaken gives nothing away at its end.
+    holder = f"{holder}/{secrets.token_hex(4)}"
     now = clock.now()
     expires_at = now + seconds * clock.SECOND
     taken = database.write(
@@ -30,3 +37,8 @@ def lease(database: Database, name: str, holder: str, seconds: int) -> Iterator[
     finally:
         if taken:
             database.write(lambda session: session.run(_RELEASE, name=name, holder=holder))
+
+
+def release_all(database: Database) -> int:
+    """Free every lease; for a caller who knows that no holder runs. Returns how many there were."""
+    return database.write(lambda session: session.run(_RELEASE_ALL))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -21,7 +21,9 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Work done every ``seconds``, first at the start. A run that takes longer than ``lease_s`` may be overtaken."""
+    """Work done every ``seconds``, first at the start, never twice at once in a process; another node may overtake
+    a run that takes longer than ``lease_s``.
+    """
 
     name: str
     seconds: float
@@ -34,22 +36,24 @@ class Scheduler:
 
     def __init__(self, database: Database, jobs: list[Job]) -> None:
         self._database = database
-        self._holder = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}"
+        self._holder = f"{socket.gethostname()}/{os.getpid()}"
+        # A run that takes longer than the time between two is nothing to warn of: one makes up for all turns missed.
+        for name in ("apscheduler.scheduler", "apscheduler.executors.default"):
+            logging.getLogger(name).setLevel(logging.ERROR)
         self._clock = BackgroundScheduler(
             executors={"default": ThreadPoolExecutor(2)},
             # After a pause (a suspended machine) one run makes up for all that were missed.
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
             timezone="UTC",
         )
-        for job in jobs:
-            self._clock.add_job(self._run, "interval", [job], seconds=job.seconds, id=job.name)
         self._jobs = jobs
 
     def start(self) -> None:
         """Run each job once now, and then at its times."""
-        self._clock.start()
+        now = datetime.now(UTC)
         for job in self._jobs:
-            self._clock.add_job(self._run, args=[job], id=f"{job.name} at start")
+            self._clock.add_job(self._run, "interval", [job], seconds=job.seconds, id=job.name, next_run_time=now)
+        self._clock.start()
 
     def stop(self) -> None:
         """Start nothing more, and wait for what runs."""

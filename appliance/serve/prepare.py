@@ -6,18 +6,25 @@ import fcntl
 import logging
 import os
 import socket
+import stat
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from appliance.accounts import passwords, users
-from appliance.app import open_backend, open_database
+from appliance.app import blaming_data, open_database
+from appliance.backends.disk import DiskBackend, sync_folder
 from appliance.chunks import identity
 from appliance.config import Settings
 from appliance.db import migrate
+from appliance.db.sqlite import SqliteDatabase
 from appliance.errors import BadRequest, ConfigError, DataFolderBusy
+from appliance.jobs import leases
 from appliance.upkeep import durable, sweep
 
 _log = logging.getLogger(__name__)
+
+_CLAIM = "server.lock"
 
 
 def hold_folder(folder: Path) -> int:
@@ -30,18 +37,56 @@ def hold_folder(folder: Path) -> int:
         DataFolderBusy: another server holds it.
     """
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(folder / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        _make_folder(folder)
+        descriptor = os.open(folder / _CLAIM, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise ConfigError(
-            setting="data", problem=f"{folder} cannot be used ({error.strerror}); choose a folder that can be written"
-        ) from error
+        raise _unusable(folder, error) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _close_to_others(folder)
     except BlockingIOError as error:
         os.close(descriptor)
         raise DataFolderBusy(folder=str(folder)) from error
+    except OSError as error:
+        os.close(descriptor)
+        raise _unusable(folder, error) from error
     return descriptor
+
+
+def _make_folder(folder: Path) -> None:
+    """Make it if it is missing, and its name durable with all that leads to it."""
+    there = folder
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if there == folder:
+        return
+    for above in folder.parents:
+        with suppress(PermissionError):  # may be written and not read
+            sync_folder(above)
+        if above == there:
+            return
+
+
+def _close_to_others(folder: Path) -> None:
+    found = folder.stat()
+    if not stat.S_IMODE(found.st_mode) & 0o077:
+        return
+    # A folder of other things, named by mistake (/tmp, a home), keeps its mode.
+    is_data = not set(os.listdir(folder)) - {"lost+found", _CLAIM} or (folder / "holdfast.db").exists()
+    if found.st_uid == os.geteuid() and is_data:
+        try:
+            folder.chmod(0o700)
+            return
+        except OSError:
+            pass  # a file system without modes, or mounted with a fixed one
+    _log.warning("%s is open to other users of this machine (mode %o)", folder, stat.S_IMODE(found.st_mode))
+
+
+def _unusable(folder: Path, error: OSError) -> ConfigError:
+    return ConfigError(
+        setting="data", problem=f"{folder} cannot be used ({error.strerror}); choose a folder that can be written"
+    )
 
 
 def listen(settings: Settings) -> socket.socket:
@@ -61,6 +106,8 @@ def listen(settings: Settings) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(where)
         listener.listen(1024)
+    except UnicodeError as error:
+        raise ConfigError(setting="listen", problem=f"{address.host} is no name of a host") from error
     except OSError as error:
         raise ConfigError(
             setting="listen", problem=f"{address} cannot be used ({error.strerror}); is another server running there?"
@@ -69,47 +116,71 @@ def listen(settings: Settings) -> socket.socket:
 
 
 def prepare_store(settings: Settings, *, tell: Callable[[str], None]) -> None:
-    """Make or migrate the store of a folder that ``hold_folder`` has claimed; the first user is made here."""
-    database = open_database(settings)
+    """Make or migrate the store of a folder that ``hold_folder`` has claimed; the first user is made here.
+
+    It may be killed at any point: the next call goes on from there.
+
+    Raises:
+        Fatal: nothing is lost, and something has to be put right first.
+    """
+    folder = settings.data
+    with blaming_data(folder):
+        # Synced whatever the durability: what is noted here has to be there after a power cut.
+        backend = DiskBackend(folder, synced=True)
+        # Before the database is opened: on a full disk this may be the room that it needs.
+        backend.clear_partial(of_living=True)
+        database = open_database(settings, synced=True)
     try:
-        copy = migrate.migrate_sqlite(database, settings.data / "copies")
+        with blaming_data(folder):
+            copy = migrate.migrate_sqlite(database, folder / "copies")
         if copy is not None:
             tell(f"The database was migrated; the one before is kept as {copy}")
-        backend = open_backend(settings)
-        # Nobody else can hold a lease on this folder: what was alive died with the server before.
-        sweep.declare_all_dead(database)
-        backend.clear_partial(of_living=True)
-        identity.establish(database, backend)
-        recovered = durable.recover(database, backend)
-        # Once more: a recovery may have changed the incarnation, which the blob repeats.
-        identity.establish(database, backend)
+        with blaming_data(folder):
+            recovered = _take_over(database, backend)
         if recovered is not None and (recovered.packs or recovered.files or recovered.commits_lost):
             tell(f"The last stop was unclean: {recovered.packs} packs were damaged, {recovered.files} files set back")
-        durable.begin_serving(database, fast=settings.durability == "fast")
-        if not users.any_exist(database):
-            _add_administrator(settings, tell)
+        with blaming_data(folder):
+            durable.begin_serving(database, fast=settings.durability == "fast")
+            has_users = users.any_exist(database)
+        if not has_users:
+            _add_administrator(settings, database, tell)
     finally:
         database.close()
+
+
+def _take_over(database: SqliteDatabase, backend: DiskBackend) -> durable.Recovered | None:
+    """Make the store if there is none, and put right what an unclean stop left."""
+    # Nobody else can hold a lease on this folder: what was alive died with the server before.
+    sweep.declare_all_dead(database)
+    leases.release_all(database)
+    identity.establish(database, backend)
+    recovered = durable.recover(database, backend)
+    # Once more: a recovery may have changed the incarnation, which the blob repeats.
+    identity.establish(database, backend)
+    return recovered
 
 
 def finish_store(settings: Settings) -> None:
-    """Note that every process has stopped in order."""
-    database = open_database(settings)
+    """Note that every process has stopped in order. Where that fails, the next start recovers as after a crash."""
     try:
-        durable.end_serving(database, open_backend(settings))
-    finally:
-        database.close()
+        with blaming_data(settings.data):
+            database = open_database(settings, synced=True)
+            try:
+                durable.end_serving(database, DiskBackend(settings.data, synced=True, make=False))
+            finally:
+                database.close()
+    except ConfigError as error:
+        _log.warning("the orderly stop could not be noted, the next start looks at everything: %s", error)
 
 
-def _add_administrator(settings: Settings, tell: Callable[[str], None]) -> None:
+def _add_administrator(settings: Settings, database: SqliteDatabase, tell: Callable[[str], None]) -> None:
     password = settings.admin_password or passwords.generate()
-    database = open_database(settings)
+    if settings.admin_password is None:
+        # Told before it is set: a stop in between must not leave a password that nobody has seen.
+        tell(f"Administrator: user {settings.admin_user}, password {password}\n(shown this once; note it now)")
     try:
-        users.add(database, settings.admin_user, password, role="admin", quota_bytes=settings.default_quota or None)
+        with blaming_data(settings.data):
+            users.add(database, settings.admin_user, password, role="admin", quota_bytes=settings.default_quota or None)
     except BadRequest as error:
         setting = "admin_password" if "password" in error.reason else "admin_user"
         raise ConfigError(setting=setting, problem=error.reason) from error
-    finally:
-        database.close()
-    if settings.admin_password is None:
-        tell(f"Administrator: user {settings.admin_user}, password {password}\n(shown this once; note it now)")

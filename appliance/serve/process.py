@@ -9,6 +9,8 @@ import sys
 import threading
 from collections.abc import Callable
 
+from appliance.errors import HoldfastError
+
 _log = logging.getLogger(__name__)
 
 
@@ -53,6 +55,8 @@ def fork(run: Callable[[], None], *, name: str) -> int:
         signal.pthread_sigmask(signal.SIG_SETMASK, {signal.SIGTERM})
         run()
         status = 0
+    except HoldfastError as error:
+        _log.error("%s ended: %s", name, error)
     except BaseException:  # noqa: BLE001 - nothing of a child may reach the supervisor's own code
         _log.exception("%s ended", name)
     finally:
@@ -69,6 +73,8 @@ def repeat(stop: threading.Event, seconds: float, work: Callable[[], None], *, n
         while not stop.wait(seconds):
             try:
                 work()
+            except HoldfastError as error:
+                _log.warning("%s failed and will be tried again: %s", name, error)
             except Exception:  # noqa: BLE001 - whatever it was, the next turn may succeed
                 _log.exception("%s failed", name)
 

@@ -31,8 +31,10 @@ _PATIENCE_S = 10.0
 class _Child:
     name: str
     run: Callable[[], None]
+    # 0 while it does not run; then it is started at ``due``. Both times are monotonic.
     pid: int = 0
     started: float = 0.0
+    due: float = 0.0
 
 
 def serve(settings: Settings, *, tell: Callable[[str], None], announce: Callable[[str, int], None]) -> int:
@@ -83,25 +85,38 @@ def serve(settings: Settings, *, tell: Callable[[str], None], announce: Callable
 
 def _start(child: _Child) -> None:
     child.started = time.monotonic()
-    child.pid = fork(child.run, name=child.name)
+    try:
+        child.pid = fork(child.run, name=child.name)
+    except OSError as error:
+        _log.error("%s could not be started: %s", child.name, error)
+        child.due = child.started + _SOON_S
 
 
 def _watch(children: list[_Child]) -> None:
     """Start dead children anew until a signal says stop."""
-    while signal.sigwait(_SIGNALS) is signal.SIGCHLD:
+    while True:
+        waits = [child.due - time.monotonic() for child in children if not child.pid]
+        taken = signal.sigtimedwait(_SIGNALS, max(min(waits), 0.0)) if waits else signal.sigwaitinfo(_SIGNALS)
+        if taken is not None and taken.si_signo != signal.SIGCHLD:
+            return
         while (pid := _reap()) is not None:
-            dead = next((child for child in children if child.pid == pid), None)
-            if dead is None:
-                continue
-            _log.warning("%s (process %d) died and is started anew", dead.name, pid)
-            if time.monotonic() - dead.started < _SOON_S:
-                time.sleep(_SOON_S)
-            _start(dead)
+            _note_death(pid, children)
+        for child in children:
+            if not child.pid and child.due <= time.monotonic():
+                _start(child)
+
+
+def _note_death(pid: int, children: list[_Child]) -> None:
+    for child in children:
+        if child.pid == pid:
+            _log.warning("%s (process %d) died and is started anew", child.name, pid)
+            now = time.monotonic()
+            child.pid, child.due = 0, now if now - child.started >= _SOON_S else now + _SOON_S
 
 
 def _stop(children: list[_Child], seconds: float) -> bool:
     """End all children; whether each of them ended in order."""
-    alive = {child.pid for child in children}
+    alive = {child.pid for child in children if child.pid}
     for pid in alive:
         _kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + seconds

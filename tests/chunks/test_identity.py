@@ -116,3 +116,35 @@ def test_chunking_that_this_program_does_not_know_is_refused(database: Database,
     database.write(lambda session: session.run(Sql("UPDATE store SET chunking = 'rabin:1'")))
     with pytest.raises(StoreMismatch):
         identity.establish(database, backend)
+
+
+def test_store_is_recognized_and_never_made(database: Database, backend: DiskBackend) -> None:
+    """Only the server's start makes a store, or writes its blob again."""
+    with pytest.raises(StoreMismatch, match="never finished"):
+        identity.recognize(database, backend)
+    with database.read() as session:
+        assert identity.load(session) is None
+    made = identity.establish(database, backend)
+    assert identity.recognize(database, backend) == made
+    size = backend.head("store")
+    assert size is not None
+    before = backend.get("store", 0, size)
+    incarnation = database.write(identity.reincarnate)
+    # The database leads.
+    assert identity.recognize(database, backend) == made._replace(incarnation=incarnation)
+    assert backend.get("store", 0, size) == before
+    backend.delete("store")
+    with pytest.raises(StoreMismatch, match="never finished"):
+        identity.recognize(database, backend)
+    assert backend.head("store") is None
+
+
+def test_store_of_others_is_not_recognized(store: ChunkStore, database: Database, backend: DiskBackend) -> None:
+    """As for the server's start."""
+    keep(store, database, noise(50_000))
+    with pytest.raises(StoreMismatch, match="not there"):
+        identity.recognize(database, MemoryBackend())
+    blob = {"store": "ab" * 16, "incarnation": "0" * 8, "chunking": str(Chunking())}
+    backend.put("store", [json.dumps(blob).encode()])
+    with pytest.raises(StoreMismatch, match="the blobs are of abab"):
+        identity.recognize(database, backend)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import signal
@@ -115,6 +116,87 @@ def test_other_methods_translate_what_the_disk_says(
     assert backend.get("a/b", 0, 1) == b"x"
 
 
+@pytest.mark.parametrize(
+    "code, error", [(errno.EIO, BackendError), (errno.EACCES, BackendError), (errno.ENOSPC, StorageFull)]
+)
+@pytest.mark.parametrize("step", ["mkdir", "open", "fsync"])
+def test_folders_that_cannot_be_made_are_an_error_of_the_product(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, step: str, code: int, error: type[HoldfastError]
+) -> None:
+    """Whoever starts over such a folder tells a person, who wants no traceback."""
+    with monkeypatch.context() as patched:
+        fail(patched, step, 1, code)
+        with pytest.raises(error) as caught:
+            DiskBackend(folder, synced=True)
+    assert type(caught.value) is error
+
+
+@pytest.mark.parametrize("name", ["blobs", "partial"])
+def test_file_in_place_of_a_folder_is_an_error_of_the_product(folder: Path, name: str) -> None:
+    """It stays as it is."""
+    (folder / name).write_bytes(b"x")
+    with pytest.raises(BackendError, match=f"{name}: File exists"):
+        DiskBackend(folder, synced=True)
+    backend = DiskBackend(folder, synced=True, make=False)
+    with pytest.raises(BackendError):
+        _ = list(backend.list("")) if name == "blobs" else backend.clear_partial()
+    assert (folder / name).read_bytes() == b"x"
+
+
+def test_backend_for_who_only_looks_makes_nothing(folder: Path) -> None:
+    """Neither where there is a store nor where there is none; a blob finds no place."""
+    backend = DiskBackend(folder, synced=True, make=False)
+    assert list(backend.list("")) == []
+    assert backend.head("a") is None
+    assert backend.clear_partial(of_living=True) == 0
+    with pytest.raises(BackendError):
+        backend.put("a", [b"x"])
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.EACCES, errno.ENOTDIR])
+def test_folder_that_cannot_be_listed_is_an_error_and_not_empty(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """Who takes it for empty would miss every blob in it."""
+    backend = DiskBackend(folder, synced=False)
+    backend.put("packs/1/1", [b"x"])
+    real = os.scandir
+
+    def scandir(path: str) -> Any:
+        if path.endswith("packs/"):
+            raise OSError(code, os.strerror(code), path)
+        return real(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "scandir", scandir)
+        with pytest.raises(BackendError, match="packs"):
+            list(backend.list(""))
+    assert [blob.key for blob in backend.list("")] == ["packs/1/1"]
+
+
+def test_sync_that_fails_is_an_error_of_the_product(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Opening the folder, and syncing it; nothing then counts as synced."""
+    backend = DiskBackend(folder, synced=False)
+    with monkeypatch.context() as patched:
+        fail(patched, "open", 1, errno.EIO)
+        with pytest.raises(BackendError) as caught:
+            backend.sync_all()
+    assert caught.value.temporary
+    for code, error in ((errno.EIO, BackendError), (errno.ENOSPC, StorageFull)):
+
+        def syncfs(descriptor: int, code: int = code) -> int:
+            ctypes.set_errno(code)
+            return -1
+
+        with monkeypatch.context() as patched:
+            patched.setattr("appliance.backends.disk._syncfs", syncfs)
+            with pytest.raises(error) as raised:
+                backend.sync_all()
+        assert type(raised.value) is error
+    backend.sync_all()
+
+
 def test_short_writes_and_reads_are_continued(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The system may write or read less than asked for."""
     write, pread = os.write, os.pread
@@ -197,8 +279,8 @@ def test_killed_put_is_never_seen_and_cleared_later(folder: Path) -> None:
 def test_clear_partial_spares_the_living_unless_told_that_nobody_writes(folder: Path) -> None:
     """Numbers of processes are used again: only whoever holds the folder alone may clear them all."""
     backend = DiskBackend(folder, synced=False)
-    for name in (f"{os.getpid()}-9", "1-0", "unknown"):
+    for name in (f"{os.getpid()}-9", "1-0", "unknown", "9" * 30 + "-0", "\u00b2-0"):
         (folder / "partial" / name).write_bytes(b"x")
     assert backend.clear_partial() == 0
-    assert backend.clear_partial(of_living=True) == 3
+    assert backend.clear_partial(of_living=True) == 5
     assert left_behind(folder) == []

@@ -180,6 +180,8 @@ def test_migration_that_fails_changes_nothing_on_sqlite(
     assert migrate.current_revision(migrate.sqlite_engine(old_database)) == before
     with old_database.read() as session:
         assert session.rows(Sql("SELECT * FROM lease")) == [("x", "y", 1)]
+    # A server that is started again and again does not fill the disk.
+    assert list((folder / "copies").iterdir()) == []
 
 
 def test_migration_that_fails_changes_nothing_on_postgresql(

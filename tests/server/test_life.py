@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import signal
 import socket
 import sqlite3
 import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -64,6 +69,136 @@ def test_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     """A file where a folder should be; as an ordinary user it might be a folder of somebody else."""
     (tmp_path / "data").write_text("no folder")
     assert "data" in refused(Server(tmp_path))
+
+
+def no_database(data: Path) -> None:
+    """Nor a file that SQLite would take for an empty one."""
+    (data / "holdfast.db").write_bytes(b"a letter, not a database\n" * 100)
+    for path in data.glob("holdfast.db-*"):
+        path.unlink()
+
+
+def in_the_way(name: str, *, of_kind: str) -> Callable[[Path], None]:
+    """Puts a file where a folder belongs, or the other way round."""
+
+    def put(data: Path) -> None:
+        path = data / name
+        if of_kind == "file":
+            shutil.rmtree(path)
+            path.write_text("no folder")
+        else:
+            path.unlink()
+            path.mkdir()
+
+    return put
+
+
+SPOILED = {
+    "no database": (no_database, "the database is damaged"),
+    "folder as database": (in_the_way("holdfast.db", of_kind="folder"), "unable to open"),
+    "folder as the writers' lock": (in_the_way("holdfast.db-writers", of_kind="folder"), "Is a directory"),
+    "folder as the server's lock": (in_the_way("server.lock", of_kind="folder"), "Is a directory"),
+    "file as blobs": (in_the_way("blobs", of_kind="file"), "File exists"),
+    "file as partial": (in_the_way("partial", of_kind="file"), "File exists"),
+}
+
+
+def test_data_folder_that_is_spoiled_is_named(start: Start) -> None:
+    """One line, exit code 2, and nothing is lost: with the thing back in its place the server starts."""
+    server = start()
+    with server.dav() as dav:
+        dav.ok("PUT", "/dav/file", b"kept")
+    assert server.stop() == 0
+    kept = server.scratch / "kept"
+    shutil.copytree(server.data, kept)
+    for case, (spoil, said) in SPOILED.items():
+        spoil(server.data)
+        problem = refused(server, "--listen", "127.0.0.1:0")
+        assert "data: " in problem, case
+        assert said in problem, case
+        assert server.holdfast("user", "list", succeeds=False).returncode in (0, 2), case
+        shutil.rmtree(server.data)
+        shutil.copytree(kept, server.data)
+    server.start()
+    with server.dav() as dav:
+        assert dav.ok("GET", "/dav/file").body == b"kept"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of three mebibytes, where this machine lets us mount one."""
+    path = tmp_path / "disk"
+    path.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=3m,mode=700", "tmpfs", str(path)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("mounting a small file system needs root with all rights")
+    yield path
+    subprocess.run(["umount", str(path)], check=True)
+
+
+def fill(path: Path) -> None:
+    """Write zeros until nothing fits any more."""
+    with open(path, "wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(4096))
+        except OSError as error:
+            assert error.errno == errno.ENOSPC
+
+
+def test_start_on_a_full_disk_says_so(small_disk: Path, tmp_path: Path) -> None:
+    """One line, exit code 2; with room it starts, and what was stored is there."""
+    server = Server(tmp_path, settings={"data": small_disk / "data"})
+    server.data = small_disk / "data"
+    server.start()
+    with server.dav() as dav:
+        dav.ok("PUT", "/dav/file", b"kept")
+    assert server.stop() == 0
+    fill(small_disk / "other things")
+    assert "has no room; free some, then start" in refused(server, "--listen", "127.0.0.1:0")
+    (small_disk / "other things").unlink()
+    server.start()
+    with server.dav() as dav:
+        assert dav.ok("GET", "/dav/file").body == b"kept"
+    server.finish()
+
+
+def test_start_on_a_disk_that_a_killed_upload_filled_makes_room(small_disk: Path, tmp_path: Path) -> None:
+    """Nobody has to find out which file to remove."""
+    server = Server(tmp_path, settings={"data": small_disk / "data"})
+    server.data = small_disk / "data"
+    server.start()
+    with server.dav() as dav:
+        dav.ok("PUT", "/dav/file", b"kept")
+    server.kill_all()
+    # Else what SQLite left would be room enough.
+    (server.data / "holdfast.db-shm").unlink()
+    fill(server.data / "partial" / "1-0")
+    server.start()
+    with server.dav() as dav:
+        assert dav.ok("GET", "/dav/file").body == b"kept"
+    server.finish()
+
+
+def test_stop_on_a_full_disk_is_in_order(small_disk: Path, tmp_path: Path) -> None:
+    """Exit code 0 and no traceback, though the end cannot be written down."""
+    server = Server(tmp_path, settings={"data": small_disk / "data"})
+    server.data = small_disk / "data"
+    server.start()
+    with server.dav() as dav:
+        dav.ok("PUT", "/dav/file", b"kept" * 50_000)
+        fill(small_disk / "other things")
+        # Until the log of the database has no room either.
+        until(lambda: dav("PUT", "/dav/next", b"x" * 3000).status == 507, what="the end of all room")
+        assert dav.ok("GET", "/dav/file").body == b"kept" * 50_000
+    assert server.stop() == 0
+    assert "Traceback" not in server.stderr
+    assert "died" not in server.stderr
+    (small_disk / "other things").unlink()
+    server.start()
+    with server.dav() as dav:
+        assert dav.ok("GET", "/dav/file").body == b"kept" * 50_000
+    server.finish()
 
 
 def test_second_server_on_folder_or_port_is_refused(start: Start, tmp_path: Path) -> None:
@@ -159,3 +294,37 @@ def test_children_end_with_their_supervisor(start: Start) -> None:
     server.process.wait(10)
     until(lambda: not any(map(runs, pids)), 10.0, "the end of the workers")
     server.start()
+
+
+_NO_PROCESS_AT_FIRST = """
+import errno, os, sys
+from appliance.cli.main import main
+
+real, refused = os.fork, []
+
+def fork():
+    if len(refused) < 2:
+        refused.append(None)
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+    return real()
+
+os.fork = fork
+sys.exit(main(["serve", "--listen", "127.0.0.1:0", "--workers", "2"]))
+"""
+
+
+def test_process_that_cannot_be_started_is_tried_again(tmp_path: Path) -> None:
+    """A machine that has no process left for a moment does not end the server."""
+    server = Server(tmp_path)
+    with open(tmp_path / "stderr", "ab") as err:
+        process = subprocess.Popen(
+            [sys.executable, "-c", _NO_PROCESS_AT_FIRST], env=server.environment(), cwd=Path(__file__).parents[2],
+            stdout=subprocess.DEVNULL, stderr=err,
+        )  # fmt: skip
+    try:
+        until(lambda: len(children(process.pid)) == 3, what="the start of two workers and the scheduler")
+        assert server.stderr.count("could not be started") == 2
+    finally:
+        process.terminate()
+    assert process.wait(20) == 0
+    assert "Traceback" not in server.stderr
