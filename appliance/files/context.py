@@ -117,6 +117,7 @@ def require_conditions(
         incarnation=files.incarnation,
         locks=locks,
         find=lambda path: locate(session, principal, path, Action.READ).chain,
+        session=session,
     )
 
 

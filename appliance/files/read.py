@@ -5,28 +5,41 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from appliance import clock
 from appliance.accounts.policy import Action
 from appliance.backends.base import Buffer
 from appliance.db.sql import Session, Sql
 from appliance.files.context import Files, Place, locate, require_conditions
 from appliance.principal import Principal
+from appliance.tree import conditions as tree_conditions
 from appliance.tree import edit, nodes, properties
 from appliance.tree.conditions import Conditions
 from appliance.tree.locks import Lock, Locks
-from appliance.tree.nodes import Node
-from appliance.tree.paths import Path
+from appliance.tree.nodes import Chain, Node
+from appliance.tree.paths import Path, name_key, show
 
 _CONTENT = Sql("SELECT manifest, checksum, created_at FROM version WHERE node_id = :node_id AND seq = :seq")
 _CHECKSUMS = Sql("""
     SELECT v.node_id, v.checksum FROM node n JOIN version v ON v.node_id = n.id AND v.seq = n.version_seq
     WHERE n.parent_id = :parent_id AND v.checksum IS NOT NULL
 """)
+# What else its path named, or the node held, with a date of the same second.
+_NAMESAKES = Sql("""
+    SELECT 1 FROM version
+    WHERE node_id = :node_id AND seq <> :seq AND modified_at >= :since AND modified_at < :until
+    UNION ALL
+    SELECT 1 FROM placement p JOIN version v ON v.node_id = p.node_id
+    WHERE p.parent_id = :parent_id AND p.name_key = :name_key AND p.node_id <> :node_id
+        AND v.modified_at >= :since AND v.modified_at < :until
+    LIMIT 1
+""")
 
 
 class Opened(NamedTuple):
-    """A file or folder; the rest is of the file's current version. ``stored_at``: microseconds."""
+    """A file or folder with its ``chain``; the rest is of the file's current version. ``stored_at``: microseconds."""
 
     node: Node
+    chain: Chain
     manifest: bytes
     checksum: str | None
     stored_at: int
@@ -73,16 +86,66 @@ def open_path(files: Files, principal: Principal, path: Path, *, conditions: Con
             locks = Locks(session, place.mount.tree_id)
             require_conditions(files, session, principal, place, conditions, locks)
         if node.version_seq is None:
-            return Opened(node, b"", None, node.modified_at)
+            return Opened(node, place.chain, b"", None, node.modified_at)
         row = session.row(_CONTENT, node_id=node.id, seq=node.version_seq)
     assert row is not None
-    return Opened(node, bytes(row[0]), row[1], row[2])
+    return Opened(node, place.chain, bytes(row[0]), row[1], row[2])
 
 
 def exists(files: Files, principal: Principal, path: Path) -> bool:
     """Whether ``path`` names something."""
     with files.database.read() as session:
         return locate(session, principal, path, Action.READ).exists
+
+
+def is_folder(files: Files, principal: Principal, path: Path) -> bool:
+    """Whether ``path`` names a folder."""
+    with files.database.read() as session:
+        found = locate(session, principal, path, Action.READ).found
+    return found is not None and found.is_folder
+
+
+def unchanged_since(files: Files, opened: Opened, limit_s: int) -> bool:
+    """Whether a client that knows it by this date knows what was opened."""
+    with files.database.read() as session:
+        return tree_conditions.unchanged_since(limit_s, opened.chain, session)
+
+
+def is_named_by_date(files: Files, opened: Opened) -> bool:
+    """Whether the second of its modification time names this content of a file alone, so that parts of it may be put
+    together by it (RFC 9110 §8.8.2.2): the server gave it, and gave it to nothing else under this path.
+    """
+    node = opened.node
+    second = node.modified_at // clock.SECOND
+    if second != opened.stored_at // clock.SECOND:
+        return False
+    with files.database.read() as session:
+        other = session.row(
+            _NAMESAKES,
+            node_id=node.id,
+            seq=node.version_seq,
+            parent_id=node.parent_id,
+            name_key=name_key(node.name),
+            since=second * clock.SECOND,
+            until=(second + 1) * clock.SECOND,
+        )
+    return other is None
+
+
+def require_changeable(files: Files, principal: Principal, path: Path, conditions: Conditions) -> None:
+    """Refuse as a change of the properties of ``path`` would be, without making one.
+
+    Raises:
+        NotFound: there is nothing.
+        PreconditionFailed: a condition does not hold.
+        Locked: it is, and the token was not sent.
+    """
+    with files.database.read() as session:
+        place = locate(session, principal, path, Action.WRITE)
+        _ = place.node
+        locks = Locks(session, place.mount.tree_id)
+        require_conditions(files, session, principal, place, conditions, locks)
+        locks.require(place.chain, show(path), user_id=principal.user_id, tokens=conditions.tokens)
 
 
 def content(files: Files, opened: Opened, start: int, end: int) -> Iterator[Buffer]:

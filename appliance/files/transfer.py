@@ -49,7 +49,9 @@ def move(
         same = transfer.target.exists and transfer.target.node.id == moved.id
         if same and transfer.target.name == moved.name and len(source) == len(target):
             raise Denied(action="move something onto itself")
-        _require_apart(transfer.source, transfer.target, same=same)
+        if not same:
+            _require_outside(transfer.source, transfer.target)
+            _require_not_within(transfer.source, transfer.target)
         transfer.require_unlocked(moves=True)
         created = not transfer.target.exists or same
         if not created:
@@ -78,7 +80,7 @@ def copy(
     """Make a copy; a file copied onto a file becomes its next version, anything else replaced goes to the trash.
 
     Raises:
-        Denied: source and target are the same, or a folder would be copied into itself.
+        Denied: source and target are the same, or a folder would be copied into itself with all that is in it.
         PreconditionFailed: the target exists and may not be overwritten.
         QuotaExceeded: the copy counts like any file.
     """
@@ -89,7 +91,9 @@ def copy(
         original = transfer.source.node
         if transfer.target.exists and transfer.target.node.id == original.id:
             raise Denied(action="copy something onto itself")
-        _require_apart(transfer.source, transfer.target, same=False)
+        if deep:
+            _require_outside(transfer.source, transfer.target)
+        _require_not_within(transfer.source, transfer.target)
         transfer.require_unlocked(moves=False)
         old = transfer.target.found
         if old is not None:
@@ -112,11 +116,13 @@ def _copy(change: Change, original: Node, target: Place, *, deep: bool) -> Node:
     return copying.copy(change, original, target.parents, target.name, deep=deep)
 
 
-def _require_apart(source: Place, target: Place, *, same: bool) -> None:
-    """Neither may contain the other."""
-    if not same and source.node.id in (node.id for node in target.chain):
+def _require_outside(source: Place, target: Place) -> None:
+    if source.node.id in (node.id for node in target.chain):
         raise Denied(action="put a folder into itself")
-    if not same and target.exists and target.node.id in (node.id for node in source.chain):
+
+
+def _require_not_within(source: Place, target: Place) -> None:
+    if target.exists and target.node.id in (node.id for node in source.chain):
         raise Denied(action="replace a folder by something that is in it")
 
 

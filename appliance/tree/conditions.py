@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from appliance import clock
+from appliance.db.sql import Session, Sql
 from appliance.errors import PreconditionFailed
-from appliance.tree.locks import Locks
+from appliance.tree.locks import Lock, Locks
 from appliance.tree.nodes import Chain, Node
 from appliance.tree.paths import Path, show
 
@@ -59,6 +60,8 @@ class Conditions:
 
 NONE = Conditions()
 
+_CHANGED = Sql("SELECT at FROM journal WHERE tree_id = :tree_id AND seq = :seq")
+
 
 def require(
     conditions: Conditions,
@@ -68,8 +71,9 @@ def require(
     incarnation: str,
     locks: Locks,
     find: Callable[[Path], Chain],
+    session: Session,
 ) -> None:
-    """Refuse unless all hold. ``target`` is what ``path`` names now; ``find`` resolves other paths of ``If``.
+    """Refuse unless all hold. ``target`` is what ``path`` names now; ``find`` resolves it, and other paths of ``If``.
 
     Raises:
         PreconditionFailed: one does not.
@@ -78,7 +82,7 @@ def require(
     failed = (
         (conditions.if_match is not None and not _matches(conditions.if_match, etag))
         or (conditions.if_none_match is not None and _matches_weakly(conditions.if_none_match, etag))
-        or (_counts_since(conditions) and not _unmodified_since(conditions.if_unmodified_since, target))
+        or (target is not None and not _date_holds(conditions, lambda: find(path), session))
         or (conditions.states and not _some_list_holds(conditions.states, incarnation, locks, find))
     )
     if failed:
@@ -93,13 +97,33 @@ def _matches_weakly(etags: Etags, etag: str | None) -> bool:
     return etag is not None and (etags.any or etags.matches_weak(etag))
 
 
-def _counts_since(conditions: Conditions) -> bool:
-    """RFC 9110 §13.1.4: ignored beside If-Match."""
-    return conditions.if_unmodified_since is not None and conditions.if_match is None
+def _date_holds(conditions: Conditions, chain: Callable[[], Chain], session: Session) -> bool:
+    limit_s = conditions.if_unmodified_since
+    # RFC 9110 §13.1.4: ignored beside If-Match.
+    return limit_s is None or conditions.if_match is not None or unchanged_since(limit_s, chain(), session)
 
 
-def _unmodified_since(limit_s: int | None, target: Node | None) -> bool:
-    return limit_s is None or target is None or target.modified_at // clock.SECOND <= limit_s
+def unchanged_since(limit_s: int, chain: Chain, session: Session) -> bool:
+    """Whether what the last of ``chain`` names is what a client knows by this date (RFC 9110 §13.1.3, §13.1.4).
+
+    A file's very date holds, as the client was told it with the content. With a later one the content must have been
+    there by then too: clients set times, and a move brings old content to a path. A folder's date tells of its
+    members coming and going, not of what they hold, so it never holds alone.
+    """
+    node = chain[-1]
+    modified_s = node.modified_at // clock.SECOND
+    if modified_s == limit_s and not node.is_folder:
+        return True
+    return modified_s <= limit_s and _changed_at(session, chain) // clock.SECOND <= limit_s
+
+
+def _changed_at(session: Session, chain: Chain) -> int:
+    """When the path of ``chain`` began to name the state that it names; microseconds."""
+    node = chain[-1]
+    seq = max(node.version_seq or node.subtree_seq, *(each.placed_seq for each in chain))
+    row = session.row(_CHANGED, tree_id=node.tree_id, seq=seq)
+    # A tree in which nothing has happened yet has no such row.
+    return node.created_at if row is None else int(row[0])
 
 
 def _some_list_holds(
@@ -112,5 +136,15 @@ def _list_holds(state: StateList, incarnation: str, locks: Locks, find: Callable
     chain = () if state.path is None else find(state.path)
     exists = state.path is not None and len(chain) == len(state.path) + 1
     etag = chain[-1].etag(incarnation) if exists else None
-    tokens = {lock.token for lock in locks.covering(chain)} if exists else set()
+    tokens = {lock.token for lock in _locks_at(chain, locks, exists=exists)}
     return all((test.token in tokens if test.token else test.etag == etag) != test.negated for test in state.tests)
+
+
+def _locks_at(chain: Chain, locks: Locks, *, exists: bool) -> list[Lock]:
+    """A free name is covered by the lock of a folder above that reaches all members, those to come too (RFC 4918
+    §7.4, §10.4.4), also where folders between are missing: that is for the method to say, more clearly than 412 can.
+    Below a file there can be nothing.
+    """
+    if exists:
+        return locks.covering(chain)
+    return locks.reaching(chain) if chain and chain[-1].is_folder else []

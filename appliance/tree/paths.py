@@ -22,6 +22,9 @@ DEPTH_LIMIT = 256
 # Control characters, halves of surrogate pairs and non-characters cannot stand in XML: one such name would make
 # its folder unlistable.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
+# XML can hold these control characters (C1), but people cannot see them, and terminals act on them. Names that were
+# stored with one are still found; new ones are refused.
+_INVISIBLE = re.compile("[\x80-\x9f]")
 
 
 def name_key(name: str) -> str:
@@ -35,7 +38,7 @@ def name_key(name: str) -> str:
 
 
 def check_name(name: str) -> None:
-    """Refuse a name that no client could use.
+    """Refuse a name that cannot be in the store, since no client could use it.
 
     Raises:
         BadName: with the reason.
@@ -56,6 +59,13 @@ def check_path(path: Path) -> None:
     Raises:
         BadName: with the reason.
     """
+    _check_stored(path)
+    for name in path:
+        if _INVISIBLE.search(name):
+            raise BadName(name=name, reason="contains a control character")
+
+
+def _check_stored(path: Path) -> None:
     if len(path) > DEPTH_LIMIT:
         raise BadName(name="/".join(path), reason=f"is deeper than {DEPTH_LIMIT} folders")
     for name in path:
@@ -68,10 +78,10 @@ def parse(text: str) -> Path:
     """A path as people type it: ``/``-separated, the first and last slash optional.
 
     Raises:
-        BadName: a part is no name.
+        BadName: nothing that is stored can have this path.
     """
     path = tuple(name for name in text.split("/") if name not in ("", "."))
-    check_path(path)
+    _check_stored(path)
     return path
 
 

@@ -27,8 +27,9 @@ class Answer(NamedTuple):
 
 
 def empty(status: int, headers: Headers | None = None) -> Answer:
-    """No body."""
-    return Answer(status, [*(headers or []), ("Content-Length", "0")], [])
+    """No body. RFC 9110 §8.6: 204 says so by itself, and must not carry a length."""
+    length = [] if status == HTTPStatus.NO_CONTENT else [("Content-Length", "0")]
+    return Answer(status, [*(headers or []), *length], [])
 
 
 def text(status: int, message: str, headers: Headers | None = None) -> Answer:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from wsgidav.dav_provider import DAVProvider
@@ -28,6 +29,7 @@ from wsgidav.wsgidav_app import WsgiDAVApp
 from appliance.accounts.signin import SignIn
 from appliance.backends.base import Buffer
 from appliance.errors import HoldfastError, Unauthenticated
+from appliance.files import read
 from appliance.principal import Principal
 from providers.dav import answer
 from providers.dav.answer import Answer
@@ -177,9 +179,11 @@ def respond(face: Face, environ: Environ, principal: Principal) -> Answer:
     if method is None:
         return answer.text(405, f"{environ['REQUEST_METHOD']} is not possible here", [("Allow", options.ALLOW)])
     try:
-        return method(DavRequest(face, environ, principal))
+        request = DavRequest(face, environ, principal)
+        request.require_no_body()
+        return method(request)
     except HoldfastError as error:
-        return answer_error(error, prefix=face.prefix)
+        return answer_error(error, prefix=face.prefix, is_folder=partial(read.is_folder, face.files, principal))
 
 
 def challenge() -> Answer:

@@ -12,10 +12,15 @@ _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _MONTH_NUMBERS: Final = {month.lower(): number for number, month in enumerate(_MONTHS, start=1)}
 _TWO_DIGITS: Final = tuple(f"{number:02}" for number in range(60))
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 # What four digits of a year can say.
 MIN_EPOCH_S: Final = -62_135_596_800
 MAX_EPOCH_S: Final = 253_402_300_799
 
+# RFC 3339, without the forms of ISO 8601 that nobody sends: a time without its zone could mean another moment.
+_iso = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}:[0-9]{2})(?:[.,]([0-9]{1,40}))?([Zz]|[+-][0-9]{2}:?[0-9]{2})"
+).fullmatch
 _CLOCK: Final = r"(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})"
 _MONTH: Final = r"(?P<month>[A-Za-z]{3})"
 _FORMS: Final = tuple(
@@ -54,6 +59,23 @@ def parse_http_date(value: str, *, now_s: int | None = None) -> int | None:
     except ValueError:
         return None
     return int(moment.timestamp()) + leap
+
+
+def parse_iso_date(value: str) -> int | None:
+    """Epoch microseconds, rounded down; None for what is no date with time and zone, or outside the years 1 to 9999."""
+    found = _iso(value.strip())
+    if found is None:
+        return None
+    day, second, fraction, zone = found.groups()
+    try:
+        moment = datetime.fromisoformat(f"{day}T{second}{zone.upper()}")
+    except ValueError:
+        return None
+    passed = moment - _EPOCH
+    epoch_s = passed.days * 86_400 + passed.seconds
+    if not MIN_EPOCH_S <= epoch_s <= MAX_EPOCH_S:
+        return None
+    return epoch_s * 1_000_000 + int(f"{fraction or ''}000000"[:6])
 
 
 def _full_year(two_digits: int, now_s: int) -> int:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from appliance import errors
 from appliance.errors import HoldfastError
+from appliance.tree.paths import Path
 from providers.dav import answer, xml_out
 from providers.dav.answer import Answer, Headers
 from providers.dav.destination import ForeignDestination
 from providers.dav.methods.options import ALLOW
 from providers.dav.paths import encode_path
+from providers.dav.request import UnwantedBody
 
 
 class _Mapped(NamedTuple):
@@ -25,6 +28,7 @@ _STATUS: dict[type[HoldfastError], _Mapped] = {
     HoldfastError: _Mapped(500),
     errors.Invalid: _Mapped(400),
     errors.BodyStalled: _Mapped(408),
+    UnwantedBody: _Mapped(415),
     ForeignDestination: _Mapped(502),
     errors.Unauthenticated: _Mapped(401),
     errors.Denied: _Mapped(403),
@@ -50,8 +54,11 @@ def status_of(error: HoldfastError) -> int:
     return _mapped(error).status
 
 
-def answer_error(error: HoldfastError, *, prefix: str) -> Answer:
-    """The answer to a request that raised ``error``; ``prefix`` is what the face's URLs begin with."""
+def answer_error(error: HoldfastError, *, prefix: str, is_folder: Callable[[Path], bool]) -> Answer:
+    """The answer to a request that raised ``error``; ``prefix`` is what the face's URLs begin with.
+
+    ``is_folder`` is asked about the root of a lock, whose URL then ends in a slash (RFC 4918 §5.2).
+    """
     mapped = _mapped(error)
     headers: Headers = []
     if isinstance(error, (errors.Unavailable, errors.BackendError)):
@@ -62,7 +69,8 @@ def answer_error(error: HoldfastError, *, prefix: str) -> Answer:
         return answer.text(mapped.status, str(error), headers)
     hrefs = []
     if isinstance(error, (errors.Locked, errors.LockConflict)):
-        hrefs = [encode_path([name for name in error.lock_root.split("/") if name], False, prefix)]
+        root = tuple(name for name in error.lock_root.split("/") if name)
+        hrefs = [encode_path(root, is_folder(root), prefix)]
     return answer.xml(mapped.status, xml_out.error_body(mapped.condition, hrefs, str(error)), headers)
 
 

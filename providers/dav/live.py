@@ -22,6 +22,7 @@ Property = Callable[[Node], str | None]
 
 CHECKSUMS = f"{{{OWNCLOUD_NS}}}checksums"
 LOCKDISCOVERY = "{DAV:}lockdiscovery"
+QUOTA_AVAILABLE = "{DAV:}quota-available-bytes"
 WIN32_MODIFIED = f"{{{WIN32_NS}}}Win32LastModifiedTime"
 LASTMODIFIED = "{DAV:}lastmodified"
 GETLASTMODIFIED = "{DAV:}getlastmodified"
@@ -94,7 +95,7 @@ _PLAIN: Mapping[str, Property] = {
 }
 
 # These need more than the node.
-_BOUND = ("{DAV:}getetag", "{DAV:}quota-available-bytes", "{DAV:}quota-used-bytes", CHECKSUMS, LOCKDISCOVERY)
+_BOUND = ("{DAV:}getetag", QUOTA_AVAILABLE, "{DAV:}quota-used-bytes", CHECKSUMS, LOCKDISCOVERY)
 
 LIVE = frozenset((*_PLAIN, *_BOUND))
 """Every live property."""
@@ -119,7 +120,7 @@ class Bound:
             return plain
         bound: Mapping[str, Property] = {
             "{DAV:}getetag": self._getetag,
-            "{DAV:}quota-available-bytes": self._quota_available,
+            QUOTA_AVAILABLE: self._quota_available,
             "{DAV:}quota-used-bytes": self._quota_used,
             CHECKSUMS: self._checksums,
             LOCKDISCOVERY: self._lockdiscovery,
@@ -150,17 +151,21 @@ class Bound:
 
     def _lockdiscovery(self, node: Node) -> str:
         member = None if node.id == self._listing.node.id else node
-        return lockdiscovery(self._listing.locks_of(member), self._prefix)
+        # A lock that is on something above can only be on a folder.
+        held = [(lock, node.is_folder or lock.node_id != node.id) for lock in self._listing.locks_of(member)]
+        return lockdiscovery(held, self._prefix)
 
 
-def lockdiscovery(locks: Iterable[Lock], prefix: str) -> str:
-    """The active locks (RFC 4918 §15.8)."""
-    return f"<D:lockdiscovery>{''.join([_activelock(lock, prefix) for lock in locks])}</D:lockdiscovery>"
+def lockdiscovery(locks: Iterable[tuple[Lock, bool]], prefix: str) -> str:
+    """The active locks (RFC 4918 §15.8), each with whether it is on a folder."""
+    shown = [_activelock(lock, prefix, on_folder=on_folder) for lock, on_folder in locks]
+    return f"<D:lockdiscovery>{''.join(shown)}</D:lockdiscovery>"
 
 
-def _activelock(lock: Lock, prefix: str) -> str:
-    left_s = max((lock.expires_at - clock.now()) // clock.SECOND, 0)
-    root = encode_path([name for name in lock.path.split("/") if name], False, prefix)
+def _activelock(lock: Lock, prefix: str, *, on_folder: bool) -> str:
+    # Rounded up: what was granted this moment is told as granted, and a lock that is held has time left.
+    left_s = max(-(-(lock.expires_at - clock.now()) // clock.SECOND), 1)
+    root = encode_path([name for name in lock.path.split("/") if name], on_folder, prefix)
     return (
         f"<D:activelock><D:locktype><D:write/></D:locktype><D:lockscope><D:{lock.scope}/></D:lockscope>"
         f"<D:depth>{lock.depth}</D:depth>{lock.owner or ''}<D:timeout>Second-{left_s}</D:timeout>"

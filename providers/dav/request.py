@@ -15,7 +15,13 @@ from providers.dav.destination import parse_destination
 from providers.dav.headers import parse_lock_token
 from providers.dav.paths import decode_path
 
+# RFC 4918 §8.4: what a body would ask of these is not known here, so carrying them out without it could be wrong.
+_BODYLESS = frozenset(("DELETE", "COPY", "MOVE", "UNLOCK", "MKCOL"))
 _CONDITIONAL = ("HTTP_IF", "HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH", "HTTP_IF_UNMODIFIED_SINCE", "HTTP_LOCK_TOKEN")
+
+
+class UnwantedBody(BadRequest):
+    """A body with a method that has none."""
 
 
 class Body(Protocol):
@@ -71,6 +77,19 @@ class DavRequest:
         """A header's value; ``name`` in the form ``HTTP_IF_MATCH``."""
         value: str | None = self.environ.get(name)
         return value
+
+    def require_no_body(self) -> None:
+        """Refuse a body with a method that has none, without waiting for it or asking for it.
+
+        Only of a chunked one the first byte is read, as it may be empty; who wants to be asked first has one to send.
+
+        Raises:
+            UnwantedBody: there is one.
+        """
+        if self.method not in _BODYLESS or self.body.length == 0:
+            return
+        if self.body.length or "HTTP_EXPECT" in self.environ or self.body.read(1):
+            raise UnwantedBody(reason=f"{self.method} takes no body")
 
     def xml(self) -> bytes:
         """The whole body, which is bounded.

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from appliance.backends.base import Buffer
 from appliance.errors import HoldfastError
 from appliance.files import read
+from appliance.tree.nodes import Node
 from providers.dav import answer, xml_out
 from providers.dav.answer import Answer
 from providers.dav.app import DavApp, Environ, StartResponse, send
 from providers.dav.errors import answer_error
 from providers.dav.headers import parse_depth
-from providers.dav.live import creationdate, getlastmodified
+from providers.dav.live import GETLASTMODIFIED, creationdate, getlastmodified, resourcetype
 from providers.dav.methods.options import COMPLIANCE
+from providers.dav.methods.propfind import refuse_infinity
 from providers.dav.request import DavRequest, Face
+from providers.dav.xml_in import PropfindRequest, parse_propfind
 
 Page = Callable[[Environ], Answer]
+
+_SHOWN: dict[str, Callable[[Node], str]] = {
+    "{DAV:}resourcetype": resourcetype,
+    "{DAV:}creationdate": creationdate,
+    GETLASTMODIFIED: getlastmodified,
+}
 
 
 class RootApp:
@@ -50,14 +60,25 @@ class RootApp:
         request = DavRequest(self._face, {**environ, "holdfast.target": f"{self._face.prefix}/"}, principal)
         try:
             depth = parse_depth(request.header("HTTP_DEPTH"), "infinity", ("0", "1", "infinity"))
-            request.xml()
+            wanted = parse_propfind(request.xml(), limit_bytes=self._face.max_xml_bytes)
             node = read.open_path(request.files, principal, ()).node
         except HoldfastError as error:
-            return answer_error(error, prefix=self._face.prefix)
+            is_folder = partial(read.is_folder, self._face.files, principal)
+            return answer_error(error, prefix=self._face.prefix, is_folder=is_folder)
         if depth == "infinity":
-            return answer.xml(403, xml_out.error_body("propfind-finite-depth"))
-        fragments = ["<D:resourcetype><D:collection/></D:resourcetype>", creationdate(node), getlastmodified(node)]
+            return refuse_infinity()
+        found, missing = _properties(wanted, node)
         hrefs = ["/"] if depth == "0" else ["/", f"{self._face.prefix}/"]
-        entries = [xml_out.response_prop(href, fragments) for href in hrefs]
+        entries = [xml_out.response_prop(href, found, missing) for href in hrefs]
         document = xml_out.multistatus_head() + "".join(entries) + xml_out.multistatus_tail()
-        return answer.xml(207, document.encode())
+        return answer.xml(207, document.encode("utf-8", "replace"))
+
+
+def _properties(wanted: PropfindRequest, node: Node) -> tuple[list[str], list[str]]:
+    """The elements that were asked for, and the names of those that the root of a server does not have."""
+    if wanted.mode == "prop":
+        found = [_SHOWN[name](node) for name in wanted.names if name in _SHOWN]
+        return found, [name for name in wanted.names if name not in _SHOWN]
+    if wanted.mode == "propname":
+        return [xml_out.empty_property(name) for name in _SHOWN], []
+    return [show(node) for show in _SHOWN.values()], []

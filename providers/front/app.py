@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 from appliance.backends.base import Buffer
 from appliance.errors import HoldfastError
@@ -32,16 +33,25 @@ class Front:
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[Buffer]:
         if is_foreign(environ, self.public_urls):
             return plain(start_response, "403 Forbidden", _UNSAFE_ORIGIN)
-        first = environ["holdfast.target"].split("/", 2)[1:2]
-        name = first[0] if first else ""
+        first, slash, rest = environ["holdfast.target"].removeprefix("/").partition("/")
+        # RFC 3986 §6.2.2.2: an encoded letter is that letter. What is below is the face's to decode.
+        name = unquote(first)
         face = self.faces.get(name)
         if face is not None:
+            environ["holdfast.target"] = f"/{name}{slash}{rest}"
             return face(environ, start_response)
+        if name in ("healthz", "readyz") and not slash:
+            return self._health(name, environ["REQUEST_METHOD"], start_response)
+        return self.root(environ, start_response)
+
+    def _health(self, name: str, method: str, start_response: StartResponse) -> Iterable[Buffer]:
+        if method not in ("GET", "HEAD"):
+            return plain(
+                start_response, "405 Method Not Allowed", "only reading is possible here", [("Allow", "GET, HEAD")]
+            )
         if name == "healthz":
             return plain(start_response, "200 OK", "alive")
-        if name == "readyz":
-            return self._readiness(start_response)
-        return self.root(environ, start_response)
+        return self._readiness(start_response)
 
     def _readiness(self, start_response: StartResponse) -> Iterable[Buffer]:
         try:
@@ -51,12 +61,15 @@ class Front:
         return plain(start_response, "200 OK", "ready")
 
 
-def plain(start_response: StartResponse, status: str, message: str) -> Iterable[Buffer]:
+def plain(
+    start_response: StartResponse, status: str, message: str, headers: Iterable[tuple[str, str]] = ()
+) -> Iterable[Buffer]:
     """A line of text."""
     body = f"{message}\n".encode()
     start_response(
         status,
         [
+            *headers,
             ("Content-Type", "text/plain; charset=utf-8"),
             ("X-Content-Type-Options", "nosniff"),
             ("Cache-Control", "no-store"),

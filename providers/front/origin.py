@@ -8,13 +8,15 @@ from urllib.parse import urlsplit
 
 # These change nothing (RFC 9110 §9.2.1; PROPFIND: RFC 4918 §9.1).
 _SAFE = frozenset(("GET", "HEAD", "OPTIONS", "PROPFIND", "REPORT"))
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _FOREIGN_SITES = frozenset(("cross-site", "same-site"))
 
 
 def is_foreign(environ: dict[str, Any], public_urls: Collection[str]) -> bool:
     """Whether another origin's page sent a request that would change something.
 
-    Browsers tell; other clients send neither header. "same-site" is another port or subdomain: somebody else's.
+    Browsers tell; other clients send neither header. "same-site" is another port or subdomain: somebody else's. Which
+    scheme a browser spoke cannot be told behind a proxy that ends TLS, so host and port decide.
     """
     if environ["REQUEST_METHOD"] in _SAFE:
         return False
@@ -23,13 +25,16 @@ def is_foreign(environ: dict[str, Any], public_urls: Collection[str]) -> bool:
     origin = environ.get("HTTP_ORIGIN")
     if origin is None:
         return False
-    own = {f"{environ['wsgi.url_scheme']}://{environ.get('HTTP_HOST', '')}".lower(), *map(_origin_of, public_urls)}
-    return _origin_of(origin) not in own
+    asked = _origin_of(origin)
+    scheme = asked.partition("://")[0]
+    seen = _origin_of(f"{scheme}://{environ.get('HTTP_HOST', '')}")
+    return scheme not in _DEFAULT_PORTS or asked not in (seen, *map(_origin_of, public_urls))
 
 
 def _origin_of(url: str) -> str:
+    """Scheme, host and port in lower case, without the scheme's default port (RFC 6454 §6.2)."""
     try:
         parts = urlsplit(url.strip().lower())
     except ValueError:
         return "null"
-    return f"{parts.scheme}://{parts.netloc}"
+    return f"{parts.scheme}://{parts.netloc.removesuffix(_DEFAULT_PORTS.get(parts.scheme, ''))}"

@@ -14,8 +14,8 @@ class Limits:
     ``header_bytes`` bounds a request's head, and the trailer of a chunked body; ``header_seconds`` runs from the first
     byte of a head to its last. ``idle_seconds`` is the life of a connection on which nothing happens.
     ``body_stall_seconds`` is the longest silence within a body, in both directions. ``drain_bytes`` of an unread body
-    are awaited to save the connection; where more would come, the connection is closed after at most ``linger_bytes``
-    and ``linger_seconds`` of dropping (RFC 9112 §9.6).
+    that are on their way save the connection; where more would come, or later, it is closed after at most
+    ``linger_bytes`` and ``linger_seconds`` of dropping (RFC 9112 §9.6).
     """
 
     header_bytes: int = 64 * _KIB

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from http import HTTPStatus
 from typing import Any, Protocol, TypeAlias
 
 from providers.http.body import Body, Source
@@ -12,7 +13,9 @@ from providers.http.service import Environ, ExcInfo, Service
 
 Block: TypeAlias = bytes | memoryview
 
-_DRAIN_SECONDS = 0.5
+# For a body that is on its way with its head. Who needs longer loses the connection, never the answer: a worker that
+# waits is what many such clients would take from all others.
+_DRAIN_SECONDS = 0.01
 _STATUS = re.compile(r"([2-5][0-9][0-9])(?: [\t\x20-\x7e\x80-\xff]*)?")
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 # Fields that change how the answer is framed, or that are made here unless the application gives them.
@@ -143,6 +146,9 @@ class Response:
         lines = self._lines
         code = self._code
         self._bodyless = self._head.method == "HEAD" or code in _BODYLESS
+        if code == HTTPStatus.NO_CONTENT and given.pop("content-length", None) is not None:
+            # RFC 9110 §8.6: it must not have one. A 304 may, as that of the content it stands for.
+            lines[:] = [line for line in lines if not line.lower().startswith("content-length:")]
         announced = given.get("content-length")
         if announced is not None:
             self._left = int(announced)
@@ -178,7 +184,8 @@ class Response:
             self.closes = channel.service.closing or "close" in self._given.get("connection", "").lower()
         if not body.done and not self.closes:
             # A client that awaits 100 Continue may send its body or not: only what is here already can be trusted.
-            seconds = 0.0 if channel.expects_continue else _DRAIN_SECONDS
+            waits = not (channel.expects_continue or channel.service.waiting())
+            seconds = _DRAIN_SECONDS if waits else 0.0
             self.closes = not body.settle(channel.service.limits.drain_bytes, seconds)
         channel.expects_continue = False
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from providers.dav.conditions import format_http_date, format_iso_date, parse_http_date
-from providers.dav.dates import MAX_EPOCH_S, MIN_EPOCH_S
+from providers.dav.dates import MAX_EPOCH_S, MIN_EPOCH_S, parse_iso_date
 
 
 @pytest.mark.parametrize(
@@ -107,3 +107,40 @@ def test_format_dates_any_number_never_raises(moment: int) -> None:
     """A stored time outside the calendar shows as its nearest end."""
     assert len(format_http_date(moment)) == 29
     assert len(format_iso_date(moment)) == 20
+
+
+@pytest.mark.parametrize(
+    ("value", "epoch_us"),
+    [
+        ("1994-11-06T08:49:37Z", 784111777_000_000),
+        ("1994-11-06 09:49:37+01:00", 784111777_000_000),
+        ("1994-11-06t03:19:37-0530", 784111777_000_000),
+        ("1994-11-06T08:49:37.1234567Z", 784111777_123_456),
+        ("1969-12-31T23:59:59.5Z", -500_000),
+        (" 1970-01-01T00:00:00,25z ", 250_000),
+        # What could mean several moments, or none.
+        ("1994-11-06T08:49:37", None),
+        ("1994-11-06", None),
+        ("1994-11-31T08:49:37Z", None),
+        ("1994-11-06T25:49:37Z", None),
+        ("0001-01-01T00:00:00+01:00", None),
+        ("9999-12-31T23:59:59-01:00", None),
+        ("nonsense", None),
+        ("", None),
+    ],
+)
+def test_parse_iso_date_gives_the_moment_in_any_zone(value: str, epoch_us: int | None) -> None:
+    """Rounded down to a microsecond."""
+    assert parse_iso_date(value) == epoch_us
+
+
+@given(st.one_of(st.text(), st.from_regex(r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}[+-][0-9]{4}\Z")))
+def test_parse_iso_date_any_text_never_raises(value: str) -> None:
+    """What is no moment is None."""
+    parse_iso_date(value)
+
+
+@given(st.integers(MIN_EPOCH_S, MAX_EPOCH_S))
+def test_format_iso_date_then_parse_gives_the_second_back(epoch_s: int) -> None:
+    """What the server wrote it reads."""
+    assert parse_iso_date(format_iso_date(epoch_s * 1_000_000)) == epoch_s * 1_000_000

@@ -38,6 +38,7 @@ NAMESPACES = st.sampled_from(
         "urn:schemas-microsoft-com:",
         "http://example.com/neon/litmus/",
         "a&b",
+        "http://www.w3.org/XML/1998/namespace",
     ]
 )
 
@@ -80,6 +81,7 @@ def test_escape_any_text_is_readable_again(text: str) -> None:
         ("{http://owncloud.org/ns}checksums", "<oc:checksums/>"),
         ("{urn:schemas-microsoft-com:}Win32FileAttributes", "<Z:Win32FileAttributes/>"),
         ("{http://example.com/}a", '<x:a xmlns:x="http://example.com/"/>'),
+        ("{http://www.w3.org/XML/1998/namespace}a", "<xml:a/>"),
         ("a", '<a xmlns=""/>'),
         ("{}a", '<a xmlns=""/>'),
     ],

@@ -248,7 +248,7 @@ def test_lingering_ends_after_its_time_though_the_peer_stays() -> None:
 @pytest.mark.parametrize("coded", [False, True])
 @pytest.mark.parametrize(
     ("size", "sent_at_once", "keeps"),
-    [(10, True, True), (60_000, True, True), (60_000, False, True), (200_000, True, False), (10, None, False)],
+    [(10, True, True), (60_000, True, True), (60_000, False, False), (200_000, True, False), (10, None, False)],
 )
 def test_unread_body_is_drained_only_when_small_and_here(
     size: int, sent_at_once: bool | None, keeps: bool, coded: bool
@@ -270,7 +270,21 @@ def test_unread_body_is_drained_only_when_small_and_here(
         if keeps:
             assert client.ask("GET / HTTP/1.1\nHost: h").status == 401
         else:
-            assert client.closed(1.5)
+            assert client.closed(3)
+
+
+@pytest.mark.parametrize("fields", ["", "Expect: 100-continue\r\n"])
+def test_refused_clients_without_their_body_hold_up_nobody(fields: str) -> None:
+    """60 that announce ten bytes and send none: two workers refuse them, and serve others meanwhile."""
+    with serving(unauthorized, threads=2) as running, contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(running.client()) for _ in range(60)]
+        for client in clients:
+            client.send(put(10, fields))
+        with running.client() as other:
+            started = time.monotonic()
+            assert other.ask("GET / HTTP/1.1\nHost: h").status == 401
+            assert time.monotonic() - started < 2
+        assert {client.answer().status for client in clients} == {401}
 
 
 def test_unread_body_that_is_here_already_is_dropped_whatever_the_limit() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from tests.server.dav_client import Dav
@@ -125,6 +127,34 @@ def test_get_with_conditions_follows_the_rfc(dav: Dav, file: str) -> None:
     token = lock(dav, file)
     assert dav("GET", file, headers={"If": f"(<{token}>)", "If-None-Match": etag}).status == 304
     assert dav("GET", file, headers={"If": f"(<{token}>)"}).status == 200
+
+
+def test_content_that_came_later_with_an_older_date_is_new(dav: Dav, area: str, file: str) -> None:
+    """Clients set times, and a move brings old content: a date that only lies before is no proof."""
+    date = dav("HEAD", file).headers["last-modified"]
+    dav.ok("PUT", f"{area}before", b"older", {"X-OC-Mtime": "1000000000"})
+    time.sleep(1.1)
+    dav.ok("PUT", file, b"with an old date", {"X-OC-Mtime": "1000000000"})
+    dav.ok("MOVE", f"{area}before", headers={"Destination": f"{area}moved"})
+    for path in (file, f"{area}moved"):
+        assert dav("GET", path, headers={"If-Modified-Since": date}).status == 200
+        assert dav("GET", path, headers={"If-Unmodified-Since": date}).status == 412
+        assert dav("PUT", path, b"x", {"If-Unmodified-Since": date}).status == 412
+        told = dav("HEAD", path).headers["last-modified"]
+        assert told == OLD
+        for known in (told, LATER):
+            assert dav("GET", path, headers={"If-Modified-Since": known}).status == 304
+            assert dav("GET", path, headers={"If-Unmodified-Since": known}).status == 200
+
+
+def test_page_of_a_folder_is_new_when_a_member_has_changed(dav: Dav, area: str, file: str) -> None:
+    """Its date tells of members that come and go, not of what is in them."""
+    date = dav("HEAD", area).headers["last-modified"]
+    assert dav("GET", area, headers={"If-Modified-Since": date}).status == 304
+    time.sleep(1.1)
+    dav.ok("PUT", file, b"longer than it was")
+    assert dav("HEAD", area).headers["last-modified"] == date
+    assert dav("GET", area, headers={"If-Modified-Since": date}).status == 200
 
 
 def test_rights_are_checked_before_not_modified(server: Server, dav: Dav, file: str) -> None:

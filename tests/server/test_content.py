@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 
 import pytest
 
@@ -51,6 +52,67 @@ def test_if_range_gives_the_whole_after_a_change(dav: Dav, file: str) -> None:
     dav.ok("PUT", file, b"abcdefghij")
     answer = dav("GET", file, headers={"Range": "bytes=5-", "If-Range": etag})
     assert (answer.status, answer.body) == (200, b"abcdefghij")
+
+
+def test_if_range_with_a_date_never_joins_two_versions(dav: Dav, area: str, file: str) -> None:
+    """Stored within one second they have the same date (RFC 9110 §8.8.2.2), in one file or one after the other at the
+    path; a date that is alone goes on, one that a client set never does.
+    """
+
+    def resumed(path: str) -> int:
+        date = dav("HEAD", path).headers["last-modified"]
+        return dav("GET", path, headers={"Range": "bytes=5-", "If-Range": date}).status
+
+    def stored_twice(path: str, between: str) -> bool:
+        """Whether it was within one second."""
+        time.sleep(1.05 - time.time() % 1)
+        first = dav.ok("PUT", path, TEXT).headers["last-modified"]
+        if between == "MOVE":
+            dav.ok("PUT", area + "other", b"abcdefghij")
+            dav.ok("MOVE", area + "other", headers={"Destination": path})
+        else:
+            if between:
+                dav.ok(between, path)
+            dav.ok("PUT", path, b"abcdefghij")
+        return first == dav("HEAD", path).headers["last-modified"]
+
+    assert resumed(file) == 206
+    for path, between in ((area + "put", ""), (area + "removed", "DELETE"), (area + "replaced", "MOVE")):
+        assert any(stored_twice(path, between) for _ in range(5))
+        assert resumed(path) == 200
+    dav.ok("PUT", file, TEXT, {"X-OC-Mtime": "1000000000"})
+    assert resumed(file) == 200
+
+
+def test_head_knows_no_ranges(dav: Dav, file: str) -> None:
+    """RFC 9110 §14.2: only GET has them."""
+    for value in ("bytes=2-4", "bytes=0-1,4-5", "bytes=99-"):
+        answer = dav("HEAD", file, headers={"Range": value})
+        assert (answer.status, answer.headers["content-length"]) == (200, str(len(TEXT)))
+        assert "content-range" not in answer.headers
+
+
+def test_caches_ask_before_they_show_content_again(dav: Dav, area: str, file: str) -> None:
+    """A date of last change would let them guess for how long it is good; 304 says the same again."""
+    for path in (file, area):
+        for method in ("GET", "HEAD"):
+            answer = dav(method, path)
+            again = dav(method, path, headers={"If-None-Match": answer.etag})
+            part = dav(method, path, headers={"Range": "bytes=2-4"})
+            assert again.status == 304
+            assert {each.headers["cache-control"] for each in (answer, again, part)} == {"private, no-cache"}
+
+
+def test_answer_without_content_has_no_length(dav: Dav, area: str, file: str) -> None:
+    """RFC 9110 §8.6; the connection goes on."""
+    with dav.wire() as wire:
+        for _ in range(2):
+            wire.send(dav.head("PUT", file, "Content-Length: 3"), b"abc")
+            answer = wire.answer()
+            assert answer.status == 204
+            assert not answer.fields.keys() & {"content-length", "transfer-encoding", "connection"}
+        wire.send(dav.head("PUT", area + "new", "Content-Length: 3"), b"abc")
+        assert wire.answer().fields["content-length"] == "0"
 
 
 def test_etag_names_the_version(dav: Dav, area: str, file: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.server.conftest import Start
 from tests.server.dav_client import Dav
-from tests.server.listing import names, properties
+from tests.server.listing import names, properties, propfind_body
 from tests.server.locking import lock, lockinfo, token_of
 from tests.server.running import Server
 
@@ -61,7 +61,15 @@ def test_lock_lives_at_most_as_long_as_the_server_grants(dav: Dav, area: str, as
     """A client that asks for ever gets a day."""
     dav.ok("PUT", f"{area}file", b"x")
     answer = dav.ok("LOCK", f"{area}file", lockinfo(), {"Timeout": asked})
-    assert "<D:timeout>Second-86" in answer.text
+    assert "<D:timeout>Second-86400<" in answer.text
+
+
+@pytest.mark.parametrize("seconds", [1, 3600])
+def test_lock_is_told_with_the_time_that_was_granted(dav: Dav, area: str, seconds: int) -> None:
+    """Not with a second less, nor with none while it is held."""
+    dav.ok("PUT", f"{area}file", b"x")
+    answer = dav.ok("LOCK", f"{area}file", lockinfo(), {"Timeout": f"Second-{seconds}"})
+    assert f"<D:timeout>Second-{seconds}<" in answer.text
 
 
 def test_locked_folder_protects_all_in_it(dav: Dav, area: str) -> None:
@@ -79,6 +87,51 @@ def test_locked_folder_protects_all_in_it(dav: Dav, area: str) -> None:
     assert dav("MOVE", f"{area}folder/file", headers={"Destination": f"{area}out"}).status == 423
     assert names(dav, f"{area}folder") == {"file"}
     assert dav("COPY", f"{area}folder/file", headers={"Destination": f"{area}out"}).status == 201
+
+
+def test_locked_folders_token_makes_a_new_member(dav: Dav, area: str) -> None:
+    """RFC 4918 §10.4.4: an If without a tag, about a name that is free and already covered by the lock."""
+    dav.ok("MKCOL", f"{area}folder")
+    token = lock(dav, f"{area}folder", {"Depth": "infinity"})
+    given = {"If": f"(<{token}>)"}
+    assert dav("PUT", f"{area}folder/new", b"y", given).status == 201
+    assert dav("MKCOL", f"{area}folder/inner", headers=given).status == 201
+    assert dav("PUT", f"{area}folder/missing/new", b"y", given).status == 409
+    assert dav("PUT", f"{area}outside", b"y", given).status == 412
+    assert names(dav, f"{area}folder") == {"new", "inner/"}
+
+
+def test_root_of_a_folders_lock_ends_in_a_slash(dav: Dav, area: str) -> None:
+    """RFC 4918 §5.2: in the answer to LOCK, in lockdiscovery of folder and member, and where it stops a change."""
+    folder = f"{area}folder"
+    dav.ok("MKCOL", folder)
+    dav.ok("PUT", f"{folder}/file", b"x")
+    taken = dav.ok("LOCK", folder, lockinfo(), {"Depth": "infinity"})
+    given = {"If": f"<{folder}> (<{token_of(taken)}>)"}
+    root = f"<D:lockroot><D:href>{folder}/</D:href></D:lockroot>"
+    assert root in taken.text
+    assert root in dav.ok("LOCK", f"{folder}/file", headers={"If": f"(<{token_of(taken)}>)"}).text
+    asked = propfind_body("D:lockdiscovery")
+    for depth in ("0", "1"):
+        told = dav.ok("PROPFIND", folder, asked, {"Depth": depth}).text
+        assert told.count(root) == told.count("<D:response>")
+    assert f"<D:href>{folder}/</D:href>" in dav("PUT", f"{folder}/file", b"y").text
+    dav.ok("UNLOCK", folder, headers={"Lock-Token": f"<{token_of(taken)}>", **given})
+    alone = dav.ok("LOCK", f"{folder}/file", lockinfo())
+    assert f"<D:lockroot><D:href>{folder}/file</D:href></D:lockroot>" in alone.text
+    assert f"<D:href>{folder}/file</D:href>" in dav("PUT", f"{folder}/file", b"y").text
+
+
+def test_unlock_asks_its_conditions(dav: Dav, area: str) -> None:
+    """What If says has to hold (RFC 4918 §10.4), and has to be readable."""
+    etag = dav.ok("PUT", f"{area}file", b"x").etag
+    token = lock(dav, f"{area}file")
+    for value, status in (("garbage", 400), ('(["other"])', 412), ("(<urn:x>)", 412)):
+        headers = {"Lock-Token": f"<{token}>", "If": value}
+        assert dav("UNLOCK", f"{area}file", headers=headers).status == status
+        assert dav("PUT", f"{area}file", b"y").status == 423
+    headers = {"Lock-Token": f"<{token}>", "If": f"(<{token}> [{etag}])"}
+    assert dav("UNLOCK", f"{area}file", headers=headers).status == 204
 
 
 def test_locked_member_keeps_its_folder_from_going(dav: Dav, area: str) -> None:

@@ -10,6 +10,7 @@ CONTENT = b"as it was"
 NAMES = {
     "control character": "a%01b",
     "delete": "a%7Fb",
+    "c1 control": "a%C2%85b",
     "nul": "a%00b",
     "not utf-8": "%E9",
     "half a surrogate pair": "a%ED%A0%80",
@@ -35,6 +36,7 @@ REFUSED_BODIES = {
     "proppatch without body": ("PROPPATCH", b"", 400),
     "lock without xml": ("LOCK", b"nope", 400),
     "mkcol with body": ("MKCOL", b"abc", 415),
+    "delete with body": ("DELETE", b"abc", 415),
 }
 # (method, header, status); a PUT that passes is 204.
 HEADERS = [
@@ -67,6 +69,7 @@ HEADERS = [
     ("PUT", "Sec-Fetch-Site: cross-site", 403),
     ("PUT", "Sec-Fetch-Site: same-site", 403),
     ("PUT", "Sec-Fetch-Site: same-origin", 204),
+    ("PUT", "Origin: http://127.0.0.1", 403),
     ("GET", "If-Modified-Since: garbage", 200),
     ("GET", "Range: garbage", 200),
     ("GET", "Range: bytes=9-2", 200),
@@ -77,6 +80,7 @@ HEADERS = [
     ("UNLOCK", "Lock-Token: garbage", 409),
     ("UNLOCK", "Lock-Token: <urn:x>", 409),
     ("UNLOCK", "X-Nothing: x", 400),
+    ("DELETE", "Depth: 7", 400),
 ]
 DESTINATIONS = {
     "": 400,
@@ -180,6 +184,7 @@ def test_put_to_a_folders_url_is_refused(dav: Dav, area: str, file: str) -> None
     require_reason(dav("PUT", area, b"abc"), 409)
     require_reason(dav("PUT", area.rstrip("/"), b"abc"), 405)
     require_reason(dav("PUT", area + "new/", b"abc"), 409)
+    require_reason(dav("LOCK", area + "new/", LOCK), 409)
     require_reason(dav("PUT", area + "missing/new", b"abc"), 409)
     require_reason(dav("PUT", file + "/below", b"abc"), 409)
     require_unchanged(dav, area, file, etag)
@@ -193,8 +198,69 @@ def test_unknown_method_is_405_with_what_is_possible(dav: Dav, file: str, method
     assert "PROPFIND" in answer.headers["allow"]
 
 
-def test_propfind_of_infinite_depth_is_refused_as_the_rfc_says(dav: Dav, area: str) -> None:
-    """RFC 4918 §9.1.1."""
-    answer = dav("PROPFIND", area, headers={"Depth": "infinity"})
+@pytest.mark.parametrize("headers", [{}, {"Depth": "infinity"}])
+def test_propfind_of_infinite_depth_is_refused_as_the_rfc_says(
+    dav: Dav, area: str, file: str, headers: dict[str, str]
+) -> None:
+    """RFC 4918 §9.1.1: for folders; a file has no depth, and what is not there is not found."""
+    answer = dav("PROPFIND", area, headers=headers)
     assert answer.status == 403
     assert "propfind-finite-depth" in answer.text
+    assert dav("PROPFIND", file, headers=headers).text.count("<D:response>") == 1
+    assert dav("PROPFIND", area + "missing", headers=headers).status == 404
+
+
+@pytest.mark.parametrize("method, depth", [("DELETE", "0"), ("DELETE", "1"), ("MOVE", "0"), ("MOVE", "1")])
+def test_part_of_a_folder_can_not_be_removed_or_moved(dav: Dav, area: str, file: str, method: str, depth: str) -> None:
+    """RFC 4918 §9.6.1, §9.9.2: a client that sends another Depth would be surprised. A file has none."""
+    etag = dav.ok("GET", file).etag
+    headers = {"Depth": depth, "Destination": area.rstrip("/") + "-moved"}
+    require_reason(dav(method, area, headers=headers), 400)
+    require_unchanged(dav, area, file, etag)
+    require_reason(dav(method, area + "missing", headers=headers), 404)
+    assert dav(method, file, headers={**headers, "Destination": area + "moved"}).status in (201, 204)
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "status"),
+    [
+        ("files.example.com", "https://files.example.com", 204),
+        ("files.example.com", "https://FILES.example.com:443", 204),
+        ("files.example.com:443", "https://files.example.com", 204),
+        ("files.example.com:8443", "https://files.example.com:8443", 204),
+        ("files.example.com", "http://files.example.com", 204),
+        ("files.example.com", "https://files.example.com:8443", 403),
+        ("files.example.com:8443", "https://files.example.com", 403),
+        ("files.example.com:80", "https://files.example.com", 403),
+        ("files.example.com", "https://example.com", 403),
+        ("files.example.com", "chrome-extension://files.example.com", 403),
+        ("files.example.com", "https://user@files.example.com", 403),
+    ],
+)
+def test_write_of_a_page_is_let_in_where_host_and_port_are_ours(
+    dav: Dav, file: str, host: str, origin: str, status: int
+) -> None:
+    """Behind a proxy that ends TLS the page is https, and the request comes as http."""
+    assert dav("PUT", file, CONTENT, {"Host": host, "Origin": origin}).status == status
+
+
+def test_path_of_the_face_may_be_encoded(dav: Dav, area: str, file: str) -> None:
+    """RFC 3986 §6.2.2.2: `%64` is `d`, in the URL as in Destination; the name is still decoded once."""
+    assert dav.ok("GET", file.replace("/dav/", "/%64a%76/")).body == CONTENT
+    odd = area.replace("/dav/", "/d%61v/") + "100%2525"
+    dav.ok("PUT", odd, CONTENT)
+    assert dav.ok("GET", area + "100%2525").body == CONTENT
+    assert dav("GET", file.replace("/dav/", "/%2Fdav/")).status == 404
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_health_is_told_under_its_own_path_to_readers_only(dav: Dav, path: str) -> None:
+    """What asks for anything else is not taken for a probe that succeeded (RFC 9110 §15.5.6)."""
+    assert dav("GET", path, signed_in=False).status == 200
+    assert dav("HEAD", path, signed_in=False).status == 200
+    assert dav("GET", f"{path}?x", signed_in=False).status == 200
+    for below in (f"{path}/", f"{path}/x", f"{path}x"):
+        assert dav("GET", below, signed_in=False).status == 404
+    for method in ("POST", "PUT", "DELETE", "PROPFIND", "OPTIONS"):
+        answer = dav(method, path, signed_in=False)
+        assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD")

@@ -34,6 +34,16 @@ def test_copy_of_depth_0_copies_only_the_folder(dav: Dav, area: str, folder: str
     assert tree(dav, f"{area}to") == {}
 
 
+def test_copy_of_depth_0_may_go_below_the_folder(dav: Dav, area: str, folder: str) -> None:
+    """Nothing is in it that could be copied into itself; what holds the folder still cannot be replaced by it."""
+    assert dav("COPY", folder, headers={"Destination": f"{folder}/inner/new", "Depth": "0"}).status == 201
+    assert dav("COPY", folder, headers={"Destination": f"{folder}/inner", "Depth": "0"}).status == 204
+    assert tree(dav, folder) == {"a": b"a", "inner/": b""}
+    for target in (folder, area):
+        assert dav("COPY", folder, headers={"Destination": target, "Depth": "0"}).status == 403
+    assert dav("COPY", folder, headers={"Destination": f"{folder}/inner/new"}).status == 403
+
+
 @pytest.mark.parametrize("depth", [None, "infinity"])
 @pytest.mark.parametrize("slash", ["", "/"])
 def test_copy_of_a_folder_copies_all_in_it(dav: Dav, area: str, folder: str, depth: str | None, slash: str) -> None:

@@ -233,7 +233,7 @@ class Model:
         node, folder, old = self._ends(source, target)
         if old is node:
             raise Refused(Denied)
-        self._require_apart(node, folder, old)
+        self._require_apart(node, folder, old, deep=deep)
         if old is not None:
             self._require_overwrite(overwrite)
         copied = self._copied(node, deep=deep)
@@ -303,8 +303,8 @@ class Model:
     def _ends(self, source: Path, target: Path) -> tuple[Node, Node, Node | None]:
         return self.existing(source), self.folder_of(target), self.find(target)
 
-    def _require_apart(self, node: Node, folder: Node, old: Node | None) -> None:
-        if node in folder.above() or (old is not None and old in node.above()):
+    def _require_apart(self, node: Node, folder: Node, old: Node | None, *, deep: bool = True) -> None:
+        if (deep and node in folder.above()) or (old is not None and old in node.above()):
             raise Refused(Denied)
 
     def _require_overwrite(self, overwrite: bool) -> None:

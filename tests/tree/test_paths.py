@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.db.sql import Sql
 from appliance.errors import BadName
 from appliance.tree import nodes
 from appliance.tree.paths import (
@@ -22,7 +23,9 @@ from appliance.tree.paths import (
 )
 from tests.files.person import Person
 
-GOOD = ["a", "A b", ".hidden", "a.", "...", "\u00e9", "\ud55c", "\U0001f600", "a\\b", "con", "x" * NAME_LIMIT, "\u0085"]
+_RENAME = Sql("UPDATE node SET name = :name, name_key = :name WHERE id = :id")
+
+GOOD = ["a", "A b", ".hidden", "a.", "...", "\u00e9", "\ud55c", "\U0001f600", "a\\b", "con", "x" * NAME_LIMIT, "\u00a0"]
 BAD = ["", ".", "..", "a/b", "/", "\x00", "a\nb", "\x1f", "\x7f", "\ud800", "a\udfff", "\ufffe", "\uffff", "x" * 256]
 
 
@@ -37,6 +40,24 @@ def test_names_that_some_client_could_not_use_are_bad(name: str) -> None:
     """Control characters, halves of pairs, non-characters, the two dots, slashes, too long."""
     with pytest.raises(BadName):
         check_name(name)
+
+
+@pytest.mark.parametrize("name", ["\x80", "a\x85b", "\x9f"], ids=ascii)
+def test_new_name_with_a_c1_control_is_bad_but_one_that_is_stored_is_found(alice: Person, name: str) -> None:
+    """Nobody can see them, and terminals act on them; what has such a name already can be read, moved and removed."""
+    with pytest.raises(BadName):
+        check_path((name,))
+    with pytest.raises(BadName):
+        alice.put(f"/{name}")
+    for path in ("/moved", "/removed"):
+        alice.put(path, b"kept")
+        node_id = alice.node(path).id
+        alice.files.database.write(lambda session, node_id=node_id: session.run(_RENAME, id=node_id, name=name))
+        assert alice.get(f"/{name}") == b"kept"
+        if path == "/moved":
+            alice.move(f"/{name}", path)
+    alice.remove(f"/{name}")
+    assert alice.names() == ["moved"]
 
 
 def test_paths_have_limits_in_depth_and_bytes() -> None:

@@ -12,7 +12,6 @@ from appliance.backends.base import Buffer
 from appliance.errors import PreconditionFailed
 from appliance.files import read
 from appliance.files.read import Opened
-from appliance.tree.nodes import Node
 from appliance.tree.paths import show
 from providers.dav import answer, page
 from providers.dav.answer import Answer, Headers
@@ -27,34 +26,38 @@ def get(request: DavRequest) -> Answer:
     opened = read.open_path(request.files, request.principal, request.path, conditions=request.if_conditions())
     node = opened.node
     etag = node.etag(request.files.incarnation)
-    validators = [("ETag", etag), ("Last-Modified", format_http_date(node.modified_at // clock.SECOND))]
-    if _not_modified(request, node, etag):
+    validators = [
+        ("ETag", etag),
+        ("Last-Modified", format_http_date(node.modified_at // clock.SECOND)),
+        # Without it a cache may guess a time from Last-Modified and show old content for that long (RFC 9111 §4.2.2).
+        ("Cache-Control", "private, no-cache"),
+    ]
+    if _not_modified(request, opened, etag):
         return Answer(304, validators, [])
     if node.is_folder:
         return _folder(request, validators)
     return _file(request, opened, etag, validators)
 
 
-def _not_modified(request: DavRequest, node: Node, etag: str) -> bool:
+def _not_modified(request: DavRequest, opened: Opened, etag: str) -> bool:
     """RFC 9110 §13.2.2, in its order.
 
     Raises:
         PreconditionFailed: for If-Match and If-Unmodified-Since.
     """
     environ = request.environ
-    modified_s = node.modified_at // clock.SECOND
     if (value := environ.get("HTTP_IF_MATCH")) is not None:
         if not parse_etags(value).matches_strong(etag):
             raise PreconditionFailed(path=show(request.path))
     elif (value := environ.get("HTTP_IF_UNMODIFIED_SINCE")) is not None:
         limit_s = parse_http_date(value)
-        if limit_s is not None and modified_s > limit_s:
+        if limit_s is not None and not read.unchanged_since(request.files, opened, limit_s):
             raise PreconditionFailed(path=show(request.path))
     if (value := environ.get("HTTP_IF_NONE_MATCH")) is not None:
         return parse_etags(value).matches_weak(etag)
     if (value := environ.get("HTTP_IF_MODIFIED_SINCE")) is not None:
         limit_s = parse_http_date(value)
-        return limit_s is not None and modified_s <= limit_s
+        return limit_s is not None and read.unchanged_since(request.files, opened, limit_s)
     return False
 
 
@@ -70,10 +73,10 @@ def _file(request: DavRequest, opened: Opened, etag: str, validators: Headers) -
     content_type = content_type_of(node.name)
     headers = [*validators, ("Accept-Ranges", "bytes"), *_safety(node.name, content_type)]
     ranges = None
-    if (value := request.header("HTTP_RANGE")) is not None:
-        condition = request.header("HTTP_IF_RANGE")
-        if condition is None or if_range_holds(condition, etag, _trusted_date(opened)):
-            ranges = parse_range(value, node.bytes)
+    # RFC 9110 §14.2: HEAD has no ranges.
+    value = request.header("HTTP_RANGE") if request.method == "GET" else None
+    if value is not None and _may_go_on(request, opened, etag):
+        ranges = parse_range(value, node.bytes)
     if ranges is UNSATISFIABLE:
         return answer.text(416, "the range begins after the end", [("Content-Range", f"bytes */{node.bytes}")])
     if ranges is None:
@@ -90,10 +93,13 @@ def _file(request: DavRequest, opened: Opened, etag: str, validators: Headers) -
     return _several(request, opened, ranges, headers, content_type)
 
 
-def _trusted_date(opened: Opened) -> int | None:
-    """The date by which a client may go on with a download. One that a client set can stay while bytes change."""
-    modified_s = opened.node.modified_at // clock.SECOND
-    return modified_s if modified_s == opened.stored_at // clock.SECOND else None
+def _may_go_on(request: DavRequest, opened: Opened, etag: str) -> bool:
+    """Whether a part of this file belongs to what the client has of it already (RFC 9110 §13.1.5)."""
+    value = request.header("HTTP_IF_RANGE")
+    if value is None:
+        return True
+    by_date = parse_http_date(value) is not None and read.is_named_by_date(request.files, opened)
+    return if_range_holds(value, etag, opened.node.modified_at // clock.SECOND if by_date else None)
 
 
 def _whole(request: DavRequest, opened: Opened, headers: Headers) -> Answer:
@@ -117,7 +123,7 @@ def _several(
             yield from read.content(request.files, opened, piece.start, piece.end_exclusive)
         yield frame.closing
 
-    return Answer(206, headers, () if request.method == "HEAD" else blocks())
+    return Answer(206, headers, blocks())
 
 
 def _blocks(request: DavRequest, opened: Opened, piece: ByteRange) -> Iterator[Buffer]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from appliance.errors import BadRequest, IsAFolder
+from appliance.errors import BadRequest
 from appliance.files import lock, read
 from appliance.files.lock import Wanted
 from appliance.tree.locks import Lock
-from appliance.tree.paths import show
+from appliance.tree.paths import Path, show
 from providers.dav import answer, live, xml_out
 from providers.dav.answer import Answer
 from providers.dav.headers import parse_depth, parse_lock_token, parse_timeout
+from providers.dav.methods.put import UrlEndsInSlash
 from providers.dav.request import DavRequest
 from providers.dav.xml_in import parse_lockinfo
 
@@ -24,27 +25,31 @@ def take(request: DavRequest) -> Answer:
     depth = parse_depth(request.header("HTTP_DEPTH"), "infinity", ("0", "infinity"))
     info = parse_lockinfo(body, limit_bytes=request.face.max_xml_bytes)
     if request.trailing_slash:
-        _require_folder(request)
+        _require_something(request)
     wanted = Wanted(info.scope, depth, info.owner_xml, timeout_s)
     taken = lock.take(request.files, request.principal, request.path, wanted, conditions=request.conditions())
     return _answer(request, 201 if taken.created else 200, taken.lock, [("Lock-Token", f"<{taken.lock.token}>")])
 
 
 def release(request: DavRequest) -> Answer:
-    """RFC 4918 §9.11."""
+    """RFC 4918 §9.11. A lock that is held keeps others from changing what If spoke of until it is released."""
     value = request.header("HTTP_LOCK_TOKEN")
     if value is None:
         raise BadRequest(reason="the Lock-Token header is missing")
+    if (conditions := request.if_conditions()) is not None:
+        read.open_path(request.files, request.principal, request.path, conditions=conditions)
     lock.release(request.files, request.principal, request.path, parse_lock_token(value))
     return answer.empty(204)
 
 
-def _require_folder(request: DavRequest) -> None:
+def _require_something(request: DavRequest) -> None:
     """Locking a free name makes a file, which a URL with a slash cannot name."""
     if not read.exists(request.files, request.principal, request.path):
-        raise IsAFolder(path=show(request.path) + "/")
+        raise UrlEndsInSlash(path=show(request.path))
 
 
 def _answer(request: DavRequest, status: int, held: Lock, headers: list[tuple[str, str]]) -> Answer:
-    discovery = live.lockdiscovery([held], request.face.prefix)
+    root: Path = tuple(name for name in held.path.split("/") if name)
+    on_folder = read.is_folder(request.files, request.principal, root)
+    discovery = live.lockdiscovery([(held, on_folder)], request.face.prefix)
     return answer.xml(status, xml_out.prop_document([discovery]), headers)

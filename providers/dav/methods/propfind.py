@@ -22,19 +22,23 @@ _ENTRIES_A_BLOCK = 1_000
 
 
 def propfind(request: DavRequest) -> Answer:
-    """RFC 4918 §9.1. ``Depth: infinity`` is refused, as §9.1.1 allows."""
+    """RFC 4918 §9.1. ``Depth: infinity`` is refused for folders, as §9.1.1 allows; of a file it says nothing."""
     depth = parse_depth(request.header("HTTP_DEPTH"), "infinity", ("0", "1", "infinity"))
     wanted = parse_propfind(request.xml(), limit_bytes=request.face.max_xml_bytes)
-    if depth == "infinity":
-        error = xml_out.error_body("propfind-finite-depth", (), "list folder by folder, with Depth 1")
-        return answer.xml(403, error)
-    return answer_listing(request, wanted, members=depth == "1")
+    listing = _read(request, wanted, members=depth == "1")
+    if depth == "infinity" and listing.node.is_folder:
+        return refuse_infinity()
+    return _answer(request, wanted, listing)
 
 
-def answer_listing(request: DavRequest, wanted: PropfindRequest, *, members: bool) -> Answer:
-    """A Multi-Status with the wanted properties of what the path names, and of its members."""
+def refuse_infinity() -> Answer:
+    """RFC 4918 §9.1.1."""
+    return answer.xml(403, xml_out.error_body("propfind-finite-depth", (), "list folder by folder, with Depth 1"))
+
+
+def _read(request: DavRequest, wanted: PropfindRequest, *, members: bool) -> Listing:
     with_dead, with_checksums, with_locks = _needs(wanted)
-    listing = read.list_path(
+    return read.list_path(
         request.files,
         request.principal,
         request.path,
@@ -44,11 +48,14 @@ def answer_listing(request: DavRequest, wanted: PropfindRequest, *, members: boo
         with_locks=with_locks,
         conditions=request.if_conditions(),
     )
+
+
+def _answer(request: DavRequest, wanted: PropfindRequest, listing: Listing) -> Answer:
     bound = Bound(
         listing,
         incarnation=request.files.incarnation,
         prefix=request.face.prefix,
-        free_bytes=request.files.free_bytes() if "{DAV:}quota-available-bytes" in wanted.names else None,
+        free_bytes=request.files.free_bytes() if _asks_for_room(wanted) else None,
     )
     blocks = _blocks(listing, _entry_writer(wanted, listing, bound), request.face.prefix)
     if len(listing.members) < _ENTRIES_A_BLOCK:
@@ -59,8 +66,15 @@ def answer_listing(request: DavRequest, wanted: PropfindRequest, *, members: boo
 def _needs(wanted: PropfindRequest) -> tuple[bool, bool, bool]:
     if wanted.mode == "prop":
         return live.kinds(wanted.names)
+    if wanted.mode == "propname":
+        # Which of the files have a checksum; that they have locks to tell of is true of all.
+        return True, True, False
     _, checksums, locks = live.kinds(wanted.include)
     return True, checksums, locks
+
+
+def _asks_for_room(wanted: PropfindRequest) -> bool:
+    return wanted.mode == "propname" or live.QUOTA_AVAILABLE in (*wanted.names, *wanted.include)
 
 
 def _blocks(listing: Listing, writer: _EntryWriter, prefix: str) -> Iterator[bytes]:

@@ -41,6 +41,8 @@ def put(request: DavRequest) -> Answer:
         request.path,
         request.body,
         length=_announced_length(request),
+        # A length that comes beside a chunked body is a hint, and no reason to read the body before anything else.
+        waits=request.body.length is None or "HTTP_EXPECT" in request.environ,
         conditions=request.conditions(),
         modified_at=modified_at,
         checksum=_announced_checksum(request),

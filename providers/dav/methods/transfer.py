@@ -7,6 +7,7 @@ from appliance.files.transfer import Transferred
 from providers.dav import answer
 from providers.dav.answer import Answer, Headers
 from providers.dav.headers import parse_depth, parse_oc_mtime, parse_overwrite
+from providers.dav.methods.folders import require_whole
 from providers.dav.request import DavRequest
 
 
@@ -29,7 +30,7 @@ def copy(request: DavRequest) -> Answer:
 def move(request: DavRequest) -> Answer:
     """RFC 4918 §9.9."""
     target, _ = request.destination()
-    parse_depth(request.header("HTTP_DEPTH"), "infinity", ("infinity", "0"))
+    require_whole(request)
     modified_at = parse_oc_mtime(request.header("HTTP_X_OC_MTIME"))
     moved = transfer.move(
         request.files,
