@@ -10,9 +10,7 @@ from appliance.errors import HoldfastError, PreconditionFailed, QuotaExceeded, S
 from tests.support.content import Body, Unwatched, noise, read
 
 
-@pytest.mark.parametrize(
-    "error", [PreconditionFailed(path="/a"), QuotaExceeded(quota_bytes=1, used_bytes=1)], ids=type
-)
+@pytest.mark.parametrize("error", [PreconditionFailed(path="/a"), QuotaExceeded(quota_bytes=1, used_bytes=1)], ids=type)
 def test_content_refused_at_its_commit_leaves_no_blob(store: ChunkStore, error: HoldfastError) -> None:
     """A PUT that loses a race has stored its pack already."""
     before = list(store.backend.list("packs/"))
