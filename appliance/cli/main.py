@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TextIO
 
 from appliance import __version__, config
 from appliance.cli import accounts, check, history, locks, serve
@@ -71,16 +72,25 @@ def _flush() -> None:
     try:
         sys.stdout.flush()
     except OSError:
-        with suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard(sys.stdout)
         raise
+
+
+def _discard(stream: TextIO) -> None:
+    """Let what a stream could not write go nowhere: at its end the interpreter would try again, and exit with 120."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _say(error: object) -> None:
     """One line, with what notes of the error add."""
     text = "; ".join([str(error), *getattr(error, "__notes__", ())])
-    with suppress(OSError):
-        print(f"holdfast: {visible(text)}", file=sys.stderr)
+    if sys.stderr is None:
+        return
+    try:
+        print(f"holdfast: {visible(text)}", file=sys.stderr, flush=True)
+    except OSError:
+        _discard(sys.stderr)
 
 
 def _set_up_logging(level: str) -> None:

@@ -33,7 +33,7 @@ _ANYTHING: dict[str, Callable[[Files, Principal], object]] = {
     "lock": lambda files, who: lock.take(files, who, _PATH, lock.Wanted("exclusive", "0", None, 60)),
     "refresh": lambda files, who: lock.refresh(files, who, _PATH, 60, conditions=NONE),
     "versions": lambda files, who: history.list_versions(files, who, _PATH),
-    "restore version": lambda files, who: history.restore_version(files, who, _PATH, 1),
+    "restore version": lambda files, who: history.restore_version(files, who, _PATH, "1"),
     "restore at": lambda files, who: history.restore_at(files, who, _PATH, 1 << 60),
     "trash": trash.list_trash,
     "take out of the trash": lambda files, who: trash.restore_removed(files, who, 1),

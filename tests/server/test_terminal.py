@@ -25,6 +25,8 @@ def begin(
     return subprocess.Popen(
         [HOLDFAST, *arguments], env=environment, cwd=server.scratch / "cwd", stdin=stdin, stdout=stdout,
         stderr=subprocess.PIPE, start_new_session=True,
+        # Whoever started the tests in the background may have them ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
     )  # fmt: skip
 
 

@@ -166,7 +166,7 @@ def _change_contents(world: World) -> None:
     remove.remove(files, anna, paths.parse("docs/empty"))
     history.restore_at(files, anna, paths.parse("docs"), before)
     newest = history.list_versions(files, anna, paths.parse("photos/film.bin"))
-    history.restore_version(files, anna, paths.parse("photos/film.bin"), newest[-1].seq)
+    history.restore_version(files, anna, paths.parse("photos/film.bin"), str(newest[-1].seq))
     announced = b"announced"
     digest = hashlib.sha1(announced).hexdigest()
     write.put_file(
