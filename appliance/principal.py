@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+
+class Home(NamedTuple):
+    """A user's own tree, and the node that is its root; both stay the same as long as the user is there."""
+
+    tree_id: int
+    root_id: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +29,8 @@ class Principal:
     # "dav", "cli", …, and the peer's address ("" for local commands).
     face: str
     address: str
+    # Where paths begin, if signing in has found it on the way.
+    home: Home | None = field(default=None, compare=False)
 
 
 def system(home_id: int, *, face: str) -> Principal:

@@ -18,7 +18,7 @@ from appliance.config.credentials import canonical, is_name
 from appliance.db.database import Database
 from appliance.db.sql import Sql
 from appliance.errors import Unauthenticated
-from appliance.principal import Principal
+from appliance.principal import Home, Principal
 
 REMEMBER_S = 600
 REMEMBER_MOST = 4096
@@ -33,7 +33,10 @@ class _Verified(NamedTuple):
     until: float
 
 
-_BY_ID = Sql('SELECT name, role, state, generation FROM "user" WHERE id = :id')
+_BY_ID = Sql("""
+    SELECT u.name, u.role, u.state, u.generation, t.id, t.root_id
+    FROM "user" u JOIN tree t ON t.owner_id = u.id WHERE u.id = :id
+""")
 _BY_NAME = Sql('SELECT id, password_hash, state, generation FROM "user" WHERE name = :name')
 
 
@@ -75,10 +78,11 @@ class SignIn:
             row = session.row(_BY_ID, id=verified.user_id)
         if row is None:
             return None
-        name, role, state, generation = row
+        name, role, state, generation, *home = row
         if state != "active" or generation != verified.generation:
             return None
-        return Principal("user", verified.user_id, name, role, verified.user_id, verified.device_id, face, address)
+        user_id = verified.user_id
+        return Principal("user", user_id, name, role, user_id, verified.device_id, face, address, Home(*home))
 
     def _verify(self, name: str, password: str) -> _Verified | None:
         until = time.monotonic() + REMEMBER_S

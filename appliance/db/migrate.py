@@ -17,6 +17,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.pool import NullPool
 
 import migrations
+from appliance.backends.disk import sync_folder
 from appliance.db.postgresql import PostgresqlDatabase
 from appliance.db.sqlite import SqliteDatabase
 from appliance.errors import SchemaTooNew
@@ -97,6 +98,9 @@ def _copy_aside(database: SqliteDatabase, copies: Path, revision: str) -> Path:
         with closing(database.connect()) as source, closing(sqlite3.connect(copy)) as target:
             source.backup(target)
         copy.chmod(0o600)
+        # The migration must not outlive the copy.
+        for folder in (copies, copies.parent):
+            sync_folder(folder)
     except BaseException:
         copy.unlink(missing_ok=True)
         raise

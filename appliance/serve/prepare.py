@@ -54,13 +54,14 @@ def hold_folder(folder: Path) -> int:
 
 
 def _make_folder(folder: Path) -> None:
-    """Make it if it is missing, and its name durable with all that leads to it."""
-    there = folder
+    """Make it if it is missing, and its name durable with all that leads to it and was made here.
+
+    Its own name also if it was there: nobody else may have synced it, least of all a start that was killed.
+    """
+    there = folder.parent
     while not there.exists() and there != there.parent:
         there = there.parent
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if there == folder:
-        return
     for above in folder.parents:
         with suppress(PermissionError):  # may be written and not read
             sync_folder(above)

@@ -34,6 +34,8 @@ def resolve(session: Session, principal: Principal, path: Path, action: Action) 
     """
     owner_id = principal.home_id
     policy.require(principal, action, owner_id=owner_id)
+    if principal.home is not None:
+        return Mount(*principal.home, path)
     row = session.row(_HOME, owner_id=owner_id)
     if row is None:
         raise NotFound(what="the user's tree")
