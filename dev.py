@@ -55,6 +55,7 @@ TOOLS = (
     Tool("rclone", "rclone", "tests with rclone"),
     Tool("curl", "curl", "tests with curl"),
     Tool("pg_ctl", "postgresql", "tests on PostgreSQL"),
+    Tool("strace", "strace", "power-loss tests"),
 )
 
 
