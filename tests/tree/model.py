@@ -1,7 +1,8 @@
 """A tree with versions, trash, past and quota in plain Python: what the real one is compared with.
 
 It knows nothing of rows, numbers and totals: sizes are sums over what is there, and the past is one whole copy of
-the structure for each change.
+the structure for each change. What a request may demand besides, and locks, are a subclass's: it is asked where the
+product has to ask.
 """
 
 from __future__ import annotations
@@ -57,6 +58,8 @@ class Node:
     real: int | None = None
     # Every version that it has had, oldest first.
     versions: list[Version] = field(default_factory=list)
+    # Dead properties.
+    properties: dict[str, str] = field(default_factory=dict)
 
     @property
     def is_folder(self) -> bool:
@@ -200,29 +203,39 @@ class Model:
         folder, old = self.folder_of(path), self.find(path)
         if old is not None and old.is_folder:
             raise Refused(IsAFolder)
+        self._require_conditions(path)
+        self._require_tokens(old or folder)
         self._require_quota(len(content) - (old.bytes if old else 0))
         if old is None:
             self._place(Node(path[-1], Version(content)), folder, path[-1])
         else:
-            old.version = Version(content)
+            self._update(old, Version(content))
 
     def make_folder(self, path: Path) -> None:
         if self.find(path) is not None:
             raise Refused(NameTaken)
-        self._place(Node(path[-1], None), self.folder_of(path), path[-1])
+        self._require_conditions(path)
+        folder = self.folder_of(path)
+        self._require_tokens(folder)
+        self._place(Node(path[-1], None), folder, path[-1])
 
     def remove(self, path: Path) -> None:
         node = self.existing(path)
-        self.folder_of(path)
+        folder = self.folder_of(path)
+        self._require_conditions(path)
+        self._require_free(folder, node)
         self._remove(node, path, "deleted")
 
     def move(self, source: Path, target: Path, *, overwrite: bool) -> None:
         node, folder, old = self._ends(source, target)
+        self._require_conditions(source)
         same = old is node
         if same and node.name == target[-1]:
             raise Refused(Denied)
         if not same:
             self._require_apart(node, folder, old)
+        self._require_free(node.parent, node)
+        self._require_free(folder, old)
         if old is not None and not same:
             self._require_overwrite(overwrite)
             self._remove(old, target, "replaced")
@@ -231,15 +244,19 @@ class Model:
 
     def copy(self, source: Path, target: Path, *, overwrite: bool, deep: bool) -> None:
         node, folder, old = self._ends(source, target)
+        self._require_conditions(source)
         if old is node:
             raise Refused(Denied)
         self._require_apart(node, folder, old, deep=deep)
+        self._require_free(folder, old)
         if old is not None:
             self._require_overwrite(overwrite)
         copied = self._copied(node, deep=deep)
         self._require_quota(copied.bytes - (old.bytes if old else 0))
         if old is not None and not old.is_folder and not node.is_folder:
-            old.version = copied.version
+            old.properties = copied.properties
+            assert copied.version is not None
+            self._update(old, copied.version)
             return
         if old is not None:
             self._remove(old, target, "replaced")
@@ -253,16 +270,19 @@ class Model:
             target = (*reversed(names), removed.node.name)
         if self.find(target) is not None:
             raise Refused(NameTaken)
+        folder = self.folder_of(target)
+        self._require_free(folder, None)
         self._require_quota(removed.node.bytes)
-        self._place(removed.node, self.folder_of(target), target[-1])
+        self._place(removed.node, folder, target[-1])
         self.trash.remove(removed)
 
     def restore_version(self, path: Path, version: Version | None) -> None:
         if version is None or version not in self.versions(path):
             raise Refused(NotFound)
         folder, old = self.folder_of(path), self.find(path)
+        self._require_free(folder, old)
         self._require_quota(len(version.content) - (old.bytes if old else 0))
-        self._set_content(folder, path, Version(version.content))
+        self._set_content(folder, path, Version(version.content), self._owner(version))
 
     def restore_at(self, path: Path, past: Past) -> int:
         """The number of changes that it takes."""
@@ -272,8 +292,7 @@ class Model:
         if then is None:
             raise Refused(NotFound)
         now = self.find(path)
-        if path:
-            self.folder_of(path)
+        self._require_free(self.folder_of(path) if path else None, now)
         self._require_quota(_bytes_of(then, past) - (now.bytes if now else 0))
         return self._restore(path, then, past)
 
@@ -283,13 +302,13 @@ class Model:
         if version is not None:
             if now is not None and (now, now.version) == (node, version):
                 return 0
-            return self._set_content(self.folder_of(path), path, Version(version.content))
+            return self._set_content(self.folder_of(path), path, Version(version.content), node)
         changes = 0
         if now is not None and not now.is_folder:
             self._remove(now, path, "replaced")
             now, changes = None, 1
         if now is None:
-            now = Node(path[-1], None)
+            now = Node(path[-1], None, properties=dict(node.properties))
             self._place(now, self.folder_of(path), path[-1])
             changes += 1
         for name, member in list(now.members.items()):
@@ -299,6 +318,20 @@ class Model:
         return changes + sum(self._restore((*path, member[1]), member, past) for member in past[node].values())
 
     # -- steps
+
+    def _require_conditions(self, path: Path) -> None:
+        """Refuse if the request demands of ``path``, or of anything else, what is not so. Here nothing is demanded."""
+
+    def _require_tokens(self, node: Node) -> None:
+        """Refuse if a lock covers ``node`` whose token was not sent. Here nothing is locked."""
+
+    def _require_free(self, folder: Node | None, node: Node | None) -> None:
+        """The same for replacing or removing ``node`` (None: a free name) with all that is in it, out of ``folder``."""
+
+    def _owner(self, version: Version) -> Node:
+        """The file that had the version."""
+        members = (member for past in self.history for folder in past.values() for member in folder.values())
+        return next(node for node, _, had in members if had is version)
 
     def _ends(self, source: Path, target: Path) -> tuple[Node, Node, Node | None]:
         return self.existing(source), self.folder_of(target), self.find(target)
@@ -315,15 +348,18 @@ class Model:
         if self.quota is not None and added > 0 and self.root.bytes + added > self.quota:
             raise Refused(QuotaExceeded)
 
-    def _set_content(self, folder: Node, path: Path, version: Version) -> int:
+    def _set_content(self, folder: Node, path: Path, version: Version, origin: Node) -> int:
         old = self.find(path)
         if old is not None and not old.is_folder:
-            old.version = version
+            self._update(old, version)
             return 1
         if old is not None:
             self._remove(old, path, "replaced")
-        self._place(Node(path[-1], version), folder, path[-1])
+        self._place(Node(path[-1], version, properties=dict(origin.properties)), folder, path[-1])
         return 1 if old is None else 2
+
+    def _update(self, node: Node, version: Version) -> None:
+        node.version = version
 
     def _place(self, node: Node, folder: Node, name: str) -> None:
         node.parent, node.name = folder, name
@@ -340,7 +376,8 @@ class Model:
         self.trash.append(Removed(node, parent, "/" + "/".join(path), reason))
 
     def _copied(self, node: Node, *, deep: bool) -> Node:
-        copied = Node(node.name, None if node.version is None else Version(node.version.content))
+        version = None if node.version is None else Version(node.version.content)
+        copied = Node(node.name, version, properties=dict(node.properties))
         for name, member in node.members.items() if deep else ():
             copied.members[name] = self._copied(member, deep=True)
             copied.members[name].parent = copied
