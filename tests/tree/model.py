@@ -265,7 +265,7 @@ class Model:
     def put_back(self, removed: Removed, target: Path | None) -> None:
         if target is None:
             if removed.parent.above()[-1] is not self.root:
-                raise Refused(NotFound)
+                raise Refused(ParentMissing)
             names = [node.name for node in removed.parent.above()[:-1]]
             target = (*reversed(names), removed.node.name)
         if self.find(target) is not None:
