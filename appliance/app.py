@@ -141,11 +141,11 @@ def build_wsgi(appliance: Appliance) -> Front:
         max_lock_s=settings.max_lock_seconds,
     )
     dav = DavApp(face, SignIn(appliance.database))
-    root = RootApp(dav, face, _landing(settings.public_urls))
+    root = RootApp(dav, face, _Landing(settings.public_urls))
     return Front({DAV_PREFIX.strip("/"): dav}, root, lambda: _require_ready(appliance), settings.public_urls)
 
 
-class _landing:  # noqa: N801
+class _Landing:
     """The page at "/", with the address under which the visitor sees the server."""
 
     def __init__(self, public_urls: tuple[str, ...]) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from appliance import faults
 from appliance.backends.base import Backend, Blob, Buffer, check_key
 from appliance.errors import BackendError, BlobMissing, StorageFull
 
@@ -58,19 +59,23 @@ class DiskBackend(Backend):
     def _write(self, path: str, key: str, blocks: Iterable[Buffer]) -> int:
         """What ``blocks`` raises is the caller's own, also if it is an OSError."""
         with _translated(key):
+            faults.point("blob.open")
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
             size = 0
             for block in blocks:
                 with _translated(key):
+                    faults.point("blob.write")
                     size += _write_all(descriptor, block)
             if self._synced:
                 with _translated(key):
+                    faults.point("blob.sync")
                     os.fdatasync(descriptor)
             return size
         finally:
             with _translated(key):
                 os.close(descriptor)
+                faults.point("blob.closed")
 
     def _publish(self, partial: str, path: str) -> None:
         folder = os.path.dirname(path)
@@ -78,6 +83,7 @@ class DiskBackend(Backend):
         for attempts_left in reversed(range(_ATTEMPTS)):
             try:
                 self._make_folder(folder)
+                faults.point("blob.rename")
                 os.rename(partial, path)
                 break
             except FileNotFoundError:
@@ -87,6 +93,7 @@ class DiskBackend(Backend):
                 self._known_folders.clear()
         if self._synced:
             try:
+                faults.point("blob.renamed")
                 sync_folder(folder)
             except BaseException:
                 if not replaces:
@@ -99,10 +106,12 @@ class DiskBackend(Backend):
             return
         above = os.path.dirname(folder)
         self._make_folder(above)
+        faults.point("blob.folder")
         try:
             os.mkdir(folder, 0o700)
         except FileExistsError:
             pass
+        faults.point("blob.folder-made")
         if self._synced:
             sync_folder(above)
         self._known_folders.add(folder)
@@ -110,6 +119,7 @@ class DiskBackend(Backend):
     def get(self, key: str, start: int, length: int) -> bytes:
         check_key(key)
         try:
+            faults.point("blob.read")
             descriptor = os.open(f"{self._blobs}/{key}", os.O_RDONLY | os.O_CLOEXEC)
             try:
                 data = os.pread(descriptor, length, start)
@@ -134,6 +144,7 @@ class DiskBackend(Backend):
 
     def _size(self, key: str) -> int | None:
         try:
+            faults.point("blob.head")
             found = os.stat(f"{self._blobs}/{key}")
         except _ABSENT:
             return None
@@ -145,7 +156,9 @@ class DiskBackend(Backend):
         check_key(key)
         path = f"{self._blobs}/{key}"
         try:
+            faults.point("blob.delete")
             os.unlink(path)
+            faults.point("blob.deleted")
         except _ABSENT:
             return
         except OSError as error:
@@ -166,6 +179,7 @@ class DiskBackend(Backend):
 
     def _walk(self, above: str, prefix: str) -> Iterator[Blob]:
         try:
+            faults.point("blob.list")
             with os.scandir(f"{self._blobs}/{above}") as entries:
                 # "a-b" sorts before "a/b": folders are ordered with their separator.
                 found = sorted((entry.name + "/" if entry.is_dir() else entry.name) for entry in entries)
@@ -184,6 +198,7 @@ class DiskBackend(Backend):
     def sync_all(self) -> None:
         """Bring everything that was put unsynced to stable storage, in one go however many blobs it is."""
         with _translated("blobs"):
+            faults.point("blob.sync-all")
             descriptor = os.open(self._blobs, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             if _syncfs is None:
@@ -202,6 +217,7 @@ class DiskBackend(Backend):
         """
         removed = 0
         try:
+            faults.point("partial.list")
             entries = os.listdir(self._partial)
         except FileNotFoundError:
             return 0

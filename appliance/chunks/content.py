@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
+from appliance import faults
 from appliance.backends.base import Backend, Buffer
 from appliance.chunks import codec, manifest, rows
 from appliance.chunks.manifest import Entry, Kind, overlapping
@@ -59,6 +60,7 @@ class Reader:
         Raises:
             Damaged: stored bytes are missing or wrong, nothing of them was yielded; or the content ends before.
         """
+        faults.point("read.content")
         decoded = manifest.decode(head)
         if end > decoded.size:
             raise Damaged(what="a manifest")
@@ -127,6 +129,7 @@ class Reader:
             blocks = ahead.result()
 
     def _fetch(self, batch: list[_Piece]) -> list[Buffer]:
+        faults.point("read.batch")
         with self._database.read() as session:
             places = rows.locate(session, [piece.entry.id for piece in batch])
         blocks: list[Buffer] = []

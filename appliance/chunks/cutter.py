@@ -9,6 +9,7 @@ from typing import NamedTuple, cast
 
 from pyfastcdc import FastCDC, NormalizedChunking
 
+from appliance import faults
 from appliance.errors import StoreMismatch
 
 
@@ -49,6 +50,7 @@ class Cutter:
         Unless it is the stream's ``last``, the final piece is left out: more bytes may belong to it, and
         the caller puts it in front of the next block.
         """
+        faults.point("chunk.cut")
         ends = [chunk.offset + chunk.length for chunk in self._cdc.cut_buf(block)]
         if not last and ends:
             ends.pop()

@@ -6,7 +6,7 @@ import json
 import secrets
 from typing import NamedTuple
 
-from appliance import clock
+from appliance import clock, faults
 from appliance.backends.base import Backend
 from appliance.chunks.cutter import Chunking
 from appliance.db.database import Database
@@ -44,8 +44,11 @@ def establish(database: Database, backend: Backend) -> Identity:
     identity, blob = _compared(database, backend)
     if identity is None:
         identity = database.write(_create)
+        faults.point("store.row")
     if blob is None or blob["incarnation"] != identity.incarnation:
+        faults.point("store.blob")
         _write_blob(backend, identity)
+        faults.point("store.named")
     return identity
 
 

@@ -15,6 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from appliance import faults
 from appliance.backends.base import Backend, Buffer
 from appliance.chunks import codec, manifest, rows
 from appliance.chunks.channel import Block
@@ -80,9 +81,11 @@ class Stored:
             require(session, self.write)
         epoch = self.write.epoch
         if self.small is not None:
+            faults.point("rows.small")
             sha256, length, how, data = self.small
             rows.insert_small(session, sha256=sha256, length=length, codec=how, data=data, epoch=epoch)
         for pack in self.packs:
+            faults.point("rows.pack")
             rows.insert_pack(
                 session,
                 writer_id=self.write.writer_id,
@@ -93,6 +96,7 @@ class Stored:
                 records=pack.records,
             )
         if self.segments:
+            faults.point("rows.segments")
             rows.insert_segments(session, self.segments, epoch=epoch)
 
 
@@ -165,6 +169,7 @@ class Ingestor:
 
         What ``source`` or ``watcher`` raises breaks off, and leaves at most rows and blobs that nothing names.
         """
+        faults.point("receive.begun")
         block = self.buffers.take()
         view = memoryview(block)
         size = _fill(source, view[:GROUP])
@@ -186,6 +191,7 @@ class Ingestor:
             return Stored(manifest.EMPTY, 0, write, self.synced)
         sha256 = hashlib.sha256(content).digest()
         how, data = codec.Compressor().encode(content)
+        faults.point("small.encoded")
         return Stored(
             manifest.small(sha256, len(content)),
             len(content),
@@ -196,9 +202,11 @@ class Ingestor:
 
     def examine(self, block: memoryview, ends: list[int], write: Write) -> list[_Found]:
         """Hash the chunks of a group, and compress those that the store does not have."""
+        faults.point("chunk.hash")
         views = [block[start:end] for start, end in zip([0, *ends], ends, strict=False)]
         ids = [hashlib.sha256(view).digest() for view in views]
         known = self._known(ids, write)
+        faults.point("chunk.compress")
         compressor = codec.Compressor()
         found = []
         for chunk_id, view in zip(ids, views, strict=True):
@@ -213,6 +221,7 @@ class Ingestor:
     def _known(self, ids: list[bytes], write: Write) -> set[bytes]:
         """Those that are stored, and that no prune takes before this write is finished."""
         with self.database.read() as session:
+            faults.point("chunk.lookup")
             wanted = rows.wanted_since(session, ids)
         stale = [chunk_id for chunk_id, epoch in wanted.items() if epoch < write.epoch]
         if not stale:
@@ -220,6 +229,7 @@ class Ingestor:
 
         def renew(session: Session) -> set[bytes]:
             require(session, write)
+            faults.point("chunk.renew")
             return rows.renew(session, stale, epoch=write.epoch)
 
         return (set(wanted) - set(stale)) | self.database.write(renew)
@@ -263,6 +273,7 @@ class _Stream:
             memoryview(following)[:rest] = view[done:]
             self._begin(block, view[:done], ends)
             more = _fill(source, memoryview(following)[rest : rest + GROUP])
+            faults.point("receive.group")
             self._watcher.received(memoryview(following)[rest : rest + more])
             total += more
             block, filled = following, rest + more
@@ -322,6 +333,7 @@ class _Stream:
 
         def finish() -> None:
             try:
+                faults.point("pack.rows")
                 part = Stored(b"", 0, self._write, self._in.synced, packs=[stored()], segments=segments)
                 self._in.database.write(part.commit)
             except BaseException as error:  # noqa: BLE001 - raised again in the stream's own thread

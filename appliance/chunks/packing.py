@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from appliance import faults
 from appliance.backends.base import Backend, Buffer
 from appliance.chunks import pack
 from appliance.chunks.channel import Block, Channel, Closed
@@ -30,6 +31,7 @@ class OpenPack:
     """A pack being written. One thread adds to it; from a mebibyte on, another one puts what was added."""
 
     def __init__(self, backend: Backend, writer_id: int, counter: int, store_id: str) -> None:
+        faults.point("pack.begin")
         self._backend = backend
         self._counter = counter
         self._key = pack.pack_key(writer_id, counter)
@@ -59,6 +61,7 @@ class OpenPack:
 
     def close(self) -> Callable[[], StoredPack]:
         """Finish the pack; the result waits until the backend holds it."""
+        faults.point("pack.close")
         tail = pack.trailer(self._records, self._offset)
         if self._stream is not None:
             stream = self._stream
@@ -66,6 +69,7 @@ class OpenPack:
             stream.end()
             return lambda: StoredPack(self._counter, stream.wait(), self._records)
         size = self._backend.put(self._key, [*(block.data for block in self._blocks), tail])
+        faults.point("pack.stored")
         for block in self._blocks:
             if block.done is not None:
                 block.done()
@@ -90,6 +94,7 @@ class _Stream:
     def _put(self, backend: Backend, key: str) -> None:
         try:
             self._size = backend.put(key, self._receive())
+            faults.point("pack.stored")
         except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
             self._error = error
             self._channel.break_off()

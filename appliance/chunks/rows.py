@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from appliance import clock
+from appliance import clock, faults
 from appliance.chunks.manifest import Segment
 from appliance.chunks.pack import Record
 from appliance.db.sql import Session, Sql
@@ -46,6 +46,7 @@ def insert_pack(
     pack_id: int = session.value(
         _INSERT_PACK, writer_id=writer_id, counter=counter, size=size, synced=int(synced), now=clock.now()
     )
+    faults.point("rows.chunks")
     # In one order everywhere, so that two writers never wait for each other's rows.
     session.run_many(
         _STORE_CHUNK, [{**record._asdict(), "pack_id": pack_id, "epoch": epoch} for record in sorted(records)]

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from appliance import faults
 from appliance.backends.base import Backend, Buffer
 from appliance.chunks.content import Reader
 from appliance.chunks.identity import Identity
@@ -51,6 +52,7 @@ class ChunkStore:
         """
         with self.writers.write() as write:
             stored = self._ingestor.receive(source, write, watcher)
+            faults.point("receive.done")
             try:
                 yield stored
             except _REFUSALS:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from appliance import clock
+from appliance import clock, faults
 from appliance.db.database import Database
 from appliance.db.sql import Session, Sql
 from appliance.errors import Unavailable
@@ -122,6 +122,7 @@ class Writers:
             return writer_id, epoch
 
         self._id, self._epoch = self._database.write(register)
+        faults.point("writer.registered")
 
 
 def require(session: Session, write: Write) -> None:

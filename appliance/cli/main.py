@@ -12,10 +12,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
-from appliance import __version__, config
+from appliance import __version__, config, faults
 from appliance.cli import accounts, check, history, locks, serve
 from appliance.cli.context import Context, visible
 from appliance.errors import Fatal, HoldfastError, Invalid
+from appliance.faults import Fault
 
 DONE, NOT_DONE, WRONG, INTERRUPTED = 0, 1, 2, 130
 
@@ -54,8 +55,16 @@ def _run(arguments: Sequence[str] | None) -> int:
     options = _parser().parse_args(arguments)
     settings = config.load(options.config, os.environ, _overrides(options))
     _set_up_logging(settings.log_level.upper())
+    _arm(config.fault(os.environ))
     code: int = options.run(Context(settings), options)
     return code
+
+
+def _arm(fault: Fault | None) -> None:
+    """Test builds only; a server that breaks on purpose says so first."""
+    if fault is not None:
+        _log.warning("HOLDFAST_FAULT is armed: %s at passage %d of %s", fault.action, fault.number, fault.name)
+        faults.arm(fault)
 
 
 def _write_whatever_the_terminal_can() -> None:

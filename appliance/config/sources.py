@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from appliance.config.table import BY_NAME, PREFIX, TABLE, Settings
+from appliance.config.testing import FAULT, faults_are_allowed
 from appliance.config.values import Given, parse
 from appliance.errors import ConfigError
 
@@ -72,6 +73,8 @@ def _from_environment(environ: Mapping[str, str], here: Path) -> dict[str, Given
         if not variable.startswith(PREFIX) or name == "CONFIG" or name.startswith("TEST_"):
             continue
         if _FOREIGN.fullmatch(name) or (name == "PORT" and text.startswith(("tcp://", "udp://"))):
+            continue
+        if variable == FAULT and faults_are_allowed(environ):
             continue
         known = _known(variable, _VARIABLES)
         if text:

@@ -17,6 +17,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.pool import NullPool
 
 import migrations
+from appliance import faults
 from appliance.backends.disk import sync_folder
 from appliance.db.postgresql import PostgresqlDatabase
 from appliance.db.sqlite import SqliteDatabase
@@ -61,6 +62,7 @@ def migrate_sqlite(database: SqliteDatabase, copies: Path) -> str | None:
             if copy is not None:
                 copy.unlink(missing_ok=True)
             raise
+        faults.point("migrate.done")
     return None if copy is None else str(copy)
 
 
@@ -77,7 +79,9 @@ def upgrade(engine: Engine) -> None:
     config = _config()
     with engine.begin() as connection:
         config.attributes["connection"] = connection
+        faults.point("migrate.upgrade")
         command.upgrade(config, "head")
+        faults.point("migrate.upgraded")
 
 
 def sqlite_engine(database: SqliteDatabase) -> Engine:
@@ -96,7 +100,9 @@ def _copy_aside(database: SqliteDatabase, copies: Path, revision: str) -> Path:
     copy = copies / f"{database.path.stem}-{revision}-{time.strftime('%Y%m%dT%H%M%S')}.db"
     try:
         with closing(database.connect()) as source, closing(sqlite3.connect(copy)) as target:
+            faults.point("migrate.copy")
             source.backup(target)
+        faults.point("migrate.copied")
         copy.chmod(0o600)
         # The migration must not outlive the copy.
         for folder in (copies, copies.parent):

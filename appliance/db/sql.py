@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, Protocol
 
+from appliance import faults
+
 Row = tuple[Any, ...]
 
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z][a-z0-9_]*)(\*?)")
@@ -123,6 +125,7 @@ class Session:
             for index in range(count):
                 parameters[f"{name} {index}"] = values[index] if index < len(values) else values[-1]
         text, pick = sql.form(self.dialect, count)
+        faults.point("sql.statement")
         self.cursor.execute(text, pick(parameters))
         return self.cursor
 
@@ -133,6 +136,7 @@ class Session:
     def run_many(self, sql: Sql, parameters: Iterable[Mapping[str, Any]]) -> None:
         """The statement once per set of parameters, in their order."""
         text, pick = sql.form(self.dialect)
+        faults.point("sql.statement")
         self.cursor.executemany(text, [pick(each) for each in parameters])
 
     def row(self, sql: Sql, **parameters: Any) -> Row | None:
@@ -148,6 +152,7 @@ class Session:
     def stream(self, sql: Sql, **parameters: Any) -> Iterator[Row]:
         """All rows, a thousand at a time (PostgreSQL's driver fetches all first); others may run in between."""
         text, pick = sql.form(self.dialect)
+        faults.point("sql.statement")
         cursor: Cursor = self.connection.cursor()
         cursor.execute(text, pick(parameters))
         while rows := cursor.fetchmany(1000):

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
+from appliance import faults
 from appliance.db.commits import CommitQueue, Pending
 from appliance.db.database import Database, Work
 from appliance.db.sql import SQLITE, Session
@@ -67,6 +68,7 @@ class SqliteDatabase(Database):
     def connect(self) -> sqlite3.Connection:
         """A new connection, in autocommit mode, with the settings that every connection has."""
         try:
+            faults.point("sql.connect")
             connection = sqlite3.connect(
                 self.path, isolation_level=None, check_same_thread=False, timeout=_BUSY_MS / 1000, cached_statements=256
             )
@@ -111,7 +113,13 @@ class SqliteDatabase(Database):
     @contextmanager
     def exclusive(self) -> Iterator[None]:
         """Hold back the writers of all processes."""
-        fcntl.flock(self._lock_fd, fcntl.LOCK_EX)
+        try:
+            faults.point("commit.lock")
+            fcntl.flock(self._lock_fd, fcntl.LOCK_EX)
+        except OSError as error:
+            raise Unavailable(
+                reason=f"the database cannot be locked ({error.strerror}); nothing was changed"
+            ) from error
         try:
             yield
         finally:
@@ -132,6 +140,7 @@ class SqliteDatabase(Database):
 
     def _run_group(self, take: Callable[[], list[Pending[Any]]]) -> list[Pending[Any]]:
         with self.exclusive():
+            faults.point("commit.locked")
             session = Session(self._writer(), SQLITE)
             # Taken only now: whoever came while this waited for other processes joins.
             group = take()
@@ -148,6 +157,7 @@ class SqliteDatabase(Database):
             except BaseException:
                 self._reset(session)
                 raise
+            faults.point("commit.done")
             return group
 
     def _writer(self) -> sqlite3.Connection:
@@ -157,9 +167,12 @@ class SqliteDatabase(Database):
 
     def _together(self, session: Session, group: list[Pending[Any]]) -> None:
         execute = session.cursor.execute
+        faults.point("commit.begin")
         execute("BEGIN IMMEDIATE")
+        faults.point("commit.begun")
         if len(group) == 1:
             _attempt(group[0], session)
+            faults.point("commit.commit")
             execute("COMMIT" if group[0].error is None else "ROLLBACK")
             return
         for pending in group:
@@ -168,6 +181,7 @@ class SqliteDatabase(Database):
             if pending.error is not None:
                 execute("ROLLBACK TO work")
             execute("RELEASE work")
+        faults.point("commit.commit")
         execute("COMMIT")
 
     def _alone(self, session: Session, pending: Pending[Any]) -> None:
@@ -185,7 +199,9 @@ class SqliteDatabase(Database):
 
 def _attempt(pending: Pending[Any], session: Session) -> None:
     try:
+        faults.point("commit.work")
         pending.result = pending.work(session)
+        faults.point("commit.worked")
     except sqlite3.Error:
         raise
     except Exception as error:  # noqa: BLE001 - raised again in the thread that submitted it

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
+from appliance import faults
 from appliance.db.database import Database
 from appliance.errors import HoldfastError
 from appliance.jobs.leases import lease
@@ -65,7 +66,9 @@ class Scheduler:
         try:
             with lease(self._database, job.name, self._holder, job.lease_s) as taken:
                 if taken:
+                    faults.point("job.begun")
                     outcome = job.run()
+                    faults.point("job.done")
                     _log.debug("job %s: %s", job.name, outcome)
         except HoldfastError as error:
             _log.warning("job %s failed and will run again: %s", job.name, error)

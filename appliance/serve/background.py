@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from appliance import faults
 from appliance.app import open_appliance
 from appliance.config import Settings
 from appliance.jobs.scheduler import Job, Scheduler
@@ -14,6 +15,7 @@ _MINUTE = 60
 def run_scheduler(settings: Settings, supervisor_pipe: int) -> None:
     """The life of the scheduler process."""
     stop = StopSignal(supervisor_pipe)
+    faults.point("scheduler.begun")
     appliance = open_appliance(settings)
     database, backend = appliance.database, appliance.backend
     jobs = [
@@ -22,6 +24,7 @@ def run_scheduler(settings: Settings, supervisor_pipe: int) -> None:
     if settings.durability == "fast":
         jobs.append(Job("sync", durable.SYNC_EVERY_S, _MINUTE, lambda: durable.sync_packs(database, backend)))
     scheduler = Scheduler(database, jobs)
+    faults.point("scheduler.ready")
     scheduler.start()
     stop.wait()
     scheduler.stop()

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from appliance import faults
 from appliance.accounts import passwords, users
 from appliance.app import blaming_data, open_database
 from appliance.backends.disk import DiskBackend, sync_folder
@@ -38,10 +39,12 @@ def hold_folder(folder: Path) -> int:
     """
     try:
         _make_folder(folder)
+        faults.point("start.folder")
         descriptor = os.open(folder / _CLAIM, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise _unusable(folder, error) from error
     try:
+        faults.point("start.claim")
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         _close_to_others(folder)
     except BlockingIOError as error:
@@ -62,6 +65,7 @@ def _make_folder(folder: Path) -> None:
     while not there.exists() and there != there.parent:
         there = there.parent
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    faults.point("start.folder-made")
     for above in folder.parents:
         with suppress(PermissionError):  # may be written and not read
             sync_folder(above)
@@ -105,6 +109,7 @@ def listen(settings: Settings) -> socket.socket:
         )[0]
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        faults.point("start.listen")
         listener.bind(where)
         listener.listen(1024)
     except UnicodeError as error:
@@ -130,9 +135,11 @@ def prepare_store(settings: Settings, *, tell: Callable[[str], None]) -> None:
         backend = DiskBackend(folder, synced=True)
         # Before the database is opened: on a full disk this may be the room that it needs.
         backend.clear_partial(of_living=True)
+        faults.point("start.cleared")
         database = open_database(settings, synced=True)
     try:
         with blaming_data(folder):
+            faults.point("start.opened")
             copy = migrate.migrate_sqlite(database, folder / "copies")
         if copy is not None:
             tell(f"The database was migrated; the one before is kept as {copy}")
@@ -142,6 +149,7 @@ def prepare_store(settings: Settings, *, tell: Callable[[str], None]) -> None:
             tell(f"The last stop was unclean: {recovered.packs} packs were damaged, {recovered.files} files set back")
         with blaming_data(folder):
             durable.begin_serving(database, fast=settings.durability == "fast")
+            faults.point("start.serving")
             has_users = users.any_exist(database)
         if not has_users:
             _add_administrator(settings, database, tell)
@@ -153,9 +161,13 @@ def _take_over(database: SqliteDatabase, backend: DiskBackend) -> durable.Recove
     """Make the store if there is none, and put right what an unclean stop left."""
     # Nobody else can hold a lease on this folder: what was alive died with the server before.
     sweep.declare_all_dead(database)
+    faults.point("start.writers-dead")
     leases.release_all(database)
+    faults.point("start.leases-free")
     identity.establish(database, backend)
+    faults.point("start.identified")
     recovered = durable.recover(database, backend)
+    faults.point("start.recovered")
     # Once more: a recovery may have changed the incarnation, which the blob repeats.
     identity.establish(database, backend)
     return recovered
@@ -168,6 +180,7 @@ def finish_store(settings: Settings) -> None:
             database = open_database(settings, synced=True)
             try:
                 durable.end_serving(database, DiskBackend(settings.data, synced=True, make=False))
+                faults.point("stop.noted")
             finally:
                 database.close()
     except ConfigError as error:
@@ -181,6 +194,7 @@ def _add_administrator(settings: Settings, database: SqliteDatabase, tell: Calla
         tell(f"Administrator: user {settings.admin_user}, password {password}\n(shown this once; note it now)")
     try:
         with blaming_data(settings.data):
+            faults.point("start.admin")
             users.add(database, settings.admin_user, password, role="admin", quota_bytes=settings.default_quota or None)
     except BadRequest as error:
         setting = "admin_password" if "password" in error.reason else "admin_user"

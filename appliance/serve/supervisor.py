@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from appliance import faults
 from appliance.config import Settings
 from appliance.serve.background import run_scheduler
 from appliance.serve.prepare import finish_store, hold_folder, listen, prepare_store
@@ -49,6 +50,7 @@ def serve(settings: Settings, *, tell: Callable[[str], None], announce: Callable
     claim = hold_folder(settings.data)
     listener = listen(settings)
     prepare_store(settings, tell=tell)
+    faults.point("start.prepared")
     reading, writing = os.pipe()
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
 
@@ -72,11 +74,13 @@ def serve(settings: Settings, *, tell: Callable[[str], None], announce: Callable
     for each in children:
         _start(each)
     host, port = listener.getsockname()[:2]
+    faults.point("start.announce")
     announce(host, port)
     _watch(children)
     # The last copy but the workers': nobody shall wait in a queue that is no longer served.
     listener.close()
     clean = _stop(children, settings.shutdown_seconds + _PATIENCE_S)
+    faults.point("stop.children")
     if clean:
         finish_store(settings)
     os.close(claim)
@@ -86,6 +90,7 @@ def serve(settings: Settings, *, tell: Callable[[str], None], announce: Callable
 def _start(child: _Child) -> None:
     child.started = time.monotonic()
     try:
+        faults.point("start.fork")
         child.pid = fork(child.run, name=child.name)
     except OSError as error:
         _log.error("%s could not be started: %s", child.name, error)

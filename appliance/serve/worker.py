@@ -6,6 +6,7 @@ import logging
 import socket
 import threading
 
+from appliance import faults
 from appliance.app import build_wsgi, open_appliance
 from appliance.chunks.writers import RENEW_S
 from appliance.config import Settings
@@ -19,6 +20,7 @@ _log = logging.getLogger(__name__)
 def run_worker(settings: Settings, listener: socket.socket, supervisor_pipe: int) -> None:
     """The life of a worker process. After SIGTERM running requests have ``shutdown_seconds`` to finish."""
     stop = StopSignal(supervisor_pipe)
+    faults.point("worker.begun")
     appliance = open_appliance(settings)
     server = HttpServer(
         build_wsgi(appliance),
@@ -32,6 +34,7 @@ def run_worker(settings: Settings, listener: socket.socket, supervisor_pipe: int
         ),
         on_error=lambda message: _log.error("%s", message),
     )
+    faults.point("worker.ready")
     done = threading.Event()
     repeat(done, RENEW_S, appliance.chunks.writers.renew, name="writer lease")
     threading.Thread(target=server.serve, name="accept", daemon=True).start()

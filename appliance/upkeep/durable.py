@@ -13,6 +13,7 @@ from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import NamedTuple
 
+from appliance import faults
 from appliance.backends.base import Backend
 from appliance.backends.disk import DiskBackend
 from appliance.chunks import codec, identity, rows
@@ -51,6 +52,7 @@ def sync_packs(database: Database, backend: DiskBackend) -> int:
         packs = [row[0] for row in rows.unsynced_packs(session)]
     if packs:
         backend.sync_all()
+        faults.point("sync.synced")
         database.write(lambda session: rows.mark_synced(session, packs))
     return len(packs)
 
@@ -64,6 +66,7 @@ def begin_serving(database: Database, *, fast: bool) -> None:
 def end_serving(database: Database, backend: DiskBackend) -> None:
     """Note an orderly stop, once everything is on stable storage."""
     sync_packs(database, backend)
+    faults.point("stop.synced")
     database.write(lambda session: session.run(_END))
 
 
@@ -80,8 +83,11 @@ def recover(database: Database, backend: DiskBackend) -> Recovered | None:
     # The machine's own crash may have taken commits that were answered: their numbers will be given out again.
     commits_lost = bool(row[1]) and row[1] != current_boot()
     broken, lost = _verify(database, backend, store_id)
+    faults.point("recover.verified")
     files = _repair(database, backend, store_id, broken, lost) if broken else 0
+    faults.point("recover.repaired")
     sync_packs(database, backend)
+    faults.point("recover.synced")
     if commits_lost and not lost:
         database.write(identity.reincarnate)
     return Recovered(len(broken), files, commits_lost)
@@ -130,6 +136,7 @@ def _repair(database: Database, backend: Backend, store_id: str, broken: Sequenc
     writers = Writers(database)
     with writers.write() as write:
         salvaged = [copy_intact(backend, writers, write, store_id, each) for each in broken]
+        faults.point("recover.copied")
 
         def work(session: Session) -> int:
             move_rows(session, write, salvaged)

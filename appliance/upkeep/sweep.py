@@ -9,7 +9,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import NamedTuple
 
-from appliance import clock
+from appliance import clock, faults
 from appliance.backends.base import Backend, Blob
 from appliance.backends.disk import DiskBackend
 from appliance.chunks.pack import pack_key, parse_pack_key, writer_prefix
@@ -51,16 +51,19 @@ def sweep(database: Database, backend: Backend) -> Swept:
     """Clear what nobody needs any more. May run at any time, also twice at once."""
     now = clock.now()
     declared = database.write(lambda session: session.run(_DECLARE_SILENT, now=now))
+    faults.point("sweep.declared")
     with database.read() as session:
         dead = session.rows(_DEAD)
     forgotten, blobs, size, failed = 0, 0, 0, 0
     for writer_id, dead_since in dead:
         cleared = _clear(database, backend, writer_id)
+        faults.point("sweep.cleared")
         blobs += cleared.blobs
         size += cleared.bytes
         failed += cleared.failed
         if not cleared.failed and dead_since < now - KEPT_S * clock.SECOND:
             forgotten += _forget(database, writer_id)
+            faults.point("sweep.forgotten")
     dropped = database.write(locks.drop_expired)
     partial = backend.clear_partial() if isinstance(backend, DiskBackend) else 0
     return Swept(declared, forgotten, blobs, size, failed, dropped, partial)

@@ -26,6 +26,7 @@ from wsgidav.request_resolver import RequestResolver
 from wsgidav.request_server import RequestServer
 from wsgidav.wsgidav_app import WsgiDAVApp
 
+from appliance import faults
 from appliance.accounts.signin import SignIn
 from appliance.backends.base import Buffer
 from appliance.errors import HoldfastError, Unauthenticated
@@ -91,15 +92,22 @@ class Authenticator(HTTPAuthenticator):
     """Basic only; anything that is no valid Basic header is answered 401, never 500, and before the body."""
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[Buffer]:
-        if not self.sign_in(environ):
-            return send(challenge(), start_response)
+        refusal = self.refusal(environ)
+        if refusal is not None:
+            return send(refusal, start_response)
         found: Iterable[Buffer] = self.next_app(environ, start_response)
         return found
 
-    def sign_in(self, environ: Environ) -> bool:
-        """Whether the request carries valid credentials; the principal is then in ``environ``."""
+    def refusal(self, environ: Environ) -> Answer | None:
+        """None if the request carries valid credentials; the principal is then in ``environ``."""
         credentials = _basic(environ.get("HTTP_AUTHORIZATION", ""))
-        return credentials is not None and self.domain_controller.basic_auth_user(REALM, *credentials, environ)
+        try:
+            if credentials is not None and self.domain_controller.basic_auth_user(REALM, *credentials, environ):
+                return None
+        except HoldfastError as error:
+            # The database fails; nobody knows whether the credentials are right.
+            return answer_error(error, prefix="", is_folder=lambda _: False)
+        return challenge()
 
 
 class Resolver(RequestResolver):
@@ -161,8 +169,9 @@ class DavApp(WsgiDAVApp):
         self, environ: Environ, start_response: StartResponse, page: Callable[[Environ, Principal], Answer]
     ) -> Iterable[Buffer]:
         """Answer a request outside of the tree with ``page``, for whoever signs in."""
-        if not self.http_authenticator.sign_in(environ):
-            return send(challenge(), start_response)
+        refusal = self.http_authenticator.refusal(environ)
+        if refusal is not None:
+            return send(refusal, start_response)
         return send(page(environ, environ[_PRINCIPAL]), start_response)
 
 
@@ -181,7 +190,9 @@ def respond(face: Face, environ: Environ, principal: Principal) -> Answer:
     try:
         request = DavRequest(face, environ, principal)
         request.require_no_body()
-        return method(request)
+        found = method(request)
+        faults.point("answer.ready")
+        return found
     except HoldfastError as error:
         return answer_error(error, prefix=face.prefix, is_folder=partial(read.is_folder, face.files, principal))
 

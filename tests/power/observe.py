@@ -79,7 +79,7 @@ def _read(appliance: Appliance) -> Observed:
     assert report.findings == [], report.findings
     everybody = users.listing(appliance.database)
     (admin,) = [user for user in everybody if user.name == "admin"]
-    reader = _Reader(appliance)
+    reader = Reader(appliance)
     with appliance.database.read() as session:
         root_id = session.value(Sql("SELECT root_id FROM tree WHERE id = :id"), id=admin.tree_id)
     reader.walk(root_id, "")
@@ -89,7 +89,7 @@ def _read(appliance: Appliance) -> Observed:
     )
 
 
-class _Reader:
+class Reader:
     """Collects a tree with the content of every version."""
 
     def __init__(self, appliance: Appliance) -> None:

@@ -65,7 +65,10 @@ class Dav:
         self._connection.request(method, path, body, {**sent, **(headers or {})}, encode_chunked=chunked)
         response = self._connection.getresponse()
         fields = {name.lower(): value for name, value in response.getheaders()}
-        return Answer(response.status, fields, response.read())
+        try:
+            return Answer(response.status, fields, response.read())
+        finally:
+            response.close()
 
     def ok(
         self,

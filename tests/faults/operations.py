@@ -1,0 +1,271 @@
+"""The operations that are broken: everything that changes a store, and reading it.
+
+Each ends in an ``Outcome``, whatever happens to it. A request's outcome is what its client sees.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from appliance.accounts import app_passwords, users
+from appliance.errors import HoldfastError
+from appliance.files import history, lock, trash
+from appliance.serve import supervisor
+from appliance.tree.paths import parse
+from appliance.tree.versions import names
+from appliance.upkeep import durable, sweep
+from tests.faults.stage import Stage
+from tests.server.content import noise
+from tests.server.running import ADMIN, PASSWORD
+
+KIB = 1024
+SMALL, ONE, SEVERAL = noise(700, seed=1), noise(200 * KIB, seed=2), noise(3_300 * KIB, seed=3)
+SECOND = b"a second version\n"
+STORED = noise(150 * KIB, seed=4)
+STORED_LARGE = noise(2_500 * KIB, seed=5)
+"""Content of /docs/one and of /docs/large in the scenes."""
+
+
+class Outcome(NamedTuple):
+    """Whether it succeeded; ``said`` is a status, or the class of an error. 0: the answer did not come whole."""
+
+    done: bool
+    said: str
+
+
+class Refused(Exception):
+    """An answer that is no success."""
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+        super().__init__(str(status))
+
+
+@dataclass(frozen=True)
+class Operation:
+    """``serves``: it is done on an open stage. ``scene``: where. ``forks``: only to be done in a child process.
+
+    ``ready`` comes before it and is not broken. ``keeps``: the store stays the same incarnation.
+    """
+
+    name: str
+    act: Callable[[Stage], str]
+    scene: str = "store"
+    ready: Callable[[Stage], object] | None = None
+    serves: bool = True
+    forks: bool = False
+    keeps: bool = True
+
+    def attempt(self, stage: Stage) -> Outcome:
+        """Do it."""
+        try:
+            return Outcome(True, self.act(stage))
+        except Refused as refusal:
+            return Outcome(False, str(refusal.status))
+        except (http.client.IncompleteRead, ConnectionResetError):
+            stage.dav.close()
+            return Outcome(False, "0")
+        except (HoldfastError, OSError, MemoryError) as error:
+            return Outcome(False, type(error).__name__)
+
+
+# -- requests ---------------------------------------------------------------------------------------------------------
+
+
+def _ask(
+    method: str, path: str, body: bytes | list[bytes] | None = None, target: str = "", **headers: str
+) -> Callable[[Stage], str]:
+    fields = {name.replace("_", "-"): value for name, value in headers.items()}
+    if target:
+        fields["Destination"] = f"/dav{target}"
+
+    def act(stage: Stage) -> str:
+        sent = {name: value.format(token=stage.known.token) for name, value in fields.items()}
+        answer = stage.dav(method, f"/dav{path}", body, sent)
+        if answer.status >= 300:
+            raise Refused(answer.status)
+        return str(answer.status)
+
+    return act
+
+
+def _get(path: str, content: bytes) -> Callable[[Stage], str]:
+    def act(stage: Stage) -> str:
+        answer = stage.dav("GET", f"/dav{path}")
+        if answer.status != 200:
+            raise Refused(answer.status)
+        assert hashlib.sha256(answer.body).digest() == hashlib.sha256(content).digest(), "wrong bytes were served"
+        return "200"
+
+    return act
+
+
+def _pieces(body: bytes) -> list[bytes]:
+    return [body[at : at + 70_000] for at in range(0, len(body), 70_000)]
+
+
+_LOCK = (
+    b'<lockinfo xmlns="DAV:"><lockscope><exclusive/></lockscope><locktype><write/></locktype>'
+    b"<owner>me</owner></lockinfo>"
+)
+_PROPPATCH = (
+    b'<propertyupdate xmlns="DAV:"><set><prop><color xmlns="urn:x">blue</color></prop></set>'
+    b'<remove><prop><old xmlns="urn:x"/></prop></remove></propertyupdate>'
+)
+
+REQUESTS = [
+    Operation("put-small-new", _ask("PUT", "/new", SMALL)),
+    Operation("put-small-over", _ask("PUT", "/docs/small", SMALL)),
+    Operation("put-empty", _ask("PUT", "/new", b"")),
+    Operation("put-one-new", _ask("PUT", "/docs/new", ONE)),
+    Operation("put-one-over", _ask("PUT", "/docs/one", ONE)),
+    Operation("put-several-new", _ask("PUT", "/new", SEVERAL)),
+    Operation("put-several-over", _ask("PUT", "/docs/small", SEVERAL)),
+    Operation("put-chunked", _ask("PUT", "/new", _pieces(SEVERAL))),
+    Operation("put-known", _ask("PUT", "/new", STORED), scene="epoch"),
+    Operation("mkcol", _ask("MKCOL", "/docs/sub")),
+    Operation("move", _ask("MOVE", "/docs", target="/papers")),
+    Operation("move-over", _ask("MOVE", "/docs/one", target="/docs/small")),
+    Operation("copy-file", _ask("COPY", "/docs/one", target="/copy")),
+    Operation("copy-folder", _ask("COPY", "/docs", target="/copy")),
+    Operation("copy-over", _ask("COPY", "/docs/one", target="/docs/small")),
+    Operation("delete-file", _ask("DELETE", "/docs/one")),
+    Operation("delete-folder", _ask("DELETE", "/docs")),
+    Operation("proppatch", _ask("PROPPATCH", "/docs/small", _PROPPATCH)),
+    Operation("lock", _ask("LOCK", "/docs/one", _LOCK)),
+    Operation("lock-new", _ask("LOCK", "/new", _LOCK)),
+    Operation("unlock", _ask("UNLOCK", "/held", Lock_Token="<{token}>")),
+    Operation("get-small", _get("/docs/small", SECOND)),
+    Operation("get-large", _get("/docs/large", STORED_LARGE)),
+    Operation("propfind", _ask("PROPFIND", "/docs", Depth="1")),
+]
+
+
+# -- commands ---------------------------------------------------------------------------------------------------------
+
+
+def _restore_version(stage: Stage) -> str:
+    files, path = stage.appliance.files, parse("/docs/small")
+    found = history.list_versions(files, stage.principal, path)
+    history.restore_version(files, stage.principal, path, names(found)[-1])
+    return "done"
+
+
+def _restore_at(stage: Stage) -> str:
+    history.restore_at(stage.appliance.files, stage.principal, parse("/docs"), stage.known.moment)
+    return "done"
+
+
+def _restore_trash(stage: Stage) -> str:
+    trash.restore_removed(stage.appliance.files, stage.principal, stage.known.trashed_id)
+    return "done"
+
+
+def _add_user(stage: Stage) -> str:
+    users.add(stage.appliance.database, "bob", PASSWORD)
+    return "done"
+
+
+def _set_password(stage: Stage) -> str:
+    database = stage.appliance.database
+    users.set_password(database, users.get(database, ADMIN), "another password")
+    return "done"
+
+
+def _purge_user(stage: Stage) -> str:
+    database = stage.appliance.database
+    users.purge_user(database, users.get(database, "carol"))
+    return "done"
+
+
+def _add_device(stage: Stage) -> str:
+    database = stage.appliance.database
+    app_passwords.add(database, users.get(database, ADMIN), "phone")
+    return "done"
+
+
+def _break_locks(stage: Stage) -> str:
+    lock.break_locks(stage.appliance.files, stage.principal, parse("/held"))
+    return "done"
+
+
+def _sweep(stage: Stage) -> str:
+    sweep.sweep(stage.appliance.database, stage.appliance.backend)
+    return "done"
+
+
+def _sync(stage: Stage) -> str:
+    durable.sync_packs(stage.appliance.database, stage.appliance.backend)
+    return "done"
+
+
+COMMANDS = [
+    Operation("restore-version", _restore_version),
+    Operation("restore-at", _restore_at),
+    Operation("restore-trash", _restore_trash),
+    Operation("user-add", _add_user),
+    Operation("user-password", _set_password),
+    Operation("user-purge", _purge_user),
+    Operation("app-password", _add_device),
+    Operation("lock-break", _break_locks),
+    Operation("sweep", _sweep, scene="killed"),
+    Operation("sync", _sync, scene="fast", ready=_ask("PUT", "/unsynced", ONE)),
+]
+
+
+# -- starting and stopping --------------------------------------------------------------------------------------------
+
+
+def _start(stage: Stage) -> str:
+    try:
+        stage.start()
+        stage.serve()
+        stage.end_serving()
+    finally:
+        stage.let_go()
+    return "done"
+
+
+def _stop(stage: Stage) -> str:
+    """What was stopped already is started before it."""
+    if stage.opened is None:
+        stage.open()
+    try:
+        stage.end_serving()
+        stage.finish()
+    finally:
+        stage.let_go()
+    return "done"
+
+
+def _serve(stage: Stage) -> str:
+    """The whole server with its processes; told to stop as soon as it answers."""
+
+    def announce(host: str, port: int) -> None:
+        # The jobs run once at the start.
+        time.sleep(0.3)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    supervisor.serve(stage.settings, tell=stage.told.append, announce=announce)
+    return "done"
+
+
+LIFE = [
+    Operation("first-start", _start, scene="nothing", serves=False, keeps=False),
+    Operation("start", _start, serves=False),
+    Operation("start-after-kill", _start, scene="killed", serves=False),
+    Operation("recover", _start, scene="damaged", serves=False, keeps=False),
+    Operation("stop", _stop),
+    Operation("stop-fast", _stop, scene="fast", ready=_ask("PUT", "/unsynced", ONE)),
+    Operation("serve-first", _serve, scene="nothing", serves=False, forks=True, keeps=False),
+    Operation("serve", _serve, scene="killed", serves=False, forks=True),
+]
+
+OPERATIONS = [*REQUESTS, *COMMANDS, *LIFE]

@@ -1,0 +1,174 @@
+"""Data folders on which operations are broken: each is made once and copied for every trial."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from appliance import faults
+from appliance.accounts import app_passwords, users
+from appliance.db.sql import Sql
+from appliance.faults import Fault, Trap
+from appliance.files import trash
+from tests.faults.operations import ONE, SECOND, SEVERAL, STORED, STORED_LARGE
+from tests.faults.stage import Known, Stage
+from tests.server.content import noise
+from tests.server.running import ADMIN, PASSWORD
+
+_CHANGED_AT = Sql("SELECT MAX(changed_at) FROM tree")
+_NEXT_EPOCH = Sql("UPDATE store SET prune_epoch = prune_epoch + 1")
+_PATIENCE_S = 60.0
+
+_LOCK = b'<lockinfo xmlns="DAV:"><lockscope><shared/></lockscope><locktype><write/></locktype></lockinfo>'
+_OLD = b'<propertyupdate xmlns="DAV:"><set><prop><old xmlns="urn:x">was</old></prop></set></propertyupdate>'
+
+PACK_SIZE = 1_048_576
+"""What packs have to have here, so that a file of several of them needs few megabytes."""
+
+
+@dataclass
+class Scene:
+    """A folder that is only copied."""
+
+    root: Path
+    known: Known
+    durability: str = "safe"
+
+    def stage(self, root: Path) -> Stage:
+        """A copy of it."""
+        shutil.copytree(self.root, root)
+        return Stage(root, replace(self.known), self.durability)
+
+
+class Scenes:
+    """Makes them at need."""
+
+    def __init__(self, scratch: Path) -> None:
+        self._scratch = scratch
+        self._made: dict[str, Scene] = {}
+        self._makers: dict[str, Callable[[Path], Scene]] = {
+            "nothing": _nothing, "store": _store, "epoch": self._epoch, "fast": self._fast, "killed": self._killed,
+            "damaged": self._damaged,
+        }  # fmt: skip
+
+    def __getitem__(self, name: str) -> Scene:
+        if name not in self._made:
+            self._made[name] = self._makers[name](self._scratch / name)
+        return self._made[name]
+
+    def _epoch(self, root: Path) -> Scene:
+        """A prune has begun since the chunks were stored."""
+        stage = self["store"].stage(root).open()
+        stage.appliance.database.write(lambda session: session.run(_NEXT_EPOCH))
+        stage.close()
+        return Scene(root, stage.known)
+
+    def _fast(self, root: Path) -> Scene:
+        """Its server does not wait for the disk."""
+        return Scene(self["store"].stage(root).root, self["store"].known, "fast")
+
+    def _killed(self, root: Path) -> Scene:
+        """A server was killed twice: behind a pack whose rows were not written, and within a pack."""
+        stage = self["store"].stage(root)
+        for name, number in (("pack.rows", 1), ("blob.write", 3)):
+            killed_in_child(stage, Fault(name, number, "kill"), lambda: stage.dav("PUT", "/dav/new", SEVERAL))
+        return Scene(root, stage.known)
+
+    def _damaged(self, root: Path) -> Scene:
+        """A server with ``durability: fast`` went down with the machine, and its last pack lost some bytes."""
+        stage = replace(self["fast"].stage(root))
+        killed_in_child(
+            stage,
+            Fault("answer.ready", 3, "kill"),
+            lambda: [stage.dav("PUT", "/dav/docs/" + name, noise(200_000, seed)) for seed, name in _LAST_ONES],
+        )
+        packs = sorted((root / "data" / "blobs" / "packs").glob("*/*"), key=lambda path: path.stat().st_mtime_ns)
+        content = bytearray(packs[-1].read_bytes())
+        content[100_000:100_100] = bytes(100)
+        packs[-1].write_bytes(content)
+        return Scene(root, stage.known, "fast")
+
+
+_FIRST = (
+    ("docs/small", b"a first version\n"),
+    ("docs/small", SECOND),
+    ("docs/one", STORED),
+    ("docs/large", STORED_LARGE),
+    ("docs/gone/file", noise(5_000, 6)),
+    ("docs/text", b"the same line\n" * 3_000),
+    ("docs/empty", b""),
+)
+_LAST_ONES = ((31, "one"), (32, "small"), (33, "never"))
+
+
+def killed_in_child(stage: Stage, fault: Fault, work: Callable[[], object]) -> None:
+    """Serve in a child process that has to die of the fault."""
+
+    def run() -> None:
+        stage.open()
+        with faults.hooked(Trap(fault)):
+            work()
+
+    assert in_child(run) == -signal.SIGKILL
+
+
+def in_child(work: Callable[[], object]) -> int | None:
+    """Do it in a forked process: its exit code, 0 if nothing was raised; negative: the signal that killed it; None if
+    it hangs. What it forks itself may outlive it.
+    """
+    pid = os.fork()
+    if not pid:
+        code = 1
+        try:
+            work()
+            code = 0
+        finally:
+            os._exit(code)
+    deadline = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < deadline:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.002)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    return None
+
+
+def _nothing(root: Path) -> Scene:
+    root.mkdir()
+    return Scene(root, Known())
+
+
+def _store(root: Path) -> Scene:
+    """Two users; files with versions, of every kind of manifest; something in the trash, locked, with properties."""
+    root.mkdir()
+    stage = Stage(root, Known())
+    stage.start()
+    stage.serve()
+    database = stage.appliance.database
+    stage.known.secret = app_passwords.add(database, users.get(database, ADMIN), "test")[1]
+    users.add(database, "carol", PASSWORD)
+    stage.end_serving()
+    stage.serve()
+    dav = stage.dav
+    for path in ("/dav/docs", "/dav/docs/gone", "/dav/held"):
+        dav.ok("MKCOL", path)
+    for path, content in _FIRST:
+        dav.ok("PUT", f"/dav/{path}", content)
+    with stage.appliance.database.read() as session:
+        stage.known.moment = session.value(_CHANGED_AT)
+    dav.ok("PUT", "/dav/docs/one", ONE[:90_000])
+    dav.ok("PUT", "/dav/docs/one", STORED)
+    dav.ok("PUT", "/dav/docs/small", SECOND)
+    dav.ok("PROPPATCH", "/dav/docs/small", _OLD)
+    dav.ok("DELETE", "/dav/docs/gone")
+    stage.known.trashed_id = trash.list_trash(stage.appliance.files, stage.principal)[0].node_id
+    stage.known.token = dav.ok("LOCK", "/dav/held", _LOCK).headers["lock-token"].strip("<>")
+    stage.close()
+    return Scene(root, stage.known)
