@@ -104,7 +104,7 @@ class Server:
         if self.process is not None and self.process.poll() is None:
             assert self.stop() == 0, self.stderr
         small = sum(path.stat().st_size for path in self.data.rglob("*") if path.is_file()) < 200_000_000
-        report = self.holdfast("check", *(["--read-data"] if small else []), succeeds=False)
+        report = self.holdfast("check", *(["--read-data"] if small else []), succeeds=False, seconds=600)
         assert report.returncode == 0, report.stdout + report.stderr
         assert report.stdout.endswith("clean\n"), report.stdout + report.stderr
         assert "Traceback" not in self.stderr, self.stderr
@@ -140,12 +140,17 @@ class Server:
         return {**kept, "HOME": str(self.scratch / "home"), "HOLDFAST_DATA": str(self.data), **given}
 
     def holdfast(
-        self, *arguments: str, typed: str = "", succeeds: bool = True, environment: Mapping[str, str] | None = None
+        self,
+        *arguments: str,
+        typed: str = "",
+        succeeds: bool = True,
+        environment: Mapping[str, str] | None = None,
+        seconds: float = 2 * PATIENCE_S,
     ) -> subprocess.CompletedProcess[str]:
         """Run a command beside the server; ``typed`` is its standard input."""
         result = subprocess.run(
             [HOLDFAST, *arguments], env={**self.environment(), **(environment or {})}, cwd=self.scratch / "cwd",
-            input=typed, capture_output=True, text=True, timeout=2 * PATIENCE_S, check=False,
+            input=typed, capture_output=True, text=True, timeout=seconds, check=False,
         )  # fmt: skip
         assert not succeeds or result.returncode == 0, result.stderr
         assert "Traceback" not in result.stderr, result.stderr
