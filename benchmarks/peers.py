@@ -33,7 +33,7 @@ class Peer:
     start: Callable[[Path, Place, str], Server]
 
 
-def _installed(package: str, *programs: str) -> str:
+def installed(package: str, *programs: str) -> str:
     """A program of the system, installed where that is ours to do."""
     for attempt in (False, True):
         for program in programs:
@@ -130,14 +130,14 @@ def _start_copyparty(cache: Path, place: Place, label: str) -> Server:
 
 
 def _get_rclone(_: Path) -> str:
-    done = subprocess.run([_installed("rclone", "rclone"), "version"], capture_output=True, text=True, check=False)
+    done = subprocess.run([installed("rclone", "rclone"), "version"], capture_output=True, text=True, check=False)
     return done.stdout.partition("\n")[0].strip() or "rclone"
 
 
 def _start_rclone(_: Path, place: Place, label: str) -> Server:
     """`rclone serve webdav` over a folder; it hashes the password with MD5-crypt by itself."""
     command = [
-        _installed("rclone", "rclone"), "serve", "webdav", str(place.files), "--addr", f"{HOST}:{place.port}",
+        installed("rclone", "rclone"), "serve", "webdav", str(place.files), "--addr", f"{HOST}:{place.port}",
         "--user", USER, "--pass", PASSWORD, "--config", "/dev/null", "--cache-dir", str(place.folder / "cache"),
     ]  # fmt: skip
     return launch("rclone", label, place, command)
@@ -180,7 +180,7 @@ _MODULES_AT = (Path("/usr/lib/apache2"), Path("/usr/lib64/httpd"), Path("/etc/ht
 
 def _apache() -> str:
     # Debian's package of the programs alone: it starts no service.
-    return _installed("apache2-bin", "apache2", "httpd")
+    return installed("apache2-bin", "apache2", "httpd")
 
 
 def _get_apache(_: Path) -> str:

@@ -131,17 +131,17 @@ def failed(results: Results, target: str) -> Iterator[str]:
         yield from (f"{target}, {workload}: {value}" for value in values if isinstance(value, str))
 
 
-def insert(page: str, text: str) -> str:
-    """The page with ``text`` between its markers; the prose around them stays.
+def insert(page: str, text: str, *, begin: str = BEGIN, end: str = END) -> str:
+    """The page with ``text`` between the markers ``begin`` and ``end``; the prose around them stays.
 
     Raises:
         ValueError: the page does not have each marker once, in their order.
     """
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end or BEGIN in rest or END in after:
+    before, begins, rest = page.partition(begin)
+    _, ends, after = rest.partition(end)
+    if not begins or not ends or begin in rest or end in after:
         raise ValueError("the page has no place for the figures: one begin marker, then one end marker")
-    return f"{before}{BEGIN}\n\n{text}\n\n{END}{after}"
+    return f"{before}{begin}\n\n{text}\n\n{end}{after}"
 
 
 def write_docs(results: Results, docs: Path) -> None:
