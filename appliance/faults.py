@@ -113,6 +113,11 @@ POINTS: Final[dict[str, Kind]] = {
     "sweep.declared": "system",
     "sweep.cleared": "system",
     "sweep.forgotten": "system",
+    "prune.raised": "system",
+    "prune.marked": "system",
+    "prune.forgotten": "system",
+    "prune.dropped": "system",
+    "prune.removed": "system",
     "sync.synced": "system",
 }
 """Every point, and who fails there."""

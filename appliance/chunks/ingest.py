@@ -12,7 +12,6 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from appliance import faults
@@ -20,8 +19,10 @@ from appliance.backends.base import Backend, Buffer
 from appliance.chunks import codec, manifest, rows
 from appliance.chunks.channel import Block
 from appliance.chunks.cutter import Chunking, Cutter
-from appliance.chunks.manifest import Entry, ManifestBuilder, Segment
+from appliance.chunks.garbage import Ahead
+from appliance.chunks.manifest import Entry, ManifestBuilder
 from appliance.chunks.packing import OpenPack, StoredPack
+from appliance.chunks.stored import Stored
 from appliance.chunks.writers import Write, Writers, require
 from appliance.db.database import Database
 from appliance.db.sql import Session
@@ -57,47 +58,6 @@ class _Found(NamedTuple):
     codec: int
     xxh3: int
     stored: Buffer | None
-
-
-@dataclass
-class Stored:
-    """Content whose bytes are in the store. It becomes part of the tree with ``commit``."""
-
-    manifest: bytes
-    size: int
-    write: Write
-    synced: bool
-    packs: list[StoredPack] = field(default_factory=list)
-    segments: list[Segment] = field(default_factory=list)
-    small: tuple[bytes, int, int, bytes] | None = None
-
-    def commit(self, session: Session) -> None:
-        """Write what is not yet in the tables, in the caller's transaction.
-
-        Raises:
-            Unavailable: this writer was declared dead meanwhile.
-        """
-        if self.manifest != manifest.EMPTY:
-            require(session, self.write)
-        epoch = self.write.epoch
-        if self.small is not None:
-            faults.point("rows.small")
-            sha256, length, how, data = self.small
-            rows.insert_small(session, sha256=sha256, length=length, codec=how, data=data, epoch=epoch)
-        for pack in self.packs:
-            faults.point("rows.pack")
-            rows.insert_pack(
-                session,
-                writer_id=self.write.writer_id,
-                counter=pack.counter,
-                size=pack.size,
-                synced=self.synced,
-                epoch=epoch,
-                records=pack.records,
-            )
-        if self.segments:
-            faults.point("rows.segments")
-            rows.insert_segments(session, self.segments, epoch=epoch)
 
 
 class _Buffers:
@@ -184,11 +144,12 @@ class Ingestor:
             return stream.run(source, block, size)
         except BaseException:
             stream.break_off()
+            stream.ahead.let_go(self.database)
             raise
 
     def _small(self, content: bytes, write: Write) -> Stored:
         if not content:
-            return Stored(manifest.EMPTY, 0, write, self.synced)
+            return Stored(manifest.EMPTY, 0, write, self.synced, Ahead(write))
         sha256 = hashlib.sha256(content).digest()
         how, data = codec.Compressor().encode(content)
         faults.point("small.encoded")
@@ -197,15 +158,16 @@ class Ingestor:
             len(content),
             write,
             self.synced,
+            Ahead(write),
             small=(sha256, len(content), how, bytes(data)),
         )
 
-    def examine(self, block: memoryview, ends: list[int], write: Write) -> list[_Found]:
+    def examine(self, block: memoryview, ends: list[int], write: Write, ahead: Ahead) -> list[_Found]:
         """Hash the chunks of a group, and compress those that the store does not have."""
         faults.point("chunk.hash")
         views = [block[start:end] for start, end in zip([0, *ends], ends, strict=False)]
         ids = [hashlib.sha256(view).digest() for view in views]
-        known = self._known(ids, write)
+        known = self._known(ids, write, ahead)
         faults.point("chunk.compress")
         compressor = codec.Compressor()
         found = []
@@ -218,7 +180,7 @@ class Ingestor:
             found.append(_Found(chunk_id, len(view), how, codec.checksum(stored), stored))
         return found
 
-    def _known(self, ids: list[bytes], write: Write) -> set[bytes]:
+    def _known(self, ids: list[bytes], write: Write, ahead: Ahead) -> set[bytes]:
         """Those that are stored, and that no prune takes before this write is finished."""
         with self.database.read() as session:
             faults.point("chunk.lookup")
@@ -232,7 +194,7 @@ class Ingestor:
             faults.point("chunk.renew")
             return rows.renew(session, stale, epoch=write.epoch)
 
-        return (set(wanted) - set(stale)) | self.database.write(renew)
+        return (set(wanted) - set(stale)) | ahead.commit(self.database, renew)
 
 
 class _Group(NamedTuple):
@@ -246,6 +208,7 @@ class _Stream:
     """One stream on its way through the pipeline."""
 
     def __init__(self, ingestor: Ingestor, write: Write, watcher: Watcher) -> None:
+        self.ahead = Ahead(write)
         self._in = ingestor
         self._write = write
         self._watcher = watcher
@@ -286,14 +249,14 @@ class _Stream:
 
     def _alone(self, block: bytearray, size: int) -> None:
         view = memoryview(block)[:size]
-        found = self._in.examine(view, self._cutter.cut(view, last=True), self._write)
+        found = self._in.examine(view, self._cutter.cut(view, last=True), self._write, self.ahead)
         self._absorb(_Lent(self._in.buffers, block), found)
 
     def _begin(self, block: bytearray, view: memoryview, ends: list[int]) -> None:
         while len(self._groups) >= _GROUPS_UNDER_WAY or (self._groups and not self._in.extra.acquire(blocking=False)):
             self._absorb_oldest()
         self._extra += 1 if self._groups else 0
-        future = self._in.pool.submit(self._in.examine, view, ends, self._write)
+        future = self._in.pool.submit(self._in.examine, view, ends, self._write, self.ahead)
         self._groups.append(_Group(_Lent(self._in.buffers, block), future))
 
     def _absorb_oldest(self) -> None:
@@ -334,8 +297,8 @@ class _Stream:
         def finish() -> None:
             try:
                 faults.point("pack.rows")
-                part = Stored(b"", 0, self._write, self._in.synced, packs=[stored()], segments=segments)
-                self._in.database.write(part.commit)
+                part = Stored(b"", 0, self._write, self._in.synced, self.ahead, [stored()], segments)
+                self.ahead.commit(self._in.database, part.commit_ahead)
             except BaseException as error:  # noqa: BLE001 - raised again in the stream's own thread
                 errors.append(error)
 
@@ -362,7 +325,7 @@ class _Stream:
         if last is not None:
             packs.append(last())
             self._pack = None
-        return Stored(head, total, self._write, self._in.synced, packs, self._manifest.take_segments())
+        return Stored(head, total, self._write, self._in.synced, self.ahead, packs, self._manifest.take_segments())
 
     def break_off(self) -> None:
         """End what is under way; nothing of it runs any more on return."""

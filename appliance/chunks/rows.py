@@ -35,8 +35,11 @@ _LOCATE = Sql("""
 """)
 _SMALL = Sql("SELECT codec, length, data FROM small WHERE sha256 = :sha256")
 _SEGMENT = Sql("SELECT data FROM segment WHERE sha256 = :sha256")
-_UNSYNCED = Sql("SELECT id, writer_id, counter, size FROM pack WHERE synced = 0 ORDER BY id")
+_UNSYNCED = Sql("""
+    SELECT id, writer_id, counter, size FROM pack WHERE synced = 0 AND dropped_at IS NULL ORDER BY id
+""")
 _MARK_SYNCED = Sql("UPDATE pack SET synced = 1 WHERE id IN (:ids*)")
+_DROP = Sql("UPDATE pack SET dropped_at = :now WHERE id IN (:ids*) AND dropped_at IS NULL")
 
 
 def insert_pack(
@@ -102,3 +105,8 @@ def unsynced_packs(session: Session) -> list[tuple[int, int, int, int]]:
 def mark_synced(session: Session, ids: Sequence[int]) -> None:
     """These packs are on stable storage now."""
     session.run_by(_MARK_SYNCED, ids)
+
+
+def drop_packs(session: Session, ids: Sequence[int]) -> None:
+    """No chunk lies in these packs any more, and none ever will: rows of chunks come only with their pack's row."""
+    session.run_by(_DROP, ids, now=clock.now())

@@ -10,8 +10,9 @@ from appliance import faults
 from appliance.backends.base import Backend, Buffer
 from appliance.chunks.content import Reader
 from appliance.chunks.identity import Identity
-from appliance.chunks.ingest import Ingestor, Source, Stored, Watcher
+from appliance.chunks.ingest import Ingestor, Source, Watcher
 from appliance.chunks.pack import pack_key
+from appliance.chunks.stored import Stored
 from appliance.chunks.writers import Writers
 from appliance.db.database import Database
 from appliance.errors import Conflict, Denied, HoldfastError, Invalid, NotFound, QuotaExceeded, TooLarge
@@ -55,8 +56,10 @@ class ChunkStore:
             faults.point("receive.done")
             try:
                 yield stored
-            except _REFUSALS:
-                self._discard(stored)
+            except BaseException as error:
+                if isinstance(error, _REFUSALS):
+                    self._discard(stored)
+                stored.ahead.let_go(self._database)
                 raise
 
     def close(self) -> None:

@@ -28,7 +28,7 @@ RENEW_S = 20
 """Living writers renew their lease this often."""
 
 _EPOCH = Sql("SELECT prune_epoch FROM store WHERE id = 1")
-# Until the writer's row is committed no prune may begin: it would not see the writer, and not wait for its epoch.
+# Until the writer's row is committed the epoch may not be raised: prune would not see the writer, nor spare its epoch.
 _EPOCH_HELD = Sql("SELECT prune_epoch FROM store WHERE id = 1 {share}")
 _REGISTER = Sql("""
     INSERT INTO writer (host, pid, epoch, expires_at, state, started_at)

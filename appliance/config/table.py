@@ -128,7 +128,7 @@ TABLE: tuple[Setting, ...] = (
     Setting(name="max_lock_seconds", type="integer", default=86400, unit="seconds", low=1, high=2419200,
             help="The longest life of a WebDAV lock; a client that asks for more gets this."),
     Setting(name="sweep_minutes", type="integer", default=5, unit="minutes", low=1, high=1440,
-            help="Time between two runs of the job that clears what dead processes left behind."),
+            help="Time between two runs of the jobs that clear what crashes and broken-off uploads left."),
     Setting(name="log_level", type="choice", default="info", unit="choice",
             choices=("debug", "info", "warning", "error"), help="The least severe messages that are logged."),
 )  # fmt: skip

@@ -52,7 +52,7 @@ store = Table(
     Column("incarnation", Text, nullable=False),
     # "fastcdc:AVG:MIN:MAX:NORMALISATION" in bytes; never changes: other cut points would not deduplicate.
     Column("chunking", Text, nullable=False),
-    # Raised by each prune. Invariant: no writer and no `wanted` is above it.
+    # Raised by prune. Invariant: no writer, no `wanted` and no reason to look for garbage is above it.
     Column("prune_epoch", BigInteger, nullable=False),
     # 1 between an orderly stop and the next start; 0 while a server runs and after it died.
     Column("clean", SmallInteger, nullable=False),
@@ -83,7 +83,7 @@ writer = Table(
 pack = Table(
     "pack",
     metadata,
-    # A blob of many chunks. Invariant: the blob exists with exactly this size.
+    # A blob of many chunks. Invariant: until it is dropped, the blob exists with exactly this size.
     Column("id", Id, primary_key=True, autoincrement=True),
     Column("writer_id", BigInteger, nullable=False),
     Column("counter", BigInteger, nullable=False),
@@ -91,10 +91,15 @@ pack = Table(
     # 0 until the blob is known to be on stable storage (`durability: fast` answers before that).
     Column("synced", SmallInteger, nullable=False),
     Column("created_at", BigInteger, nullable=False),
+    # Since when no chunk lies in it; NULL while one may. Then its blob goes, and after it this row. Invariant: no
+    # chunk lies in a dropped pack.
+    Column("dropped_at", BigInteger),
     UniqueConstraint("writer_id", "counter"),
     sqlite_autoincrement=True,
 )
 Index("ix_pack_unsynced", pack.c.id, sqlite_where=pack.c.synced == 0, postgresql_where=pack.c.synced == 0)
+_is_dropped = pack.c.dropped_at.is_not(None)
+Index("ix_pack_dropped", pack.c.id, sqlite_where=_is_dropped, postgresql_where=_is_dropped)
 
 chunk = Table(
     "chunk",
@@ -111,8 +116,8 @@ chunk = Table(
     Column("codec", SmallInteger, nullable=False),
     # XXH3-64 of the stored bytes, as a signed number.
     Column("xxh3", BigInteger, nullable=False),
-    # The newest prune epoch in which an upload named this chunk. Prune spares what is at or above the
-    # least epoch of the living writers.
+    # The newest prune epoch in which an upload named this chunk. Prune spares what is at or above the least epoch of
+    # the living writers.
     Column("wanted", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
@@ -141,6 +146,19 @@ segment = Table(
     Column("length", BigInteger, nullable=False),
     Column("wanted", BigInteger, nullable=False),
     Column("data", LargeBinary, nullable=False),
+)
+
+garbage = Table(
+    "garbage",
+    metadata,
+    # A reason to look for chunks, segments and small content that no manifest names: something stored them and may not
+    # come to its end, or manifests were deleted. Invariant: whatever no manifest names is wanted in the epoch of one of
+    # these rows, or in an earlier one.
+    Column("id", Id, primary_key=True, autoincrement=True),
+    # Whose upload may still name it; NULL when nobody will.
+    Column("writer_id", BigInteger),
+    Column("epoch", BigInteger, nullable=False),
+    sqlite_autoincrement=True,
 )
 
 user = Table(

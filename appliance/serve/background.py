@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from appliance import faults
-from appliance.app import open_appliance
+from appliance.app import open_appliance, open_database
 from appliance.config import Settings
 from appliance.jobs.scheduler import Job, Scheduler
 from appliance.serve.process import StopSignal
-from appliance.upkeep import durable, sweep
+from appliance.upkeep import durable, prune, sweep
 
 _MINUTE = 60
 
@@ -21,6 +21,16 @@ def run_scheduler(settings: Settings, supervisor_pipe: int) -> None:
     jobs = [
         Job("sweep", settings.sweep_minutes * _MINUTE, 10 * _MINUTE, lambda: sweep.sweep(database, backend)),
     ]
+    # Whatever is answered before it is durable: a blob goes only when its row is gone for good.
+    durably = open_database(settings)
+    jobs.append(
+        Job(
+            "prune",
+            settings.sweep_minutes * _MINUTE,
+            60 * _MINUTE,
+            lambda: prune.prune(durably, backend, stopping=lambda: stop.wait(0)),
+        )
+    )
     if settings.durability == "fast":
         jobs.append(Job("sync", durable.SYNC_EVERY_S, _MINUTE, lambda: durable.sync_packs(database, backend)))
     scheduler = Scheduler(database, jobs)
@@ -28,4 +38,5 @@ def run_scheduler(settings: Settings, supervisor_pipe: int) -> None:
     scheduler.start()
     stop.wait()
     scheduler.stop()
+    durably.close()
     appliance.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from appliance.chunks import garbage
 from appliance.db.sql import Session, Sql
 
 _OF_NODES = "WHERE node_id IN (SELECT id FROM node WHERE tree_id = :tree_id)"
@@ -22,3 +23,4 @@ def purge(session: Session, tree_id: int) -> None:
     """Delete the tree, in the caller's transaction."""
     for step in _STEPS:
         session.run(step, tree_id=tree_id)
+    garbage.leave(session)

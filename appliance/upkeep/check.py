@@ -24,12 +24,13 @@ from appliance.db.database import Database
 from appliance.db.sql import SQLITE, Session, Sql
 from appliance.upkeep import check_accounts, check_attached, check_history, check_journal, check_nodes, check_store
 from appliance.upkeep.check_blobs import check_blobs, notes_on
-from appliance.upkeep.check_content import check_segments, check_small, check_versions
+from appliance.upkeep.check_content import check_garbage, check_segments, check_small, check_versions
 from appliance.upkeep.check_data import Expected, check_data, count_chunks
 from appliance.upkeep.check_nodes import check_nodes as check_all_nodes
 from appliance.upkeep.check_report import Findings, Progress, Report, Steps
-from appliance.upkeep.check_rows import check_rules, count
+from appliance.upkeep.check_rows import check_rules
 from appliance.upkeep.check_store import check_store_blob, check_store_row
+from appliance.upkeep.paging import count
 
 _RULES = (
     *check_store.RULES,
@@ -97,6 +98,7 @@ def _check_rows(database: Database, findings: Findings, steps: Steps, *, read_da
         check_all_nodes(session, findings, steps)
         used = check_versions(session, findings, steps)
         check_segments(session, used, findings, steps)
+        check_garbage(session, findings, steps)
         return _Rows(counts, count_chunks(session, steps, counts["chunks"]) if read_data else None)
 
 

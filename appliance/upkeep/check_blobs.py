@@ -1,8 +1,8 @@
 """Pack rows against blobs, without reading them, and blobs that no row names.
 
 Nothing here is one moment: blobs are listed first, then rows are read as they are by then, and what does not fit is
-looked at once more. A blob is there before its row, and its row goes before it does, so a row that is still there
-when its blob was found missing tells of a loss.
+looked at once more. A blob is there before its row, and the row is noted as dropped before the blob goes, so a row
+that is still there and not dropped when its blob was found missing tells of a loss.
 """
 
 from __future__ import annotations
@@ -19,11 +19,15 @@ from appliance.db.sql import LIST_LIMIT, Sql
 from appliance.errors import BackendError
 from appliance.upkeep.check_ids import IdSet
 from appliance.upkeep.check_report import Findings, Steps
-from appliance.upkeep.check_rows import LEAST, count, newest, paged
+from appliance.upkeep.paging import LEAST, count, newest, paged
 
-_OF_WRITER = Sql("SELECT counter, id, size FROM pack WHERE writer_id = :writer_id AND counter IN (:counters*)")
-_PACKS = Sql("SELECT id, writer_id, counter, size FROM pack WHERE id > :id ORDER BY id LIMIT 5000")
-_STILL_THERE = Sql("SELECT 1 FROM pack WHERE id = :id")
+_OF_WRITER = Sql("""
+    SELECT counter, id, size, dropped_at FROM pack WHERE writer_id = :writer_id AND counter IN (:counters*)
+""")
+_PACKS = Sql("""
+    SELECT id, writer_id, counter, size FROM pack WHERE id > :id AND dropped_at IS NULL ORDER BY id LIMIT 5000
+""")
+_STILL_THERE = Sql("SELECT 1 FROM pack WHERE id = :id AND dropped_at IS NULL")
 _STATE = Sql("SELECT state FROM writer WHERE id = :id")
 
 
@@ -118,13 +122,15 @@ def _compare(
     findings: Findings,
 ) -> None:
     rows = newest(database)(_OF_WRITER, writer_id=writer_id, counters=[counter for counter, _ in batch])
-    known = {counter: (pack_id, size) for counter, pack_id, size in rows}
+    known = {counter: (pack_id, size, dropped_at) for counter, pack_id, size, dropped_at in rows}
     for counter, blob in batch:
         if counter not in known:
             compared.rowless[writer_id].add(blob)
             continue
-        pack_id, size = known[counter]
-        _judge_size(pack_id, blob, size, compared, findings)
+        pack_id, size, dropped_at = known[counter]
+        # Of a dropped pack, which may have been dropped because it is damaged, nothing is needed.
+        if dropped_at is None:
+            _judge_size(pack_id, blob, size, compared, findings)
 
 
 def _look(
@@ -151,6 +157,6 @@ def _judge_size(pack_id: int, blob: Blob, size: int, compared: Compared, finding
 
 
 def still_there(database: Database, pack_id: int) -> bool:
-    """Whether the pack's row exists now: what was missing may have been taken away with it meanwhile."""
+    """Whether the pack is one that counts now: what was missing may have been taken away meanwhile."""
     with database.read() as session:
         return session.row(_STILL_THERE, id=pack_id) is not None

@@ -12,9 +12,10 @@ from appliance.chunks.manifest import DIRECT_LIMIT, Entry, Kind, Manifest
 from appliance.db.database import Database
 from appliance.db.sql import Row, Session, Sql
 from appliance.errors import Damaged
+from appliance.upkeep import marks
 from appliance.upkeep.check_ids import IdSet
 from appliance.upkeep.check_report import Findings, Steps
-from appliance.upkeep.check_rows import LEAST, count, newest, paged
+from appliance.upkeep.paging import LEAST, count, newest, paged
 
 # So many are looked up together: rows that lie near each other are read once.
 _BATCH = 16_384
@@ -25,6 +26,7 @@ _VERSIONS = Sql("""
 """)
 _SEGMENTS = Sql("SELECT id, sha256, length, data FROM segment WHERE id > :id ORDER BY id LIMIT 50")
 _SMALL = Sql("SELECT id, sha256, length, codec, data FROM small WHERE id > :id ORDER BY id LIMIT 200")
+_LOOKED_FOR = Sql("SELECT COALESCE(MAX(epoch), -1) FROM garbage")
 _ABOVE = Sql("SELECT parent_id, name FROM node WHERE id = :id")
 
 
@@ -126,6 +128,24 @@ def check_segments(session: Session, used: IdSet, findings: Findings, steps: Ste
                 chunks.add(entries, (segment_id,))
         steps.advance(len(page))
     chunks.finish()
+
+
+def check_garbage(session: Session, findings: Findings, steps: Steps) -> None:
+    """What no manifest names has a reason to be looked for, so that prune finds it."""
+    wanted_until = session.value(_LOOKED_FOR)
+    steps.begin("what is named", sum(count(session, table) for table in ("chunk", "segment", "small")), "rows")
+    for part in marks.parts(session):
+        try:
+            named = marks.read_manifests(session, part)
+        except Damaged:
+            # Told already, by version and segment; what it names nobody knows.
+            return
+        for table, within in marks.ranges(part):
+            for page in table.pages(session.rows, within):
+                for digest, wanted, _ in named.unnamed(table, page):
+                    if wanted > wanted_until:
+                        findings.add("garbage", f"{table.name} {digest.hex()}", "is named by no manifest, and stays")
+                steps.advance(len(page))
 
 
 def check_small(database: Database, findings: Findings, steps: Steps) -> None:

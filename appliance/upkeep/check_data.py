@@ -22,7 +22,7 @@ from appliance.upkeep.check_blobs import Compared, still_there
 from appliance.upkeep.check_ids import IdNumbers
 from appliance.upkeep.check_pack import Examined, Pack, examine, examine_place
 from appliance.upkeep.check_report import BOUND, Findings, Steps
-from appliance.upkeep.check_rows import LEAST, newest, paged
+from appliance.upkeep.paging import LEAST, newest, paged
 
 _UNDER_WAY = 4
 _TOGETHER = 64
@@ -31,7 +31,8 @@ _LAST = Sql("SELECT COALESCE(MAX(id), 0), COALESCE(SUM(size), 0) FROM pack")
 _STORE_ID = Sql("SELECT store_id FROM store ORDER BY id LIMIT 1")
 _CHUNKS = Sql("SELECT id, pack_id FROM chunk WHERE id > :id ORDER BY id LIMIT 10000")
 _PACKS = Sql("""
-    SELECT id, writer_id, counter, size FROM pack WHERE id > :id AND id <= :last ORDER BY id LIMIT 500
+    SELECT id, writer_id, counter, size FROM pack
+    WHERE id > :id AND id <= :last AND dropped_at IS NULL ORDER BY id LIMIT 500
 """)
 _COLUMNS = 'id, "offset", stored, length, codec, xxh3'
 _BY_ID = Sql(f"SELECT pack_id, {_COLUMNS} FROM chunk WHERE id IN (:ids*)")

@@ -7,7 +7,8 @@ from appliance.errors import BadName
 from appliance.tree.paths import check_name, name_key
 from appliance.upkeep.check_ids import IdNumbers, IdSet
 from appliance.upkeep.check_report import Findings, Steps
-from appliance.upkeep.check_rows import LEAST, Rule, count, paged
+from appliance.upkeep.check_rows import Rule
+from appliance.upkeep.paging import LEAST, count, paged
 
 _MEMBERS = "(SELECT COALESCE(SUM(c.{column}), 0) FROM node c WHERE c.parent_id = n.id)"
 _FILES = _MEMBERS.format(column="files")

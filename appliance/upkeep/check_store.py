@@ -35,6 +35,13 @@ RULES = (
         "writer {0}",
         "is in epoch {1}, which no prune has begun",
     ),
+    Rule(
+        "epoch",
+        "id, epoch",
+        f"FROM garbage WHERE epoch > {_EPOCH}",
+        "garbage {0}",
+        "is of epoch {1}, which no prune has begun",
+    ),
     _wanted("chunk", "id", "chunk {0}"),
     _wanted("small", "id", "small {0}"),
     _wanted("segment", "id", "segment {0}"),
@@ -58,9 +65,9 @@ RULES = (
     Rule(
         "chunk-pack",
         "c.id, c.pack_id",
-        "FROM chunk c LEFT JOIN pack p ON p.id = c.pack_id WHERE p.id IS NULL",
+        "FROM chunk c LEFT JOIN pack p ON p.id = c.pack_id AND p.dropped_at IS NULL WHERE p.id IS NULL",
         "chunk {0}",
-        "is in pack {1}, which does not exist",
+        "is in pack {1}, which does not exist or was dropped",
     ),
     Rule(
         "chunk-place",

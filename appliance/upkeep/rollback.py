@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Set
 
-from appliance.chunks import manifest
+from appliance.chunks import garbage, manifest
 from appliance.chunks.manifest import Entry, Kind
 from appliance.db.sql import Session, Sql
 from appliance.errors import Damaged
@@ -33,6 +33,7 @@ def roll_back(session: Session, lost: Set[bytes]) -> int:
     session.run_many(_DELETE_VERSION, [{"node_id": node_id, "seq": seq} for node_id, seq in sorted(broken)])
     session.run_by(_DELETE_SEGMENTS, sorted(segments))
     session.run_by(_DELETE_CHUNKS, sorted(lost))
+    garbage.leave(session)
     set_back = 0
     for node_id in sorted({node_id for node_id, _ in broken}):
         node = nodes.get(session, node_id)

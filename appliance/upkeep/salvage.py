@@ -16,7 +16,6 @@ from appliance.db.sql import Session, Sql
 _MOVE = Sql("""
     UPDATE chunk SET pack_id = :pack_id, "offset" = :offset WHERE id = :id AND pack_id = :from_id
 """)
-_DELETE_PACKS = Sql("DELETE FROM pack WHERE id IN (:ids*)")
 
 
 class Broken(NamedTuple):
@@ -50,7 +49,7 @@ def copy_intact(backend: Backend, writers: Writers, write: Write, store_id: str,
 
 
 def move_rows(session: Session, write: Write, salvaged: Sequence[Salvaged]) -> None:
-    """Let the rows name the new places, and forget the damaged packs: the sweep takes their blobs."""
+    """Let the rows name the new places, and drop the damaged packs. Rows of what is lost have to go with this."""
     for pack_id, stored in salvaged:
         if stored is None:
             continue
@@ -67,4 +66,4 @@ def move_rows(session: Session, write: Write, salvaged: Sequence[Salvaged]) -> N
             {"id": each.id, "offset": each.offset, "pack_id": new_id, "from_id": pack_id} for each in stored.records
         ]
         session.run_many(_MOVE, moves)
-    session.run_by(_DELETE_PACKS, [pack_id for pack_id, _ in salvaged])
+    rows.drop_packs(session, [pack_id for pack_id, _ in salvaged])

@@ -70,6 +70,11 @@ def _fill(appliance: Appliance) -> None:
     anna.patch("/docs/report.txt", [("{urn:example}colour", '<x:colour xmlns:x="urn:example">red</x:colour>')])
     anna.lock("/small.txt", timeout_s=86_400)
     ben.put("/shared chunk.jpg", noise(150_000))
+    # What nobody names, and the reason to look for it.
+    visitor = Person.new(appliance.files, "visitor")
+    visitor.put("/traces", noise(20_000, seed=9))
+    visitor.put("/small traces", b"traces")
+    users.purge_user(appliance.database, visitor.user)
 
 
 if __name__ == "__main__":

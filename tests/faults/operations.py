@@ -20,7 +20,7 @@ from appliance.files import history, lock, trash
 from appliance.serve import supervisor
 from appliance.tree.paths import parse
 from appliance.tree.versions import names
-from appliance.upkeep import durable, sweep
+from appliance.upkeep import durable, prune, sweep
 from tests.faults.stage import Stage
 from tests.server.content import noise
 from tests.server.running import ADMIN, PASSWORD
@@ -201,6 +201,11 @@ def _sweep(stage: Stage) -> str:
     return "done"
 
 
+def _prune(stage: Stage) -> str:
+    prune.prune(stage.appliance.database, stage.appliance.backend)
+    return "done"
+
+
 def _sync(stage: Stage) -> str:
     durable.sync_packs(stage.appliance.database, stage.appliance.backend)
     return "done"
@@ -216,6 +221,7 @@ COMMANDS = [
     Operation("app-password", _add_device),
     Operation("lock-break", _break_locks),
     Operation("sweep", _sweep, scene="killed"),
+    Operation("prune", _prune, scene="broken-off"),
     Operation("sync", _sync, scene="fast", ready=_ask("PUT", "/unsynced", ONE)),
 ]
 
@@ -260,6 +266,7 @@ def _serve(stage: Stage) -> str:
 LIFE = [
     Operation("first-start", _start, scene="nothing", serves=False, keeps=False),
     Operation("start", _start, serves=False),
+    Operation("start-older", _start, scene="older", serves=False),
     Operation("start-after-kill", _start, scene="killed", serves=False),
     Operation("recover", _start, scene="damaged", serves=False, keeps=False),
     Operation("stop", _stop),

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -53,7 +55,7 @@ class Scenes:
         self._made: dict[str, Scene] = {}
         self._makers: dict[str, Callable[[Path], Scene]] = {
             "nothing": _nothing, "store": _store, "epoch": self._epoch, "fast": self._fast, "killed": self._killed,
-            "damaged": self._damaged,
+            "broken-off": self._broken_off, "damaged": self._damaged, "older": self._older,
         }  # fmt: skip
 
     def __getitem__(self, name: str) -> Scene:
@@ -77,6 +79,22 @@ class Scenes:
         stage = self["store"].stage(root)
         for name, number in (("pack.rows", 1), ("blob.write", 3)):
             killed_in_child(stage, Fault(name, number, "kill"), lambda: stage.dav("PUT", "/dav/new", SEVERAL))
+        return Scene(root, stage.known)
+
+    def _broken_off(self, root: Path) -> Scene:
+        """A server was killed in an upload that had committed packs; a user was purged."""
+        stage = self["store"].stage(root).open()
+        database = stage.appliance.database
+        users.purge_user(database, users.add(database, "dave", PASSWORD))
+        stage.close()
+        killed_in_child(stage, Fault("pack.rows", 2, "kill"), lambda: stage.dav("PUT", "/dav/new", SEVERAL))
+        return Scene(root, stage.known)
+
+    def _older(self, root: Path) -> Scene:
+        """The database is of the first revision."""
+        stage = self["store"].stage(root)
+        with closing(sqlite3.connect(root / "data" / "holdfast.db")) as database:
+            database.executescript(_FIRST_REVISION)
         return Scene(root, stage.known)
 
     def _damaged(self, root: Path) -> Scene:
@@ -103,6 +121,12 @@ _FIRST = (
     ("docs/text", b"the same line\n" * 3_000),
     ("docs/empty", b""),
 )
+_FIRST_REVISION = """
+    DROP INDEX ix_pack_dropped;
+    ALTER TABLE pack DROP COLUMN dropped_at;
+    DROP TABLE garbage;
+    UPDATE alembic_version SET version_num = '0001';
+"""
 _LAST_ONES = ((31, "one"), (32, "small"), (33, "never"))
 
 

@@ -9,13 +9,15 @@ from pathlib import Path
 
 from appliance.accounts import app_passwords, users
 from appliance.app import Appliance, open_database
+from appliance.backends.disk import DiskBackend
 from appliance.db.sql import Sql
 from appliance.tree import trash
-from appliance.upkeep import sweep
+from appliance.upkeep import prune, sweep
 from appliance.upkeep.check import check
 from tests.faults.stage import Stage
 from tests.power.observe import Reader
 from tests.power.story import Tree
+from tests.support.unnamed import unnamed
 
 _ROOT = Sql("SELECT root_id, seq FROM tree WHERE id = :id")
 _LOCKS = Sql("SELECT path, scope, depth FROM lock ORDER BY path, scope")
@@ -26,6 +28,8 @@ _ALIVE = Sql("SELECT COUNT(*) FROM writer WHERE state = 'alive'")
 _LEASES = Sql("SELECT COUNT(*) FROM lease")
 # What a data folder at rest consists of.
 _AT_REST = {"holdfast.db", "holdfast.db-writers", "server.lock", "blobs", "partial"}
+# And of what it was before a migration.
+_COPIES = "copies"
 
 
 @dataclass(frozen=True)
@@ -101,13 +105,20 @@ def examine(stage: Stage, *, with_incarnation: bool) -> tuple[State, list[str]]:
 
 
 def put_to_rest(stage: Stage) -> list[str]:
-    """Stop; what remains after a sweep although nobody names it."""
+    """Stop; what remains after a sweep and a prune although nobody names it."""
     stage.end_serving()
-    wrong = leftovers(stage)
+    with closing(open_database(stage.settings)) as database:
+        pruned = prune.prune(database, DiskBackend(stage.settings.data, synced=False))
+        wrong = [f"nobody names {digest.hex()}" for digest in unnamed(database)]
+    if pruned.failed or pruned.waiting:
+        wrong.append(f"the prune failed, or waits: {pruned}")
+    wrong += leftovers(stage)
     stage.finish()
     strange = set(os.listdir(stage.root / "data")) - _AT_REST
-    if strange:
+    if strange - {_COPIES}:
         wrong.append(f"left in the folder: {sorted(strange)}")
+    if _COPIES in strange and [copy for copy in os.listdir(stage.root / "data" / _COPIES) if "-0001-" not in copy]:
+        wrong.append("copies of a database that was not older")
     return wrong
 
 

@@ -9,7 +9,8 @@ from appliance.chunks import identity
 from appliance.db.database import Database
 from appliance.upkeep import durable
 from appliance.upkeep.check import check
-from appliance.upkeep.sweep import declare_all_dead, sweep
+from appliance.upkeep.prune import prune
+from appliance.upkeep.sweep import declare_all_dead
 from tests.files.person import Person
 from tests.support.content import noise
 from tests.support.damage import Damage
@@ -91,7 +92,7 @@ def test_pack_that_lost_only_its_frame_loses_no_file(history: Person, damage: Da
     assert history.etag("/two") == etag
     require_clean(history)
     declare_all_dead(history.files.database)
-    sweep(history.files.database, blob)
+    prune(history.files.database, blob)
     assert newest not in damage.packs()
     require_clean(history)
 

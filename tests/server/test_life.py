@@ -218,10 +218,11 @@ def test_database_newer_than_the_program_is_refused(start: Start) -> None:
     server = start()
     assert server.stop() == 0
     with sqlite3.connect(server.data / "holdfast.db") as database:
+        (revision,) = database.execute("SELECT version_num FROM alembic_version").fetchone()
         database.execute("UPDATE alembic_version SET version_num = '9999'")
     assert "newer" in refused(server)
     with sqlite3.connect(server.data / "holdfast.db") as database:
-        database.execute("UPDATE alembic_version SET version_num = '0001'")
+        database.execute("UPDATE alembic_version SET version_num = ?", (revision,))
     server.start()
 
 

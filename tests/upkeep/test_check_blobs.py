@@ -169,6 +169,7 @@ def test_check_with_damage_in_bytes_no_row_uses_tells_it_apart(world: World) -> 
     # As if another process had stored the same chunk first: the row points elsewhere, the record stays behind.
     world.sql("UPDATE version SET manifest = x'45', size = 0")
     world.sql("UPDATE node SET bytes = 0")
+    world.sql("INSERT INTO garbage (epoch) SELECT prune_epoch FROM store")
     world.sql("DELETE FROM chunk WHERE id = :id", id=chunk_id)
     assert kinds(world, read_data=True) == []
     flip(stored.path, offset)

@@ -12,6 +12,7 @@ import pytest
 
 from appliance import config
 from appliance.app import open_appliance
+from appliance.chunks import garbage
 from appliance.cli.main import main
 from appliance.serve.prepare import hold_folder, prepare_store
 from tests.support.content import keep, noise
@@ -29,6 +30,8 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     prepare_store(settings, tell=lambda message: None)
     appliance = open_appliance(settings)
     keep(appliance.chunks, appliance.database, noise(50_000))
+    # No manifest names it.
+    appliance.database.write(garbage.leave)
     appliance.close()
     os.close(claim)
     yield folder

@@ -13,10 +13,11 @@ TESTS = sorted(Path(__file__).parent.glob("test_*.py"))
 # SQLite's constraints hold "unique among siblings", and the kind "database" tells if they do not.
 INVARIANTS = {
     "store": ("store", "epoch"),
-    "pack": ("pack-missing pack-size",),
+    "pack": ("pack-missing pack-size", "chunk-pack"),
     "chunk": ("chunk-pack chunk-place", "chunk-form"),
     "small": ("small-damaged",),
     "segment": ("segment-damaged", "segment-length"),
+    "garbage": ("garbage",),
     "tree": ("tree-owner user-tree", "tree-root", "journal-gap", "journal-time"),
     "node": ("node-parent node-lost node-cycle", "node-name database", "node-seq", "node-totals", "node-version"),
     "placement": ("placement-range",),

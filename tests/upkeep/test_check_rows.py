@@ -66,6 +66,13 @@ NEW_USER = """
     VALUES (50, 'clara', 'member', '', 'active', 1, 0)
 """
 
+ABC = hashlib.sha256(b"abc").hexdigest()
+ENTRY = struct.pack("<32sI", bytes(32), 9).hex()
+ENTRY_SHA = hashlib.sha256(bytes.fromhex(ENTRY)).hexdigest()
+
+# What was named no longer is, and prune is told.
+LOOK = "INSERT INTO garbage (epoch) SELECT prune_epoch FROM store"
+
 # What has to be found, and the statements that break it.
 BREAKS: dict[str, tuple[str, ...]] = {
     "store/no row of id 1": ("UPDATE store SET id = 2",),
@@ -76,11 +83,22 @@ BREAKS: dict[str, tuple[str, ...]] = {
     "epoch/chunk": ("UPDATE chunk SET wanted = 9 WHERE id = (SELECT MIN(id) FROM chunk)",),
     "epoch/small": ("UPDATE small SET wanted = 9 WHERE id = 1",),
     "epoch/segment": ("UPDATE segment SET wanted = 9 WHERE id = 1",),
+    "epoch/garbage": ("INSERT INTO garbage (epoch) VALUES (9)",),
+    "garbage/chunk": (f"DELETE FROM version WHERE node_id = {FILM} AND seq = {{second}}",),
+    "garbage/small": (
+        "INSERT INTO small (sha256, length, codec, wanted, data) VALUES (x'" + ABC + "', 3, 0, 1, x'616263')",
+    ),
+    "garbage/segment": (
+        "UPDATE store SET prune_epoch = 2",
+        "INSERT INTO garbage (epoch) VALUES (1)",
+        "INSERT INTO segment (sha256, length, wanted, data) VALUES (x'" + ENTRY_SHA + "', 9, 2, x'" + ENTRY + "')",
+    ),
     "writer-state": ("UPDATE writer SET state = 'asleep'",),
     "chunk-form/codec": ("UPDATE chunk SET codec = 7 WHERE id = (SELECT MIN(id) FROM chunk)",),
     "chunk-form/stored": ("UPDATE chunk SET stored = 0 WHERE id = (SELECT MIN(id) FROM chunk)",),
     "chunk-form/raw": ("UPDATE chunk SET stored = stored - 1 WHERE id = (SELECT MIN(id) FROM chunk WHERE codec = 0)",),
     "chunk-pack": ("UPDATE chunk SET pack_id = 999 WHERE id = (SELECT MIN(id) FROM chunk)",),
+    "chunk-pack/dropped": ("UPDATE pack SET dropped_at = 1 WHERE id = 1",),
     "chunk-place/behind": ('UPDATE chunk SET "offset" = 90000000 WHERE id = (SELECT MIN(id) FROM chunk)',),
     "chunk-place/header": ('UPDATE chunk SET "offset" = 31 WHERE id = (SELECT MIN(id) FROM chunk)',),
     "pack-size": ("UPDATE pack SET size = size + 1 WHERE id = 1",),
@@ -139,7 +157,7 @@ BREAKS: dict[str, tuple[str, ...]] = {
     "node-seq/tree": (f"UPDATE node SET subtree_seq = 999 WHERE id = {ROOT}",),
     "node-seq/placed": (f"UPDATE node SET placed_seq = 999 WHERE id = {MENU}",),
     "node-version/folder": (f"UPDATE node SET version_seq = 1 WHERE id = {CAFE}",),
-    "node-version/missing": (f"DELETE FROM version WHERE node_id = {MENU}",),
+    "node-version/missing": (f"DELETE FROM version WHERE node_id = {MENU}", LOOK),
     "node-version/none": (f"UPDATE node SET version_seq = NULL WHERE id = {MENU}",),
     "node-version/size": (f"UPDATE node SET bytes = bytes + 1 WHERE id IN ({MENU}, {CAFE}, {ROOT})",),
     "node-version/older": (
@@ -241,6 +259,7 @@ def test_check_with_segments_nobody_uses_looks_at_their_bytes_only(world: World)
     data = struct.pack("<32sI", b"\x01" * 32, 1000)
     insert = "INSERT INTO segment (sha256, length, wanted, data) VALUES (:sha256, :length, 1, :data)"
     world.sql(insert, sha256=hashlib.sha256(data).digest(), length=1000, data=data)
+    world.sql(LOOK)
     assert kinds(world) == set()
     world.sql("UPDATE segment SET length = 999 WHERE length = 1000")
     assert kinds(world) == {"segment-length"}

@@ -1,0 +1,83 @@
+"""Reasons to look for garbage: chunks, segments and small content that no manifest names.
+
+What no manifest names can only be found by reading all manifests, so it is looked for only where there is a reason.
+Whoever may leave something behind says so beforehand, in the transaction that makes it possible: an upload with the
+first rows that it commits ahead of its manifest, and whatever deletes manifests together with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import NamedTuple, TypeVar
+
+from appliance.chunks.writers import Write
+from appliance.db.database import Database, Work
+from appliance.db.sql import Session, Sql
+from appliance.errors import HoldfastError
+
+T = TypeVar("T")
+
+_BEGIN = Sql("INSERT INTO garbage (writer_id, epoch) VALUES (:writer_id, :epoch) RETURNING id")
+_LET_GO = Sql("UPDATE garbage SET writer_id = NULL WHERE id IN (:ids*)")
+_CLEAR = Sql("DELETE FROM garbage WHERE id IN (:ids*)")
+# The epoch is read after the manifests are gone: nothing that they named is wanted in a later one.
+_LEAVE = Sql("INSERT INTO garbage (epoch) SELECT prune_epoch FROM store WHERE id = 1")
+# Of a dead writer's uploads none will ever be finished.
+_REASONS = Sql("""
+    SELECT g.id, g.epoch FROM garbage g LEFT JOIN writer w ON w.id = g.writer_id AND w.state = 'alive'
+    WHERE w.id IS NULL ORDER BY g.id LIMIT 10000
+""")
+
+
+class Reason(NamedTuple):
+    """What it speaks of is wanted in this epoch at most."""
+
+    id: int
+    epoch: int
+
+
+class Ahead:
+    """What a write commits ahead of its manifest; found by its rows if the write does not come to its end."""
+
+    def __init__(self, write: Write) -> None:
+        self._write = write
+        self._ids: list[int] = []
+
+    def commit(self, database: Database, work: Work[T]) -> T:
+        """Run ``work`` in a transaction of its own; whoever looks for garbage knows of it from then on. Any thread."""
+        if self._ids:
+            return database.write(work)
+
+        def noted(session: Session) -> tuple[int, T]:
+            row_id: int = session.value(_BEGIN, writer_id=self._write.writer_id, epoch=self._write.epoch)
+            return row_id, work(session)
+
+        row_id, result = database.write(noted)
+        self._ids.append(row_id)
+        return result
+
+    def end(self, session: Session) -> None:
+        """The manifest is written in this transaction: nothing is left behind."""
+        session.run_by(_CLEAR, self._ids)
+
+    def let_go(self, database: Database) -> None:
+        """The write broke off. If this cannot be noted, its writer's end will tell."""
+        if self._ids:
+            with suppress(HoldfastError):
+                database.write(lambda session: session.run_by(_LET_GO, self._ids))
+
+
+def leave(session: Session) -> None:
+    """Manifests were deleted in this transaction. Call it behind that."""
+    session.run(_LEAVE)
+
+
+def reasons(session: Session) -> list[Reason]:
+    """Those that no unfinished upload stands behind, the first of them."""
+    return [Reason._make(row) for row in session.rows(_REASONS)]
+
+
+def clear(session: Session, done: Sequence[Reason]) -> None:
+    """What these speak of was looked for."""
+    session.run_by(_CLEAR, [reason.id for reason in done])

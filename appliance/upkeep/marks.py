@@ -1,0 +1,166 @@
+"""Which chunks, segments and small content manifests name, in little memory, and which rows none of them names.
+
+A store is looked at in parts: ranges of digests, each with a reading of all manifests of its own, so that memory is
+bounded however many chunks there are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
+from typing import NamedTuple
+
+from appliance.chunks import manifest
+from appliance.chunks.manifest import Kind
+from appliance.db.sql import Row, Session, Sql
+from appliance.errors import Damaged
+from appliance.upkeep.paging import LEAST, Fetch, count, paged
+
+IN_PART = 4_000_000
+"""Chunks, or small contents, that one part has room for: some 50 MB at most."""
+
+_PREFIXES = 1 << 16
+_KEPT = 6
+
+_VERSIONS = Sql("""
+    SELECT node_id, seq, manifest FROM version
+    WHERE (node_id, seq) > (:node_id, :seq) ORDER BY node_id, seq LIMIT 2000
+""")
+_SEGMENTS = Sql("SELECT id, sha256, data FROM segment WHERE id > :id ORDER BY id LIMIT 50")
+
+
+class Part(NamedTuple):
+    """The digests whose first two bytes, as a number, are from ``first`` to below ``end``."""
+
+    first: int
+    end: int
+
+    @property
+    def above(self) -> bytes:
+        """Below each digest of the part, and above all before it."""
+        return self.first.to_bytes(2, "big")
+
+    @property
+    def below(self) -> bytes:
+        """Above each digest of the part."""
+        return self.end.to_bytes(2, "big") if self.end < _PREFIXES else b"\xff" * 33
+
+
+def parts(session: Session, *, in_part: int = IN_PART) -> list[Part]:
+    """So many that the marks of each have room."""
+    number = min(1 + max(count(session, "chunk"), count(session, "small")) // in_part, _PREFIXES)
+    borders = [index * _PREFIXES // number for index in range(number + 1)]
+    return [Part(first, end) for first, end in pairwise(borders)]
+
+
+class Marks:
+    """A set of digests of one part, by their first eight bytes.
+
+    Two that begin alike are taken for one; what a manifest names is never missing.
+    """
+
+    def __init__(self, part: Part) -> None:
+        self._first = part.first
+        self._buckets = [bytearray() for _ in range(part.end - part.first)]
+        # So long is a bucket before repetitions are looked for.
+        self._limits = [256 * _KEPT] * len(self._buckets)
+
+    def add(self, digest: bytes) -> None:
+        """Digests of other parts are passed over."""
+        index = (digest[0] << 8 | digest[1]) - self._first
+        if 0 <= index < len(self._buckets):
+            bucket = self._buckets[index]
+            bucket += digest[2 : 2 + _KEPT]
+            if len(bucket) > self._limits[index]:
+                distinct = _pieces(bucket)
+                self._buckets[index] = bytearray().join(distinct)
+                self._limits[index] = max(self._limits[index], 2 * _KEPT * len(distinct))
+
+    def missing(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """Those of the rows, which begin with a digest of this part and are in that order, that are not marked."""
+        known, of = set[bytes](), -1
+        for row in rows:
+            index = (row[0][0] << 8 | row[0][1]) - self._first
+            if index != of:
+                known, of = _pieces(self._buckets[index]), index
+            if bytes(row[0][2 : 2 + _KEPT]) not in known:
+                yield row
+
+
+def _pieces(bucket: bytearray) -> set[bytes]:
+    return {bytes(bucket[start : start + _KEPT]) for start in range(0, len(bucket), _KEPT)}
+
+
+class Table:
+    """A table of content, and the column with its digests."""
+
+    def __init__(self, name: str, key: str, *, pack: str = "0") -> None:
+        self.name = name
+        self.key = key
+        self._page = Sql(f"""
+            SELECT {key}, wanted, {pack} FROM {name}
+            WHERE {key} > :after AND {key} < :below ORDER BY {key} LIMIT 2000
+        """)
+
+    def pages(self, fetch: Fetch, part: Part) -> Iterator[list[Row]]:
+        """(digest, wanted, id of the pack) of each row of the part, in the order of their digests."""
+        return paged(fetch, self._page, {"after": part.above}, below=part.below)
+
+
+CHUNKS = Table("chunk", "id", pack="pack_id")
+SMALL = Table("small", "sha256")
+SEGMENTS = Table("segment", "sha256")
+
+
+def ranges(part: Part) -> list[tuple[Table, Part]]:
+    """What is to be compared with the marks of a part; segments all with those of the first."""
+    segments = [(SEGMENTS, Part(0, _PREFIXES))] if part.first == 0 else []
+    return [*segments, (SMALL, part), (CHUNKS, part)]
+
+
+class Named(NamedTuple):
+    """What the manifests of a snapshot name, as far as it belongs to a part; of segments all."""
+
+    segments: set[bytes]
+    small: Marks
+    chunks: Marks
+
+    def unnamed(self, table: Table, page: Iterable[Row]) -> Iterator[Row]:
+        """The rows of a page that no manifest names."""
+        if table is SEGMENTS:
+            return (row for row in page if row[0] not in self.segments)
+        return (self.small if table is SMALL else self.chunks).missing(page)
+
+
+def read_manifests(session: Session, part: Part, *, pause: Callable[[], None] = lambda: None) -> Named:
+    """Read every manifest and every segment that one names. ``pause`` is called now and then, and may raise.
+
+    The session is a snapshot: in a row of states a copy could be made of what was not yet read into what was.
+
+    Raises:
+        Damaged: a manifest cannot be read, so nobody knows what it names.
+    """
+    named = Named(set(), Marks(part), Marks(part))
+    for page in paged(session.rows, _VERSIONS, {"node_id": LEAST, "seq": LEAST}):
+        pause()
+        for _, _, head in page:
+            decoded = manifest.decode(head)
+            marks = named.small if decoded.kind is Kind.SMALL else named.chunks
+            for entry in decoded.entries:
+                marks.add(entry.id)
+            named.segments.update(reference.sha256 for reference in decoded.references)
+    missing = set(named.segments)
+    for page in paged(session.rows, _SEGMENTS, {"id": LEAST}):
+        pause()
+        for _, sha256, data in page:
+            if sha256 not in missing:
+                continue
+            if hashlib.sha256(data).digest() != sha256:
+                raise Damaged(what=f"manifest segment {sha256.hex()}")
+            missing.discard(sha256)
+            for entry in manifest.decode_entries(data):
+                named.chunks.add(entry.id)
+    if missing:
+        raise Damaged(what=f"manifest segment {min(missing).hex()}, which is missing")
+    return named
