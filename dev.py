@@ -293,10 +293,10 @@ def fix(args: list[str]) -> int:
 
 
 def soak(args: list[str]) -> int:
-    """The long tests one after the other, with what they measured."""
+    """The long tests, with what they measured."""
     folder = install("dev")
     install_tools()
-    return summary([run_pytest(folder, ["-m", "soak", "--timeout=0", "-raP", *args], "soak")])
+    return summary([run_pytest(folder, ["-m", "soak", "--timeout=0", "-raP", *parallel(args), *args], "soak")])
 
 
 def bench(args: list[str]) -> int:

@@ -18,10 +18,11 @@ from appliance.errors import Damaged
 from appliance.upkeep.paging import LEAST, Fetch, count, paged
 
 IN_PART = 4_000_000
-"""Chunks, or small contents, that one part has room for: some 50 MB at most."""
+"""Chunks, and as many small contents, that one part has room for: some 60 MB of memory for each of the two."""
 
 _PREFIXES = 1 << 16
 _KEPT = 6
+_UNSORTED = 32
 
 _VERSIONS = Sql("""
     SELECT node_id, seq, manifest FROM version
@@ -64,7 +65,7 @@ class Marks:
         self._first = part.first
         self._buckets = [bytearray() for _ in range(part.end - part.first)]
         # So long is a bucket before repetitions are looked for.
-        self._limits = [256 * _KEPT] * len(self._buckets)
+        self._limits = [_UNSORTED * _KEPT] * len(self._buckets)
 
     def add(self, digest: bytes) -> None:
         """Digests of other parts are passed over."""

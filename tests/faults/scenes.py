@@ -75,10 +75,14 @@ class Scenes:
         return Scene(self["store"].stage(root).root, self["store"].known, "fast")
 
     def _killed(self, root: Path) -> Scene:
-        """A server was killed twice: behind a pack whose rows were not written, and within a pack."""
+        """A server was killed twice: behind a pack whose rows were not written, and within a pack. Writers that ended
+        before are dead for long.
+        """
         stage = self["store"].stage(root)
         for name, number in (("pack.rows", 1), ("blob.write", 3)):
             killed_in_child(stage, Fault(name, number, "kill"), lambda: stage.dav("PUT", "/dav/new", SEVERAL))
+        with closing(sqlite3.connect(root / "data" / "holdfast.db")) as database, database:
+            database.execute("UPDATE writer SET expires_at = 1 WHERE state = 'dead'")
         return Scene(root, stage.known)
 
     def _broken_off(self, root: Path) -> Scene:

@@ -56,7 +56,7 @@ def test_marks_that_are_added_over_and_over_take_no_more_room() -> None:
     for _ in range(500):
         for each in some:
             known.add(each)
-    assert len(known._buckets[0]) <= 2 * 6 * 256
+    assert len(known._buckets[0]) <= 2 * 6 * 201
     assert list(known.missing([(each, 0, 0) for each in sorted(some)])) == []
 
 
