@@ -8,24 +8,27 @@ first rows that it commits ahead of its manifest, and whatever deletes manifests
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import NamedTuple, TypeVar
 
 from appliance.chunks.writers import Write
 from appliance.db.database import Database, Work
 from appliance.db.sql import Session, Sql
-from appliance.errors import HoldfastError
 
 T = TypeVar("T")
 
 _BEGIN = Sql("INSERT INTO garbage (writer_id, epoch) VALUES (:writer_id, :epoch) RETURNING id")
-_LET_GO = Sql("UPDATE garbage SET writer_id = NULL WHERE id IN (:ids*)")
 _CLEAR = Sql("DELETE FROM garbage WHERE id IN (:ids*)")
 # The epoch is read after the manifests are gone: nothing that they named is wanted in a later one.
 _LEAVE = Sql("INSERT INTO garbage (epoch) SELECT prune_epoch FROM store WHERE id = 1")
-# Of a dead writer's uploads none will ever be finished.
+_ANY = Sql("SELECT 1 FROM garbage LIMIT 1")
+_RAISE = Sql("""
+    UPDATE store SET prune_epoch = prune_epoch + 1 WHERE id = 1 AND prune_epoch <= (SELECT MAX(epoch) FROM garbage)
+""")
+# A writer keeps the epoch of its oldest unfinished write. Once it is past an upload's, that upload has ended; had it
+# come to its manifest, the row would be gone.
 _REASONS = Sql("""
-    SELECT g.id, g.epoch FROM garbage g LEFT JOIN writer w ON w.id = g.writer_id AND w.state = 'alive'
+    SELECT g.id, g.epoch
+    FROM garbage g LEFT JOIN writer w ON w.id = g.writer_id AND w.state = 'alive' AND w.epoch <= g.epoch
     WHERE w.id IS NULL ORDER BY g.id LIMIT 10000
 """)
 
@@ -61,16 +64,20 @@ class Ahead:
         """The manifest is written in this transaction: nothing is left behind."""
         session.run_by(_CLEAR, self._ids)
 
-    def let_go(self, database: Database) -> None:
-        """The write broke off. If this cannot be noted, its writer's end will tell."""
-        if self._ids:
-            with suppress(HoldfastError):
-                database.write(lambda session: session.run_by(_LET_GO, self._ids))
-
 
 def leave(session: Session) -> None:
     """Manifests were deleted in this transaction. Call it behind that."""
     session.run(_LEAVE)
+
+
+def exists(session: Session) -> bool:
+    """Whether anything may be, or become, a reason."""
+    return session.row(_ANY) is not None
+
+
+def raise_epoch(session: Session) -> None:
+    """Begin an epoch that none of the rows is of, so that writers come to be past theirs."""
+    session.run(_RAISE)
 
 
 def reasons(session: Session) -> list[Reason]:

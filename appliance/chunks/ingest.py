@@ -144,7 +144,6 @@ class Ingestor:
             return stream.run(source, block, size)
         except BaseException:
             stream.break_off()
-            stream.ahead.let_go(self.database)
             raise
 
     def _small(self, content: bytes, write: Write) -> Stored:

@@ -27,6 +27,8 @@ _STORE_SMALL = Sql("""
     INSERT INTO small (sha256, length, codec, wanted, data) VALUES (:sha256, :length, :codec, :epoch, :data)
     ON CONFLICT (sha256) DO UPDATE SET wanted = excluded.wanted WHERE small.wanted < excluded.wanted
 """)
+_PACK_OF = Sql("SELECT pack_id FROM chunk WHERE id = :id")
+_OF_PACK = Sql("SELECT 1 FROM chunk WHERE id IN (:ids*) AND pack_id = :pack_id")
 _WANTED = Sql("SELECT id, wanted FROM chunk WHERE id IN (:ids*)")
 _RENEW = Sql("UPDATE chunk SET wanted = :epoch WHERE id IN (:ids*) AND wanted < :epoch")
 _LOCATE = Sql("""
@@ -51,10 +53,18 @@ def insert_pack(
     )
     faults.point("rows.chunks")
     # In one order everywhere, so that two writers never wait for each other's rows.
-    session.run_many(
-        _STORE_CHUNK, [{**record._asdict(), "pack_id": pack_id, "epoch": epoch} for record in sorted(records)]
-    )
+    ordered = sorted(records)
+    session.run_many(_STORE_CHUNK, [{**record._asdict(), "pack_id": pack_id, "epoch": epoch} for record in ordered])
+    if ordered and not _holds(session, pack_id, ordered):
+        drop_packs(session, [pack_id])
     return pack_id
+
+
+def _holds(session: Session, pack_id: int, records: Sequence[Record]) -> bool:
+    """Whether the rows of any of its chunks point into this pack: others may have stored the same at the same time."""
+    first = session.value(_PACK_OF, id=records[0].id)
+    ids = [record.id for record in records]
+    return first == pack_id or bool(session.rows_by(_OF_PACK, ids, pack_id=pack_id))
 
 
 def insert_segments(session: Session, segments: Iterable[Segment], *, epoch: int) -> None:

@@ -56,10 +56,8 @@ class ChunkStore:
             faults.point("receive.done")
             try:
                 yield stored
-            except BaseException as error:
-                if isinstance(error, _REFUSALS):
-                    self._discard(stored)
-                stored.ahead.let_go(self._database)
+            except _REFUSALS:
+                self._discard(stored)
                 raise
 
     def close(self) -> None:

@@ -90,7 +90,7 @@ class Writers:
             current = session.value(_EPOCH)
         with self._mutex:
             # From here on new writes take the new epoch; the row may only move past those that are unfinished.
-            self._epoch = current
+            self._epoch = max(self._epoch, current)
             oldest = min((write.epoch for write in self._unfinished if write.writer_id == writer_id), default=current)
         expires_at = clock.now() + LEASE_S * clock.SECOND
         if not self._database.write(

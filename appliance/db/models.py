@@ -155,7 +155,7 @@ garbage = Table(
     # come to its end, or manifests were deleted. Invariant: whatever no manifest names is wanted in the epoch of one of
     # these rows, or in an earlier one.
     Column("id", Id, primary_key=True, autoincrement=True),
-    # Whose upload may still name it; NULL when nobody will.
+    # Whose upload may still name it, as long as the writer lives and is not past the epoch; NULL: nobody will.
     Column("writer_id", BigInteger),
     Column("epoch", BigInteger, nullable=False),
     sqlite_autoincrement=True,

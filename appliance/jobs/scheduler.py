@@ -42,7 +42,8 @@ class Scheduler:
         for name in ("apscheduler.scheduler", "apscheduler.executors.default"):
             logging.getLogger(name).setLevel(logging.ERROR)
         self._clock = BackgroundScheduler(
-            executors={"default": ThreadPoolExecutor(2)},
+            # A thread for each: one that takes long must not keep another from its time.
+            executors={"default": ThreadPoolExecutor(max(len(jobs), 1))},
             # After a pause (a suspended machine) one run makes up for all that were missed.
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
             timezone="UTC",

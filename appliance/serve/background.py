@@ -23,14 +23,8 @@ def run_scheduler(settings: Settings, supervisor_pipe: int) -> None:
     ]
     # Whatever is answered before it is durable: a blob goes only when its row is gone for good.
     durably = open_database(settings)
-    jobs.append(
-        Job(
-            "prune",
-            settings.sweep_minutes * _MINUTE,
-            60 * _MINUTE,
-            lambda: prune.prune(durably, backend, stopping=lambda: stop.wait(0)),
-        )
-    )
+    pruning = prune.PruneJob(durably, backend, lambda: stop.wait(0))
+    jobs.append(Job("prune", settings.sweep_minutes * _MINUTE, 60 * _MINUTE, pruning))
     if settings.durability == "fast":
         jobs.append(Job("sync", durable.SYNC_EVERY_S, _MINUTE, lambda: durable.sync_packs(database, backend)))
     scheduler = Scheduler(database, jobs)

@@ -6,6 +6,7 @@ from appliance.chunks import garbage
 from appliance.db.sql import Session, Sql
 
 _OF_NODES = "WHERE node_id IN (SELECT id FROM node WHERE tree_id = :tree_id)"
+_LOCK = Sql("SELECT id FROM tree WHERE id = :tree_id {lock}")
 # Whatever is found through the nodes goes before them.
 _STEPS = (
     Sql(f"DELETE FROM version {_OF_NODES}"),
@@ -21,6 +22,8 @@ _STEPS = (
 
 def purge(session: Session, tree_id: int) -> None:
     """Delete the tree, in the caller's transaction."""
+    # Nobody changes it meanwhile.
+    session.row(_LOCK, tree_id=tree_id)
     for step in _STEPS:
         session.run(step, tree_id=tree_id)
     garbage.leave(session)

@@ -19,7 +19,7 @@ from appliance.db.database import Database
 from appliance.db.sql import Row, Session, Sql
 from appliance.errors import BackendError, BlobMissing, Damaged
 from appliance.upkeep.check_blobs import Compared, still_there
-from appliance.upkeep.check_ids import IdNumbers
+from appliance.upkeep.check_ids import IdNumbers, IdSet
 from appliance.upkeep.check_pack import Examined, Pack, examine, examine_place
 from appliance.upkeep.check_report import BOUND, Findings, Steps
 from appliance.upkeep.paging import LEAST, newest, paged
@@ -111,9 +111,11 @@ class _Reading:
         self._store_id = store_id
         self._expected = expected
         self._findings = findings
-        # Packs whose chunk rows do not all agree with what was read.
+        # Packs whose chunk rows may not all agree with what was read. Of those beyond the bound only this is kept: that
+        # they are, and how many of their rows agreed.
         self._suspects: dict[int, Pack] = {}
-        self._more_suspects = 0
+        self._more_suspects = IdSet()
+        self._agreeing = IdNumbers()
         # Those of them that were read whole all the same.
         self._examined: set[int] = set()
 
@@ -138,12 +140,13 @@ class _Reading:
         self._compare(examined, where)
         return of.size
 
-    def suspect(self, of: Pack) -> None:
-        """Have the pack's chunks looked at row by row."""
+    def suspect(self, of: Pack, agreeing: int = 0) -> None:
+        """Have the pack's chunks looked at row by row; so many of its rows ``agreeing`` with what was read."""
         if len(self._suspects) < BOUND:
             self._suspects[of.id] = of
         else:
-            self._more_suspects += 1
+            self._more_suspects.add(of.id)
+            self._agreeing[of.id] = agreeing
 
     def _compare(self, examined: Examined, where: str) -> None:
         of = examined.pack
@@ -160,7 +163,7 @@ class _Reading:
                 )
         if agreeing < max(len(mine), self._expected.chunks[of.id]):
             self._examined.add(of.id)
-            self.suspect(of)
+            self.suspect(of, agreeing)
 
     def finish(self) -> None:
         """Look at the chunk rows of the suspects. Rows are found by pack only in reading all: many packs at a time."""
@@ -170,12 +173,29 @@ class _Reading:
                 rows = session.rows_by(_BY_PACK, ids[start : start + _TOGETHER])
             for pack_id, group in groupby(rows, key=lambda row: row[0]):
                 self._look_at_rows(self._suspects[pack_id], map(_record, group))
-        if self._more_suspects:
+        more = self._disagreeing()
+        if more:
             self._findings.add(
                 "pack-index",
-                f"{self._more_suspects} more packs",
+                f"{more} more packs",
                 "are damaged or do not agree with their rows; their chunks were not looked at one by one",
             )
+
+    def _disagreeing(self) -> int:
+        """How many suspects beyond the bound have rows that did not agree; the others lost theirs to prune."""
+        disagreeing, found = IdSet(), IdNumbers()
+        if not self._more_suspects:
+            return 0
+        count = 0
+        for page in paged(newest(self._database), _CHUNKS, {"id": b""}):
+            for _, pack_id in page:
+                if pack_id not in self._more_suspects or pack_id in disagreeing:
+                    continue
+                found[pack_id] += 1
+                if found[pack_id] > self._agreeing[pack_id]:
+                    disagreeing.add(pack_id)
+                    count += 1
+        return count
 
     def _look_at_rows(self, of: Pack, rows: Iterable[Record]) -> None:
         verified = self._index(of)

@@ -22,6 +22,9 @@ class IdSet:
             page = self._pages[row_id >> _PAGE_BITS] = bytearray(_PAGE // 8)
         page[(row_id & _MASK) >> 3] |= 1 << (row_id & 7)
 
+    def __bool__(self) -> bool:
+        return bool(self._pages)
+
     def __contains__(self, row_id: int) -> bool:
         page = self._pages.get(row_id >> _PAGE_BITS)
         return page is not None and bool(page[(row_id & _MASK) >> 3] & 1 << (row_id & 7))

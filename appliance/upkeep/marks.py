@@ -20,6 +20,7 @@ from appliance.upkeep.paging import LEAST, Fetch, count, paged
 IN_PART = 4_000_000
 """Chunks, and as many small contents, that one part has room for: some 60 MB of memory for each of the two."""
 
+_DIGEST = 32
 _PREFIXES = 1 << 16
 _KEPT = 6
 _UNSORTED = 32
@@ -28,7 +29,7 @@ _VERSIONS = Sql("""
     SELECT node_id, seq, manifest FROM version
     WHERE (node_id, seq) > (:node_id, :seq) ORDER BY node_id, seq LIMIT 2000
 """)
-_SEGMENTS = Sql("SELECT id, sha256, data FROM segment WHERE id > :id ORDER BY id LIMIT 50")
+_SEGMENTS = Sql("SELECT sha256, data FROM segment WHERE sha256 > :sha256 ORDER BY sha256 LIMIT 50")
 
 
 class Part(NamedTuple):
@@ -79,14 +80,23 @@ class Marks:
                 self._limits[index] = max(self._limits[index], 2 * _KEPT * len(distinct))
 
     def missing(self, rows: Iterable[Row]) -> Iterator[Row]:
-        """Those of the rows, which begin with a digest of this part and are in that order, that are not marked."""
+        """Those of the rows, which begin with a digest of this part and are in that order, that are not marked.
+
+        What is no digest counts as marked.
+        """
         known, of = set[bytes](), -1
         for row in rows:
+            if len(row[0]) != _DIGEST:
+                continue
             index = (row[0][0] << 8 | row[0][1]) - self._first
             if index != of:
                 known, of = _pieces(self._buckets[index]), index
-            if bytes(row[0][2 : 2 + _KEPT]) not in known:
+            if row[0][2 : 2 + _KEPT] not in known:
                 yield row
+
+    def count(self) -> int:
+        """How many are marked."""
+        return sum(len(_pieces(bucket)) for bucket in self._buckets)
 
 
 def _pieces(bucket: bytearray) -> set[bytes]:
@@ -109,6 +119,7 @@ class Table:
         return paged(fetch, self._page, {"after": part.above}, below=part.below)
 
 
+WHOLE = Part(0, _PREFIXES)
 CHUNKS = Table("chunk", "id", pack="pack_id")
 SMALL = Table("small", "sha256")
 SEGMENTS = Table("segment", "sha256")
@@ -116,22 +127,20 @@ SEGMENTS = Table("segment", "sha256")
 
 def ranges(part: Part) -> list[tuple[Table, Part]]:
     """What is to be compared with the marks of a part; segments all with those of the first."""
-    segments = [(SEGMENTS, Part(0, _PREFIXES))] if part.first == 0 else []
+    segments = [(SEGMENTS, WHOLE)] if part.first == 0 else []
     return [*segments, (SMALL, part), (CHUNKS, part)]
 
 
 class Named(NamedTuple):
     """What the manifests of a snapshot name, as far as it belongs to a part; of segments all."""
 
-    segments: set[bytes]
+    segments: Marks
     small: Marks
     chunks: Marks
 
     def unnamed(self, table: Table, page: Iterable[Row]) -> Iterator[Row]:
         """The rows of a page that no manifest names."""
-        if table is SEGMENTS:
-            return (row for row in page if row[0] not in self.segments)
-        return (self.small if table is SMALL else self.chunks).missing(page)
+        return {CHUNKS: self.chunks, SMALL: self.small, SEGMENTS: self.segments}[table].missing(page)
 
 
 def read_manifests(session: Session, part: Part, *, pause: Callable[[], None] = lambda: None) -> Named:
@@ -142,7 +151,7 @@ def read_manifests(session: Session, part: Part, *, pause: Callable[[], None] = 
     Raises:
         Damaged: a manifest cannot be read, so nobody knows what it names.
     """
-    named = Named(set(), Marks(part), Marks(part))
+    named = Named(Marks(WHOLE), Marks(part), Marks(part))
     for page in paged(session.rows, _VERSIONS, {"node_id": LEAST, "seq": LEAST}):
         pause()
         for _, _, head in page:
@@ -150,18 +159,24 @@ def read_manifests(session: Session, part: Part, *, pause: Callable[[], None] = 
             marks = named.small if decoded.kind is Kind.SMALL else named.chunks
             for entry in decoded.entries:
                 marks.add(entry.id)
-            named.segments.update(reference.sha256 for reference in decoded.references)
-    missing = set(named.segments)
-    for page in paged(session.rows, _SEGMENTS, {"id": LEAST}):
+            for reference in decoded.references:
+                named.segments.add(reference.sha256)
+    _read_segments(session, named, pause)
+    return named
+
+
+def _read_segments(session: Session, named: Named, pause: Callable[[], None]) -> None:
+    found = Marks(WHOLE)
+    for page in paged(session.rows, _SEGMENTS, {"sha256": b""}):
         pause()
-        for _, sha256, data in page:
-            if sha256 not in missing:
+        unnamed = {row[0] for row in named.segments.missing(page)}
+        for sha256, data in page:
+            if sha256 in unnamed:
                 continue
             if hashlib.sha256(data).digest() != sha256:
                 raise Damaged(what=f"manifest segment {sha256.hex()}")
-            missing.discard(sha256)
+            found.add(sha256)
             for entry in manifest.decode_entries(data):
                 named.chunks.add(entry.id)
-    if missing:
-        raise Damaged(what=f"manifest segment {min(missing).hex()}, which is missing")
-    return named
+    if found.count() < named.segments.count():
+        raise Damaged(what="a version: a manifest segment that it names is missing; `holdfast check` tells which")

@@ -1,30 +1,34 @@
 """Pruning: what no manifest names goes, while everything else goes on. docs/design/ordering.md says why that is safe.
 
 It is made only when there is a reason (appliance.chunks.garbage), and takes what was wanted before the least epoch of
-the living writers. A reason that is too young for that raises the epoch; living writers follow within seconds, and the
-next run finds it ripe. No clock is asked.
+the living writers. What is too young for that raises the epoch; living writers follow within seconds, and the next run
+finds it ripe. No clock is asked for safety. Two runs at once do no harm; the lease of the job is there to spare work.
 """
 
 from __future__ import annotations
 
+import logging
+import math
+import time
 from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
 from appliance import faults
 from appliance.backends.base import Backend
+from appliance.backends.disk import DiskBackend
 from appliance.chunks import garbage, rows
-from appliance.chunks.garbage import Reason
 from appliance.chunks.pack import pack_key
 from appliance.db.database import Database
 from appliance.db.sql import Row, Session, Sql
-from appliance.errors import BackendError
+from appliance.errors import BackendError, Damaged, StorageFull
 from appliance.upkeep import marks
 from appliance.upkeep.check_ids import IdSet
 from appliance.upkeep.marks import CHUNKS, SEGMENTS, SMALL, Part, Table
 from appliance.upkeep.paging import LEAST, newest, paged
 
-_RAISE = Sql("UPDATE store SET prune_epoch = prune_epoch + 1 WHERE id = 1 AND prune_epoch <= :newest")
+_log = logging.getLogger(__name__)
+
 _LEAST_EPOCH = Sql("""
     SELECT COALESCE(MIN(epoch), (SELECT prune_epoch FROM store WHERE id = 1)) FROM writer WHERE state = 'alive'
 """)
@@ -34,21 +38,22 @@ _DROPPED = Sql("""
 """)
 _REMOVE = Sql("DELETE FROM pack WHERE id IN (:ids*) AND dropped_at IS NOT NULL")
 
-
+# So many rows of a table are deleted in one transaction: every other writer waits for it, and content is large.
+_AT_ONCE = {CHUNKS: 2000, SMALL: 200, SEGMENTS: 20}
 # What somebody wanted meanwhile is spared in the statement itself.
 _DELETE = {
-    table.name: Sql(f"DELETE FROM {table.name} WHERE {table.key} IN (:ids*) AND wanted < :bound")
+    table: Sql(f"DELETE FROM {table.name} WHERE {table.key} IN (:ids*) AND wanted < :bound")
     for table in (CHUNKS, SMALL, SEGMENTS)
 }
 _LEFT = {
-    table.name: Sql(f"SELECT {table.key} FROM {table.name} WHERE {table.key} IN (:ids*)")
+    table: Sql(f"SELECT {table.key} FROM {table.name} WHERE {table.key} IN (:ids*)")
     for table in (CHUNKS, SMALL, SEGMENTS)
 }
 
 
 class Pruned(NamedTuple):
-    """What a run did: rows deleted of each kind, blobs removed with their bytes, blobs that could not be removed, and
-    reasons to look that have to wait for writers.
+    """What a run did: rows deleted of each kind, blobs removed with their bytes, blobs that could not be removed;
+    whether manifests were read.
     """
 
     chunks: int
@@ -57,17 +62,20 @@ class Pruned(NamedTuple):
     blobs: int
     bytes: int
     failed: int
-    waiting: int
+    looked: bool
 
 
 class _Stopped(Exception):
     """The process has to end; the next run goes on."""
 
 
-def prune(database: Database, backend: Backend, *, stopping: Callable[[], bool] = lambda: False) -> Pruned:
-    """Delete what nobody needs any more, if there is a reason to look. One at a time, beside anything else.
+def prune(
+    database: Database, backend: Backend, *, stopping: Callable[[], bool] = lambda: False, looks: bool = True
+) -> Pruned:
+    """Delete what nobody needs any more, if there is a reason to look.
 
-    ``database`` commits durably: a blob that is gone must not come back to have a row.
+    ``database`` commits durably: a blob that is gone must not come back to have a row. Without ``looks`` only what
+    earlier runs found is removed.
 
     Raises:
         Damaged: a manifest cannot be read, and nothing more was deleted.
@@ -75,12 +83,41 @@ def prune(database: Database, backend: Backend, *, stopping: Callable[[], bool] 
     run = _Run(database, backend, stopping)
     try:
         run.remove_dropped()
-        run.forget()
-        run.remove_dropped()
+        if looks and run.forget():
+            run.remove_dropped()
     except _Stopped:
         pass
     gone = run.deleted
-    return Pruned(gone["chunk"], gone["segment"], gone["small"], run.blobs, run.size, run.failed, run.waiting)
+    return Pruned(gone[CHUNKS], gone[SEGMENTS], gone[SMALL], run.blobs, run.size, run.failed, run.looked)
+
+
+class PruneJob:
+    """``prune`` again and again. Between two readings of all manifests is ten times what the first one took."""
+
+    _REST = 10
+
+    def __init__(self, database: Database, backend: Backend, stopping: Callable[[], bool]) -> None:
+        self._database = database
+        self._backend = backend
+        self._stopping = stopping
+        self._rests_until = -math.inf
+
+    def __call__(self) -> Pruned:
+        began = time.monotonic()
+        try:
+            pruned = prune(self._database, self._backend, stopping=self._stopping, looks=began >= self._rests_until)
+        except Damaged:
+            self._rest(began)
+            raise
+        if pruned.looked:
+            self._rest(began)
+        if pruned.failed:
+            _log.warning("%d packs that nobody needs could not be removed, and will be tried again", pruned.failed)
+        return pruned
+
+    def _rest(self, began: float) -> None:
+        now = time.monotonic()
+        self._rests_until = now + self._REST * (now - began)
 
 
 class _Run:
@@ -90,38 +127,37 @@ class _Run:
         self.database = database
         self.backend = backend
         self.stopping = stopping
-        self.deleted: Counter[str] = Counter()
+        self.deleted: Counter[Table] = Counter()
         self.blobs = 0
         self.size = 0
         self.failed = 0
-        self.waiting = 0
+        self.looked = False
 
-    def forget(self) -> None:
-        """Delete the rows that no manifest names, and drop the packs that are empty then."""
+    def forget(self) -> bool:
+        """Delete the rows that no manifest names, and drop the packs that are empty then; whether there were any."""
         with self.database.read() as session:
-            reasons = garbage.reasons(session)
-        if not reasons:
-            return
-        bound = self._bound(reasons)
-        ripe = [reason for reason in reasons if reason.epoch < bound]
-        self.waiting = len(reasons) - len(ripe)
-        if not ripe:
-            return
+            if not garbage.exists(session):
+                return False
+        bound = self._bound()
         with self.database.read() as session:
+            ripe = [reason for reason in garbage.reasons(session) if reason.epoch < bound]
+            if not ripe:
+                return False
             parts = marks.parts(session)
+        self.looked = True
         # No chunk can come to lie in a pack whose row is there: what holds none now is empty for ever.
         packs, holding = self._packs(), IdSet()
         for part in parts:
             self._forget_part(part, bound, holding)
         faults.point("prune.forgotten")
-        self._drop(packs, holding)
+        dropped = self._drop(packs, holding)
         self.database.write(lambda session: garbage.clear(session, ripe))
         faults.point("prune.dropped")
+        return dropped
 
-    def _bound(self, reasons: list[Reason]) -> int:
+    def _bound(self) -> int:
         """What is wanted since then may be needed by somebody who writes. Read before what manifests name."""
-        newest_reason = max(reason.epoch for reason in reasons)
-        self.database.write(lambda session: session.run(_RAISE, newest=newest_reason))
+        self.database.write(garbage.raise_epoch)
         faults.point("prune.raised")
         with self.database.read() as session:
             bound: int = session.value(_LEAST_EPOCH)
@@ -136,8 +172,10 @@ class _Run:
             for page in table.pages(newest(self.database), within):
                 self._pause()
                 old = [row[0] for row in named.unnamed(table, page) if row[1] < bound]
-                gone = self._delete(table, old, bound) if old else set()
-                self.deleted[table.name] += len(gone)
+                gone: set[bytes] = set()
+                for start in range(0, len(old), _AT_ONCE[table]):
+                    gone |= self._delete(table, old[start : start + _AT_ONCE[table]], bound)
+                self.deleted[table] += len(gone)
                 if table is CHUNKS:
                     for row in page:
                         if row[0] not in gone:
@@ -147,8 +185,8 @@ class _Run:
         """Returns those that went."""
 
         def work(session: Session) -> list[Row]:
-            session.run_by(_DELETE[table.name], digests, bound=bound)
-            return session.rows_by(_LEFT[table.name], digests)
+            session.run_by(_DELETE[table], digests, bound=bound)
+            return session.rows_by(_LEFT[table], digests)
 
         return set(digests) - {row[0] for row in self.database.write(work)}
 
@@ -159,11 +197,14 @@ class _Run:
                 found.add(pack_id)
         return found
 
-    def _drop(self, packs: IdSet, holding: IdSet) -> None:
+    def _drop(self, packs: IdSet, holding: IdSet) -> bool:
+        any_dropped = False
         for page in paged(newest(self.database), _PACKS, {"id": LEAST}):
             empty = [pack_id for (pack_id,) in page if pack_id in packs and pack_id not in holding]
             if empty:
+                any_dropped = True
                 self._drop_packs(empty)
+        return any_dropped
 
     def _drop_packs(self, empty: list[int]) -> None:
         self.database.write(lambda session: rows.drop_packs(session, empty))
@@ -172,6 +213,9 @@ class _Run:
         """Remove the blobs of dropped packs, and then their rows."""
         for page in paged(newest(self.database), _DROPPED, {"id": LEAST}):
             removed = [row[0] for row in page if self._remove_blob(*row[1:])]
+            if isinstance(self.backend, DiskBackend):
+                # A blob that came back after a power cut would have no row that tells of it.
+                self.backend.sync_all()
             faults.point("prune.removed")
             self._delete_packs(removed)
 
@@ -179,7 +223,7 @@ class _Run:
         self._pause()
         try:
             self.backend.delete(pack_key(writer_id, counter))
-        except BackendError:
+        except (BackendError, StorageFull):
             self.failed += 1
             return False
         self.blobs += 1

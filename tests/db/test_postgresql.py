@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator
@@ -198,29 +199,31 @@ def test_threads_beyond_the_pool_wait_and_do_not_wait_for_ever(
     database: PostgresqlDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Connections are bounded; a thread that gets none in time is told to come back."""
-    small = PostgresqlDatabase(database.engine.url.render_as_string(hide_password=False), pool_size=1)
-    monkeypatch.setattr(small.engine.pool, "_timeout", 0.2)
-    assert in_threads(6, lambda _: small.write(lambda session: session.value(_ONE))) == [1] * 6
-    released = threading.Event()
+    with contextlib.closing(
+        PostgresqlDatabase(database.engine.url.render_as_string(hide_password=False), pool_size=1)
+    ) as small:
+        assert in_threads(6, lambda _: small.write(lambda session: session.value(_ONE))) == [1] * 6
+        monkeypatch.setattr(small.engine.pool, "_timeout", 0.2)
+        holding, released = threading.Barrier(3), threading.Event()
 
-    def hold(session: Session) -> int:
-        assert released.wait(20)
-        value: int = session.value(_ONE)
-        return value
+        def hold(session: Session) -> int:
+            holding.wait(20)
+            assert released.wait(20)
+            value: int = session.value(_ONE)
+            return value
 
-    def work(number: int) -> Any:
-        if number < 2:
-            return small.write(hold)
-        time.sleep(0.1)
-        try:
-            with pytest.raises(Unavailable):
-                small.write(lambda session: session.value(_ONE))
-        finally:
-            released.set()
-        return 1
+        def work(number: int) -> int:
+            if number < 2:
+                return small.write(hold)
+            try:
+                holding.wait(20)
+                with pytest.raises(Unavailable):
+                    small.write(lambda session: session.value(_ONE))
+            finally:
+                released.set()
+            return 1
 
-    assert in_threads(3, work) == [1, 1, 1]
-    small.close()
+        assert in_threads(3, work) == [1, 1, 1]
 
 
 def test_statements_are_not_wrapped_in_transactions_of_their_own(database: PostgresqlDatabase) -> None:

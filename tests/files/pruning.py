@@ -16,7 +16,7 @@ from appliance.upkeep.prune import Pruned, prune
 from tests.files.person import Person
 from tests.support.content import MIB, Body, noise
 
-NOTHING = Pruned(0, 0, 0, 0, 0, 0, 0)
+NOTHING = Pruned(0, 0, 0, 0, 0, 0, looked=False)
 LARGE = noise(8 * MIB)
 OTHER = noise(7 * MIB, seed=2)
 PART = LARGE[: 5 * MIB // 2]

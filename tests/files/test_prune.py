@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-
 import pytest
 
 from appliance.accounts import users
@@ -14,7 +12,7 @@ from appliance.files import write
 from appliance.tree.conditions import Conditions
 from appliance.tree.paths import parse
 from appliance.upkeep import marks
-from appliance.upkeep.prune import Pruned, prune
+from appliance.upkeep.prune import Pruned, PruneJob, prune
 from appliance.upkeep.sweep import declare_all_dead
 from providers.dav.conditions import EtagList
 from tests.files.person import Person
@@ -47,22 +45,19 @@ def test_upload_that_broke_off_leaves_nothing_after_two_runs(alice: Person) -> N
     """The first run raises the epoch and takes nothing; once the writer has followed, all of it goes."""
     cut(alice, "/film")
     assert count(alice, "pack") == blobs(alice) >= 3
-    assert prune_of(alice) == NOTHING._replace(waiting=1)
-    assert prune_of(alice) == NOTHING._replace(waiting=1), "the writer has not followed"
+    assert prune_of(alice) == NOTHING
+    assert prune_of(alice) == NOTHING, "the writer has not followed"
     chunks, size = count(alice, "chunk"), int(alice.rows("SELECT SUM(size) FROM pack")[0][0])
     packs = blobs(alice)
     alice.files.chunks.writers.renew()
-    assert prune_of(alice) == Pruned(chunks, 0, 0, packs, size, 0, 0)
+    assert prune_of(alice) == Pruned(chunks, 0, 0, packs, size, 0, looked=True)
     assert (stored(alice), count(alice, "pack"), blobs(alice), count(alice, "garbage")) == (0, 0, 0, 0)
 
 
 def test_upload_of_a_writer_that_died_goes_at_once(alice: Person) -> None:
     """Nobody is left whose epoch counts: as after a restart."""
-    body = Body(LARGE, fail_at=7 * MIB, error=KeyboardInterrupt())
-    with contextlib.suppress(KeyboardInterrupt), pytest.MonkeyPatch.context() as patch:
-        patch.setattr("appliance.chunks.garbage.Ahead.let_go", lambda self, database: None)
-        write.put_file(alice.files, alice.principal, parse("/film"), body, length=len(LARGE))
-    assert prune_of(alice) == NOTHING, "its writer lives"
+    cut(alice, "/film")
+    assert prune_of(alice) == NOTHING, "its writer lives, in the old epoch"
     declare_all_dead(alice.files.database)
     assert prune_of(alice).blobs >= 3
     assert (stored(alice), blobs(alice), count(alice, "garbage")) == (0, 0, 0)
@@ -268,6 +263,28 @@ def test_pack_of_which_every_chunk_was_stored_twice_goes_too(alice: Person) -> N
     assert rows == []
     assert blobs(alice) == count(alice, "pack")
     assert alice.get("/film0") == alice.get("/film1") == LARGE
+
+
+def test_job_rests_ten_times_as_long_as_it_read(alice: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store whose manifests take an hour to read is not read without a pause; what was found is removed all the
+    same.
+    """
+    now = [1000.0]
+    monkeypatch.setattr("appliance.upkeep.prune.time.monotonic", lambda: now[0])
+    job = PruneJob(alice.files.database, alice.files.chunks.backend, lambda: False)
+    cut(alice, "/film")
+    assert not job().looked
+    alice.files.chunks.writers.renew()
+    with at_point("prune.marked", lambda: now.__setitem__(0, now[0] + 60)):
+        assert job().blobs > 0
+    cut(alice, "/film")
+    now[0] += 599
+    assert job() == job() == NOTHING
+    assert count(alice, "garbage") == 1
+    now[0] += 2
+    job()
+    alice.files.chunks.writers.renew()
+    assert job().blobs > 0
 
 
 def test_disk_is_as_empty_as_before(alice: Person, backend: DiskBackend) -> None:

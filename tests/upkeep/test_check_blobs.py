@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -160,6 +160,26 @@ def test_check_with_more_suspect_packs_than_it_looks_into_says_how_many(
     (last,) = [finding for finding in world.check().findings if "more packs" in finding.where]
     packs = world.one("SELECT COUNT(DISTINCT pack_id) FROM chunk")
     assert (last.kind, last.where) == ("pack-index", f"{packs - 1} more packs")
+
+
+def test_check_while_prune_takes_chunks_does_not_call_their_packs_damaged(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pack that lost rows since the snapshot agrees with those that are left, however many packs that are."""
+    monkeypatch.setattr(check_data, "BOUND", 1)
+    world.sql("UPDATE version SET manifest = x'45', size = 0")
+    rows_of = check_data._Reading._compare
+    lost: list[int] = []
+
+    def after_prune(self: Any, examined: Any, where: str) -> None:
+        if not lost:
+            lost.append(world.sql("DELETE FROM chunk WHERE id IN (SELECT MIN(id) FROM chunk GROUP BY pack_id)"))
+        rows_of(self, examined, where)
+
+    monkeypatch.setattr(check_data._Reading, "_compare", after_prune)
+    kinds_found = kinds(world, read_data=True)
+    assert lost[0] > 2
+    assert not {"pack-index", "chunk-damaged"} & set(kinds_found)
 
 
 def test_check_with_damage_in_bytes_no_row_uses_tells_it_apart(world: World) -> None:
