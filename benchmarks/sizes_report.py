@@ -16,7 +16,7 @@ _GROUPS = {
     "small contents": ("table small", "index sqlite_autoindex_small_1"),
     "chunk rows": ("table chunk", "table pack", "index sqlite_autoindex_pack_1"),
     "versions": ("table version", "table segment", "index sqlite_autoindex_segment_1"),
-    "tree": ("table node", "index sqlite_autoindex_node_1", "index ix_node_tree"),
+    "tree": ("table node", "index sqlite_autoindex_node_1"),
     "moves and trash": (
         "table placement",
         "index ix_placement_parent",

@@ -6,7 +6,7 @@ compared on each request: a password changed, a device revoked or a user disable
 
 from __future__ import annotations
 
-import hmac
+import hashlib
 import secrets
 import threading
 import time
@@ -55,7 +55,8 @@ class SignIn:
         Raises:
             Unauthenticated: nobody that may sign in. Never says which part was wrong.
         """
-        digest = hmac.digest(self._key, f"{name}\0{password}".encode("utf-8", "surrogatepass"), "sha256")
+        text = f"{name}\0{password}".encode("utf-8", "surrogatepass")
+        digest = hashlib.blake2b(text, key=self._key, digest_size=32).digest()
         verified = self._recall(digest)
         if verified is not None:
             principal = self._principal(verified, face, address)

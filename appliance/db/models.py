@@ -242,7 +242,6 @@ node = Table(
     CheckConstraint("kind in (1, 2)", name="kind"),
     sqlite_autoincrement=True,
 )
-Index("ix_node_tree", node.c.tree_id)
 
 placement = Table(
     "placement",
@@ -260,7 +259,6 @@ placement = Table(
     sqlite_with_rowid=False,
 )
 Index("ix_placement_parent", placement.c.parent_id, placement.c.name_key)
-Index("ix_placement_tree", placement.c.tree_id)
 
 version = Table(
     "version",

@@ -61,7 +61,7 @@ class Change:
         self.root_id = root_id
         self.seq = seq
         self.at = at
-        self.ancestors = Ancestors()
+        self.ancestors = Ancestors(at)
         self._quota = quota
 
     @classmethod

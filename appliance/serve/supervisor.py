@@ -17,6 +17,7 @@ from appliance.serve.background import run_scheduler
 from appliance.serve.prepare import finish_store, hold_folder, listen, prepare_store
 from appliance.serve.process import fork
 from appliance.serve.worker import run_worker
+from providers.http.share import Tally
 
 _log = logging.getLogger(__name__)
 
@@ -58,9 +59,13 @@ def serve(settings: Settings, *, tell: Callable[[str], None], announce: Callable
         os.close(writing)
         run()
 
+    tally = Tally(settings.workers)
+
+    def worker(number: int) -> None:
+        run_worker(settings, listener, tally.share(number), reading)
+
     children = [
-        _Child(f"worker {number + 1}", partial(child, partial(run_worker, settings, listener, reading)))
-        for number in range(settings.workers)
+        _Child(f"worker {number + 1}", partial(child, partial(worker, number))) for number in range(settings.workers)
     ]
 
     def scheduler() -> None:

@@ -236,7 +236,7 @@ def _touch(change: Change, chain: Chain, *, files: int, size: int) -> None:
 
 
 def _members_changed(change: Change, folder: Node) -> None:
-    change.ancestors.members_changed(folder.id, change.seq, change.at)
+    change.ancestors.members_changed(folder.id)
 
 
 def _close_placement(change: Change, node: Node) -> None:

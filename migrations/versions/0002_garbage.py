@@ -1,4 +1,7 @@
-"""What prune needs: packs that are dropped before their blobs go, and reasons to look for garbage."""
+"""What prune needs: packs that are dropped before their blobs go, and reasons to look for garbage.
+
+Two indexes go that only purging a user asked for: each PUT paid for one of them.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,9 @@ def upgrade() -> None:
     op.add_column("pack", sa.Column("dropped_at", sa.BigInteger(), nullable=True))
     dropped = sa.text("dropped_at IS NOT NULL")
     op.create_index("ix_pack_dropped", "pack", ["id"], sqlite_where=dropped, postgresql_where=dropped)
+
+    op.drop_index("ix_node_tree", "node")
+    op.drop_index("ix_placement_tree", "placement")
 
     garbage = op.create_table(
         "garbage",

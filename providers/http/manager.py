@@ -21,6 +21,9 @@ from providers.http.service import Service
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _PAUSE_SECONDS = 0.25
 _CLOSED_WHEN_FULL = 32
+# So long a process with more connections than another lets that one go first. It takes the connection all the same if
+# nobody did: the other one may be busy, or gone.
+_YIELD_SECONDS = 0.001
 
 
 class _Selector(Protocol):
@@ -107,7 +110,10 @@ class Connections(ConnectionManager):
                 conn.expire()
 
     def _accept(self) -> None:
-        # One at a time: several processes share the listener, and the one that is idle should get the next.
+        # One at a time: several processes share the listener, and each should get as many.
+        share = self._service.share
+        if share.is_ahead:
+            time.sleep(_YIELD_SECONDS)
         try:
             sock, address = self._listener.accept()
         except OSError as error:
@@ -123,6 +129,7 @@ class Connections(ConnectionManager):
         except OSError:
             sock.close()
             return
+        share.add(conn)
         conn.park()
         self._watch(conn)
 

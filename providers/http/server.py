@@ -16,6 +16,7 @@ from providers.http.environ import server_environ
 from providers.http.limits import Limits
 from providers.http.manager import Connections
 from providers.http.service import App, Service
+from providers.http.share import Share, Tally
 from providers.http.workers import Workers
 
 _POLL_SECONDS = 0.005
@@ -25,7 +26,8 @@ class HttpServer(HTTPServer):
     """Serves a WSGI application on a socket that is bound and listens already.
 
     Several forked processes may share the socket, each with a server of its own that was made, or at least only used,
-    after the fork. An application may answer with memoryviews, which are sent without being copied.
+    after the fork; their shares make them take as many connections each. An application may answer with memoryviews,
+    which are sent without being copied.
     """
 
     ConnectionClass = Connection
@@ -37,6 +39,7 @@ class HttpServer(HTTPServer):
         *,
         threads: int,
         limits: Limits,
+        share: Share | None = None,
         server_name: str = "Holdfast",
         on_error: Callable[[str], None] | None = None,
     ) -> None:
@@ -45,7 +48,14 @@ class HttpServer(HTTPServer):
         self.software = server_name
         self.socket = listener
         self.requests = Workers(self, threads)
-        self.service = Service(app, limits, server_name, waiting=self.requests.waiting, on_error=on_error)
+        self.service = Service(
+            app,
+            limits,
+            server_name,
+            waiting=self.requests.waiting,
+            share=share or Tally(1).share(0),
+            on_error=on_error,
+        )
         self.service.environ = server_environ(server_name, host, port)
         self._loop: threading.Thread | None = None
 

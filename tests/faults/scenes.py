@@ -129,6 +129,8 @@ _FIRST_REVISION = """
     DROP INDEX ix_pack_dropped;
     ALTER TABLE pack DROP COLUMN dropped_at;
     DROP TABLE garbage;
+    CREATE INDEX ix_node_tree ON node (tree_id);
+    CREATE INDEX ix_placement_tree ON placement (tree_id);
     UPDATE alembic_version SET version_num = '0001';
 """
 _LAST_ONES = ((31, "one"), (32, "small"), (33, "never"))

@@ -13,13 +13,16 @@ from providers.http.body import ChunkedBody, FixedBody
 from providers.http.connection import Connection
 from providers.http.limits import Limits
 from providers.http.service import Service
+from providers.http.share import Tally
 
 
 class Scripted(Connection):
     """A connection to which the network gives exactly these pieces, then its end."""
 
     def __init__(self, pieces: list[bytes]) -> None:
-        service = Service(lambda *_: [], Limits(header_bytes=1000), "test", waiting=lambda: 0, on_error=None)
+        service = Service(
+            lambda *_: [], Limits(header_bytes=1000), "test", waiting=lambda: 0, share=Tally(1).share(0), on_error=None
+        )
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
             super().__init__(service, sock, ("", 0), {})
         self.pieces = [piece for piece in pieces if piece]

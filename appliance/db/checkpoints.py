@@ -1,0 +1,92 @@
+"""Moving what was committed from SQLite's write-ahead log into the database file, while others go on writing.
+
+SQLite does it in the thread that commits, and every other writer of all processes waits behind that one until it is
+synced. A passive checkpoint holds nobody up; where it cannot reach the log's end, SQLite's own way does later.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing
+
+_log = logging.getLogger(__name__)
+
+_EVERY = 64
+_REST_S = 2.0
+
+
+class Checkpointer:
+    """One thread, made at the first commit. ``alone`` holds back the writers of all processes.
+
+    When this process has committed nothing for a moment, the log is emptied: a data folder at rest has none.
+    """
+
+    def __init__(
+        self, connect: Callable[[], sqlite3.Connection], alone: Callable[[], AbstractContextManager[None]]
+    ) -> None:
+        self._connect = connect
+        self._alone = alone
+        self._committed = 0
+        self._moved = 0
+        self._rests = True
+        self._due = threading.Event()
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def note(self, commits: int) -> None:
+        """So many were made in this process. For one thread at a time."""
+        self._committed += commits
+        if self._rests or self._committed - self._moved >= _EVERY:
+            self._rests = False
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="checkpoints", daemon=True)
+                self._thread.start()
+            self._due.set()
+
+    def close(self) -> None:
+        """End the thread; a later commit makes another one."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._ended.set()
+            self._due.set()
+            thread.join()
+            self._ended.clear()
+            self._rests = True
+
+    def _run(self) -> None:
+        # A moment after the first commit, so that a program that makes one and ends need not open the database again.
+        while self._pause(None) and self._pause(_REST_S):
+            try:
+                with closing(self._connect()) as connection:
+                    # Who reads just now keeps the log; nobody waits for that.
+                    connection.execute("PRAGMA busy_timeout = 0")
+                    self._keep_up(connection)
+            except Exception as error:  # noqa: BLE001 - nothing is lost: it all stands in the log
+                _log.debug("a checkpoint failed, and will be tried again: %s", error)
+                self._rests = True
+
+    def _pause(self, seconds: float | None) -> bool:
+        """Wait for commits; whether this thread goes on."""
+        if not self._ended.is_set():
+            self._due.wait(seconds)
+            self._due.clear()
+        return not self._ended.is_set()
+
+    def _keep_up(self, connection: sqlite3.Connection) -> None:
+        """Until this process rests."""
+        while (committed := self._committed) != self._moved:
+            _checkpoint(connection, "PASSIVE")
+            self._moved = committed
+            if not self._pause(_REST_S):
+                return
+        # A commit that comes from here on wakes this thread again.
+        self._rests = True
+        with self._alone():
+            _checkpoint(connection, "TRUNCATE")
+
+
+def _checkpoint(connection: sqlite3.Connection, how: str) -> None:
+    connection.execute(f"PRAGMA wal_checkpoint({how})").fetchall()

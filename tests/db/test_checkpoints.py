@@ -1,0 +1,131 @@
+"""The write-ahead log: moved into the database while others write, and emptied when nobody does."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from appliance.db import checkpoints
+from appliance.db.sql import Sql
+from appliance.db.sqlite import SqliteDatabase
+from tests.http.harness import until
+
+_MAKE = Sql("CREATE TABLE filling (id INTEGER PRIMARY KEY, data BLOB)")
+_FILL = Sql("INSERT INTO filling (data) VALUES (randomblob(20000))")
+_COUNT = Sql("SELECT COUNT(*) FROM filling")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the database is."""
+    return tmp_path / "test.db"
+
+
+@pytest.fixture
+def database(path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SqliteDatabase]:
+    """With a table to fill; it rests soon."""
+    monkeypatch.setattr(checkpoints, "_REST_S", 0.2)
+    with closing(SqliteDatabase(path, synced=False)) as made:
+        made.write(lambda session: session.run(_MAKE))
+        yield made
+
+
+def fill(database: SqliteDatabase, commits: int) -> None:
+    """Five pages a commit."""
+    for _ in range(commits):
+        database.write(lambda session: session.run(_FILL))
+
+
+def log_size(path: Path) -> int:
+    """Bytes; 0 also if there is none."""
+    log = path.with_name(f"{path.name}-wal")
+    return log.stat().st_size if log.exists() else 0
+
+
+def counted_without_the_log(path: Path) -> int:
+    """What a copy of the database file alone holds."""
+    copy = path.with_name("copy.db")
+    copy.write_bytes(path.read_bytes())
+    with closing(sqlite3.connect(copy)) as connection:
+        try:
+            (count,) = connection.execute("SELECT COUNT(*) FROM filling").fetchone()
+        except sqlite3.OperationalError:
+            return 0
+    return int(count)
+
+
+def test_log_is_emptied_when_nobody_writes_and_everything_is_in_the_database(
+    path: Path, database: SqliteDatabase
+) -> None:
+    """Also after one commit, and again after every pause."""
+    for commits in (1, 100, 1):
+        fill(database, commits)
+        assert log_size(path) > 0
+        until(lambda: log_size(path) == 0, 10)
+    assert counted_without_the_log(path) == 102
+
+
+def test_log_is_moved_while_others_go_on_writing(path: Path, database: SqliteDatabase) -> None:
+    """What was written long ago does not wait for a pause."""
+    ended = threading.Event()
+
+    def write() -> None:
+        while not ended.is_set():
+            fill(database, 1)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        until(lambda: path.stat().st_size > 4_000_000, 20)
+    finally:
+        ended.set()
+        writer.join()
+    assert log_size(path) < 64 * 1024 * 1024
+
+
+def test_reader_in_a_transaction_keeps_what_it_sees_and_holds_nobody_up(path: Path, database: SqliteDatabase) -> None:
+    """The log cannot be emptied meanwhile; afterwards it is."""
+    fill(database, 1)
+    with closing(SqliteDatabase(path, synced=False)) as other, other.snapshot() as session:
+        assert session.value(_COUNT) == 1
+        fill(database, 70)
+        until(lambda: database._checkpoints._rests, 10)
+        assert session.value(_COUNT) == 1
+        assert log_size(path) > 0
+    fill(database, 1)
+    until(lambda: log_size(path) == 0, 10)
+    assert counted_without_the_log(path) == 72
+
+
+def test_checkpoint_that_fails_is_made_later(
+    path: Path, database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is lost by it, and nobody is told."""
+    failed = threading.Event()
+
+    def fails(connection: sqlite3.Connection, how: str) -> None:
+        failed.set()
+        raise sqlite3.OperationalError("disk I/O error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "_checkpoint", fails)
+        fill(database, 3)
+        assert failed.wait(10)
+    fill(database, 1)
+    until(lambda: log_size(path) == 0, 10)
+    assert counted_without_the_log(path) == 4
+
+
+def test_database_that_was_closed_can_be_used_again(path: Path, database: SqliteDatabase) -> None:
+    """Its checkpoints too; closing waits for nothing."""
+    fill(database, 1)
+    database.close()
+    assert log_size(path) == 0
+    fill(database, 1)
+    until(lambda: log_size(path) == 0, 10)
+    assert counted_without_the_log(path) == 2
