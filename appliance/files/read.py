@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from appliance import clock
@@ -159,12 +159,15 @@ def list_path(
     path: Path,
     *,
     members: bool,
+    knows_members: Callable[[Place], bool] = lambda _: False,
     with_properties: bool = False,
     with_checksums: bool = False,
     with_locks: bool = False,
     conditions: Conditions | None = None,
 ) -> Listing:
     """What ``path`` names, with its members if it is a folder and they are wanted.
+
+    They are left out if the caller ``knows_members`` already, from a listing of the same state.
 
     Raises:
         NotFound: there is nothing.
@@ -177,14 +180,20 @@ def list_path(
         if conditions is not None:
             locks = Locks(session, place.mount.tree_id)
             require_conditions(files, session, principal, place, conditions, locks)
-        found = nodes.children(session, node.id) if members and node.is_folder else []
+        lists = members and node.is_folder and not knows_members(place)
+        found = nodes.children(session, node.id) if lists else []
         extras = Extras(
-            properties.of(session, [node.id, *(member.id for member in found)]) if with_properties else {},
+            _properties(session, node, found) if with_properties else {},
             _checksums(session, node, found) if with_checksums else {},
             Locks(session, place.mount.tree_id) if with_locks else None,
         )
         quota = edit.quota_of(session, place.mount.tree_id) if node.is_folder else None
     return Listing(place, found, extras, quota)
+
+
+def _properties(session: Session, node: Node, members: list[Node]) -> dict[int, dict[str, str]]:
+    found = properties.of(session, [node.id])
+    return found | properties.of_members(session, node.id) if members else found
 
 
 def _checksums(session: Session, node: Node, members: list[Node]) -> dict[int, str]:

@@ -42,7 +42,12 @@ class Node(NamedTuple):
 
     def etag(self, incarnation: str) -> str:
         """Names the state of a file's content, or of everything in and below a folder; with its quotes."""
-        return f'"{incarnation}-{self.id:x}-{self.version_seq or self.subtree_seq:x}"'
+        return etags((self,), incarnation)[0]
+
+
+def etags(nodes: Sequence[Node], incarnation: str) -> list[str]:
+    """``Node.etag`` of each, without a call for each."""
+    return [f'"{incarnation}-{node.id:x}-{node.version_seq or node.subtree_seq:x}"' for node in nodes]
 
 
 Chain = tuple[Node, ...]
@@ -105,7 +110,7 @@ def get(session: Session, node_id: int) -> Node | None:
 
 def children(session: Session, parent_id: int) -> list[Node]:
     """The members of a folder in the order of their keys; all at once, so that they are of one state."""
-    return [Node._make(row) for row in session.rows(_CHILDREN, parent_id=parent_id)]
+    return list(map(Node._make, session.rows(_CHILDREN, parent_id=parent_id)))
 
 
 def children_of(session: Session, parent_ids: Sequence[int]) -> list[Node]:

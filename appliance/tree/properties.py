@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from appliance.db.sql import Session, Sql
+from appliance.db.sql import Row, Session, Sql
 from appliance.errors import TooLarge
 
 VALUE_LIMIT = 65_536
@@ -12,6 +12,10 @@ NODE_LIMIT = 262_144
 """Characters in one property, and in all of a node."""
 
 _OF = Sql("SELECT node_id, name, value FROM property WHERE node_id IN (:node_ids*) ORDER BY node_id, name")
+_OF_MEMBERS = Sql("""
+    SELECT p.node_id, p.name, p.value FROM node n JOIN property p ON p.node_id = n.id
+    WHERE n.parent_id = :parent_id ORDER BY p.node_id, p.name
+""")
 _SET = Sql("""
     INSERT INTO property (node_id, name, value) VALUES (:node_id, :name, :value)
     ON CONFLICT (node_id, name) DO UPDATE SET value = excluded.value
@@ -23,8 +27,17 @@ _SIZE = Sql("SELECT COALESCE(SUM(LENGTH(name) + LENGTH(value)), 0) FROM property
 
 def of(session: Session, node_ids: Sequence[int]) -> dict[int, dict[str, str]]:
     """The properties of each node that has any: name in Clark notation to the element's XML."""
+    return _by_node(session.rows_by(_OF, node_ids))
+
+
+def of_members(session: Session, folder_id: int) -> dict[int, dict[str, str]]:
+    """``of`` all members of a folder."""
+    return _by_node(session.rows(_OF_MEMBERS, parent_id=folder_id))
+
+
+def _by_node(rows: Iterable[Row]) -> dict[int, dict[str, str]]:
     found: dict[int, dict[str, str]] = {}
-    for node_id, name, value in session.rows_by(_OF, node_ids):
+    for node_id, name, value in rows:
         found.setdefault(node_id, {})[name] = value
     return found
 

@@ -7,6 +7,7 @@ or two releases that answer differently make clients believe that a file has cha
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 FALLBACK_TYPE: Final = "application/octet-stream"
@@ -152,6 +153,22 @@ def content_type_of(name: str) -> str:
     """
     stem, _, extension = name.rpartition(".")
     return _TYPES.get(extension.lower(), FALLBACK_TYPE) if stem else FALLBACK_TYPE
+
+
+def content_types_of(names: Iterable[str]) -> list[str]:
+    """``content_type_of`` each; the names of a folder have few extensions."""
+    known: dict[str, str] = {}
+    types = []
+    for name in names:
+        dot = name.rfind(".")
+        if dot <= 0:
+            types.append(FALLBACK_TYPE)
+            continue
+        found = known.get(name[dot:])
+        if found is None:
+            found = known[name[dot:]] = content_type_of(name)
+        types.append(found)
+    return types
 
 
 def inline_type(content_type: str) -> bool:

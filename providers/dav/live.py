@@ -1,28 +1,30 @@
-"""Live properties: what each one says about a node, ready to be sent.
+"""Live properties: what each one says about nodes, ready to be sent.
 
-A property is a function from a node to its XML element, or None where the node has no such property. For a listing
-the functions of the wanted names are looked up once (``Renderer``) and then called for each entry.
+A property has an element for each kind of node that has it at all, and a column: a function from nodes to the values
+that its elements are filled with, node by node. A listing has thousands of entries, and a call for each property of
+each of them would cost more than all the rest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 
 from appliance import clock
 from appliance.files.read import Listing
 from appliance.tree.locks import Lock
-from appliance.tree.nodes import Node
+from appliance.tree.nodes import FILE, FOLDER, Node, etags
 from providers.dav.conditions import format_http_date, format_iso_date
-from providers.dav.content_types import content_type_of
+from providers.dav.content_types import content_types_of
 from providers.dav.paths import encode_path
 from providers.dav.xml_out import OWNCLOUD_NS, WIN32_NS, escape
 
-Property = Callable[[Node], str | None]
+Column = Callable[[Sequence[Node]], Sequence[object]]
 
 CHECKSUMS = f"{{{OWNCLOUD_NS}}}checksums"
 LOCKDISCOVERY = "{DAV:}lockdiscovery"
 QUOTA_AVAILABLE = "{DAV:}quota-available-bytes"
+QUOTA_USED = "{DAV:}quota-used-bytes"
 WIN32_MODIFIED = f"{{{WIN32_NS}}}Win32LastModifiedTime"
 LASTMODIFIED = "{DAV:}lastmodified"
 GETLASTMODIFIED = "{DAV:}getlastmodified"
@@ -46,66 +48,82 @@ ALLPROP = (
 )
 
 
-def resourcetype(node: Node) -> str:
-    return "<D:resourcetype><D:collection/></D:resourcetype>" if node.is_folder else "<D:resourcetype/>"
+def _of_both(element: str) -> dict[int, str]:
+    return {FILE: element, FOLDER: element}
 
 
-def creationdate(node: Node) -> str:
-    return f"<D:creationdate>{format_iso_date(node.created_at)}</D:creationdate>"
-
-
-def getlastmodified(node: Node) -> str:
-    return f"<D:getlastmodified>{format_http_date(node.modified_at // clock.SECOND)}</D:getlastmodified>"
-
-
-def getcontentlength(node: Node) -> str | None:
-    return None if node.is_folder else f"<D:getcontentlength>{node.bytes}</D:getcontentlength>"
-
-
-def getcontenttype(node: Node) -> str | None:
-    return None if node.is_folder else f"<D:getcontenttype>{content_type_of(node.name)}</D:getcontenttype>"
-
-
-def displayname(node: Node) -> str:
-    return f"<D:displayname>{escape(node.name)}</D:displayname>"
-
-
-def supportedlock(_: Node) -> str:
-    return SUPPORTED_LOCK
-
-
-def win32_modified(node: Node) -> str:
-    return f"<Z:Win32LastModifiedTime>{format_http_date(node.modified_at // clock.SECOND)}</Z:Win32LastModifiedTime>"
-
-
-def oc_size(node: Node) -> str:
-    return f"<oc:size>{node.bytes}</oc:size>"
-
-
-_PLAIN: Mapping[str, Property] = {
-    "{DAV:}resourcetype": resourcetype,
-    "{DAV:}creationdate": creationdate,
-    "{DAV:}getcontentlength": getcontentlength,
-    "{DAV:}getcontenttype": getcontenttype,
-    GETLASTMODIFIED: getlastmodified,
-    "{DAV:}displayname": displayname,
-    "{DAV:}supportedlock": supportedlock,
-    WIN32_MODIFIED: win32_modified,
-    f"{{{OWNCLOUD_NS}}}size": oc_size,
+# By kind of node; ``%s`` stands for a node's value.
+ELEMENTS: Mapping[str, Mapping[int, str]] = {
+    "{DAV:}resourcetype": {
+        FILE: "<D:resourcetype/>",
+        FOLDER: "<D:resourcetype><D:collection/></D:resourcetype>",
+    },
+    "{DAV:}creationdate": _of_both("<D:creationdate>%s</D:creationdate>"),
+    "{DAV:}getcontentlength": {FILE: "<D:getcontentlength>%s</D:getcontentlength>"},
+    "{DAV:}getcontenttype": {FILE: "<D:getcontenttype>%s</D:getcontenttype>"},
+    "{DAV:}getetag": _of_both("<D:getetag>%s</D:getetag>"),
+    GETLASTMODIFIED: _of_both("<D:getlastmodified>%s</D:getlastmodified>"),
+    "{DAV:}displayname": _of_both("<D:displayname>%s</D:displayname>"),
+    "{DAV:}supportedlock": _of_both(SUPPORTED_LOCK),
+    WIN32_MODIFIED: _of_both("<Z:Win32LastModifiedTime>%s</Z:Win32LastModifiedTime>"),
+    f"{{{OWNCLOUD_NS}}}size": _of_both("<oc:size>%s</oc:size>"),
+    QUOTA_AVAILABLE: {FOLDER: "<D:quota-available-bytes>%s</D:quota-available-bytes>"},
+    QUOTA_USED: {FOLDER: "<D:quota-used-bytes>%s</D:quota-used-bytes>"},
+    CHECKSUMS: _of_both("<oc:checksums><oc:checksum>%s</oc:checksum></oc:checksums>"),
+    LOCKDISCOVERY: _of_both("<D:lockdiscovery>%s</D:lockdiscovery>"),
 }
 
-# These need more than the node.
-_BOUND = ("{DAV:}getetag", QUOTA_AVAILABLE, "{DAV:}quota-used-bytes", CHECKSUMS, LOCKDISCOVERY)
-
-LIVE = frozenset((*_PLAIN, *_BOUND))
+LIVE = frozenset(ELEMENTS)
 """Every live property."""
+
+OPTIONAL = frozenset((QUOTA_AVAILABLE, CHECKSUMS))
+"""Those whose column may hold None: such a node has no such property."""
+
+UNSETTLED = frozenset((QUOTA_AVAILABLE, QUOTA_USED, LOCKDISCOVERY))
+"""Those that can change for a member of a folder while the folder's ``subtree_seq`` stays."""
 
 SETTABLE = frozenset((WIN32_MODIFIED, LASTMODIFIED, GETLASTMODIFIED))
 """Those by which a client sets the modification time; ``lastmodified`` is only written (rclone, ownCloud)."""
 
 
-class Bound:
-    """Live properties of one listing: plain ones, and those that need its context."""
+def creation_dates(nodes: Sequence[Node]) -> list[str]:
+    days = [node.created_at // clock.SECOND for node in nodes]
+    shown = {second: format_iso_date(second * clock.SECOND) for second in set(days)}
+    return [shown[second] for second in days]
+
+
+def modification_dates(nodes: Sequence[Node]) -> list[str]:
+    """Files that were made together share their seconds."""
+    seconds = [node.modified_at // clock.SECOND for node in nodes]
+    shown = {second: format_http_date(second) for second in set(seconds)}
+    return [shown[second] for second in seconds]
+
+
+def _lengths(nodes: Sequence[Node]) -> list[int]:
+    return [node.bytes for node in nodes]
+
+
+def _content_types(nodes: Sequence[Node]) -> list[str]:
+    return content_types_of([node.name for node in nodes])
+
+
+def _display_names(nodes: Sequence[Node]) -> list[str]:
+    return [escape(node.name) for node in nodes]
+
+
+_PLAIN: Mapping[str, Column] = {
+    "{DAV:}creationdate": creation_dates,
+    "{DAV:}getcontentlength": _lengths,
+    "{DAV:}getcontenttype": _content_types,
+    GETLASTMODIFIED: modification_dates,
+    "{DAV:}displayname": _display_names,
+    WIN32_MODIFIED: modification_dates,
+    f"{{{OWNCLOUD_NS}}}size": _lengths,
+}
+
+
+class Columns:
+    """The columns of one listing, by the names of properties whose elements have a ``%s``."""
 
     def __init__(self, listing: Listing, *, incarnation: str, prefix: str, free_bytes: int | None) -> None:
         self._listing = listing
@@ -113,53 +131,55 @@ class Bound:
         self._prefix = prefix
         self._free = free_bytes
 
-    def property(self, name: str) -> Property | None:
-        """The function of a live property, None for a name that is none."""
+    def __getitem__(self, name: str) -> Column:
         plain = _PLAIN.get(name)
         if plain is not None:
             return plain
-        bound: Mapping[str, Property] = {
-            "{DAV:}getetag": self._getetag,
+        bound: Mapping[str, Column] = {
+            "{DAV:}getetag": self._etags,
             QUOTA_AVAILABLE: self._quota_available,
-            "{DAV:}quota-used-bytes": self._quota_used,
+            QUOTA_USED: self._quota_used,
             CHECKSUMS: self._checksums,
-            LOCKDISCOVERY: self._lockdiscovery,
+            LOCKDISCOVERY: self._locks,
         }
-        return bound.get(name)
+        return bound[name]
 
-    def _getetag(self, node: Node) -> str:
-        return f"<D:getetag>{node.etag(self._incarnation)}</D:getetag>"
+    def _etags(self, nodes: Sequence[Node]) -> list[str]:
+        return etags(nodes, self._incarnation)
 
-    def _quota_available(self, node: Node) -> str | None:
+    def _quota_available(self, nodes: Sequence[Node]) -> list[int | None]:
         """RFC 4331 §3, on folders: what the quota leaves, else what the store has."""
-        if not node.is_folder:
-            return None
         room = self._free
         if self._listing.quota_bytes is not None:
             left = max(self._listing.quota_bytes - self._listing.place.chain[0].bytes, 0)
             room = left if room is None else min(left, room)
-        return None if room is None else f"<D:quota-available-bytes>{room}</D:quota-available-bytes>"
+        return [room] * len(nodes)
 
-    def _quota_used(self, node: Node) -> str | None:
-        if not node.is_folder:
-            return None
-        return f"<D:quota-used-bytes>{self._listing.place.chain[0].bytes}</D:quota-used-bytes>"
+    def _quota_used(self, nodes: Sequence[Node]) -> list[int]:
+        return [self._listing.place.chain[0].bytes] * len(nodes)
 
-    def _checksums(self, node: Node) -> str | None:
-        checksum = self._listing.extras.checksums.get(node.id)
-        return None if checksum is None else f"<oc:checksums><oc:checksum>{checksum}</oc:checksum></oc:checksums>"
+    def _checksums(self, nodes: Sequence[Node]) -> list[str | None]:
+        known = self._listing.extras.checksums
+        return [known.get(node.id) for node in nodes]
 
-    def _lockdiscovery(self, node: Node) -> str:
+    def _locks(self, nodes: Sequence[Node]) -> list[str]:
+        return [self._locks_of(node) for node in nodes]
+
+    def _locks_of(self, node: Node) -> str:
         member = None if node.id == self._listing.node.id else node
         # A lock that is on something above can only be on a folder.
         held = [(lock, node.is_folder or lock.node_id != node.id) for lock in self._listing.locks_of(member)]
-        return lockdiscovery(held, self._prefix)
+        return active_locks(held, self._prefix)
 
 
 def lockdiscovery(locks: Iterable[tuple[Lock, bool]], prefix: str) -> str:
     """The active locks (RFC 4918 §15.8), each with whether it is on a folder."""
-    shown = [_activelock(lock, prefix, on_folder=on_folder) for lock, on_folder in locks]
-    return f"<D:lockdiscovery>{''.join(shown)}</D:lockdiscovery>"
+    return f"<D:lockdiscovery>{active_locks(locks, prefix)}</D:lockdiscovery>"
+
+
+def active_locks(locks: Iterable[tuple[Lock, bool]], prefix: str) -> str:
+    """What stands within ``lockdiscovery``."""
+    return "".join([_activelock(lock, prefix, on_folder=on_folder) for lock, on_folder in locks])
 
 
 def _activelock(lock: Lock, prefix: str, *, on_folder: bool) -> str:

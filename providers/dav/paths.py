@@ -8,7 +8,7 @@ name at all is refused here. Pure functions, safe in every thread.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
@@ -74,6 +74,11 @@ def encode_name(name: str) -> str:
     if _only_raw(name):
         return name
     return "".join([_ENCODED[byte] for byte in name.encode("utf-8", "replace")])
+
+
+def encode_names(names: Sequence[str]) -> Sequence[str]:
+    """``encode_name`` each; most folders have names that stand for themselves."""
+    return names if _only_raw("".join(names)) else [encode_name(name) for name in names]
 
 
 def encode_path(names: Iterable[str], is_folder: bool, prefix: str = "/dav") -> str:

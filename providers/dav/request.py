@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from appliance.errors import BadRequest, HoldfastError, TooLarge
@@ -13,6 +13,7 @@ from appliance.tree.paths import Path
 from providers.dav.conditions import IfList, parse_etags, parse_http_date, parse_if, submitted_tokens
 from providers.dav.destination import parse_destination
 from providers.dav.headers import parse_lock_token
+from providers.dav.listings import Listings
 from providers.dav.paths import decode_path
 
 # RFC 4918 §8.4: what a body would ask of these is not known here, so carrying them out without it could be wrong.
@@ -45,6 +46,7 @@ class Face:
     max_xml_bytes: int
     lock_s: int
     max_lock_s: int
+    listings: Listings = field(default_factory=Listings)
 
 
 class DavRequest:

@@ -9,25 +9,19 @@ from typing import Any
 from appliance.backends.base import Buffer
 from appliance.errors import HoldfastError
 from appliance.files import read
-from appliance.tree.nodes import Node
+from appliance.tree.nodes import FOLDER, Node
 from providers.dav import answer, xml_out
 from providers.dav.answer import Answer
 from providers.dav.app import DavApp, Environ, StartResponse, send
 from providers.dav.errors import answer_error
 from providers.dav.headers import parse_depth
-from providers.dav.live import GETLASTMODIFIED, creationdate, getlastmodified, resourcetype
+from providers.dav.live import ELEMENTS, GETLASTMODIFIED, creation_dates, modification_dates
 from providers.dav.methods.options import COMPLIANCE
 from providers.dav.methods.propfind import refuse_infinity
 from providers.dav.request import DavRequest, Face
 from providers.dav.xml_in import PropfindRequest, parse_propfind
 
 Page = Callable[[Environ], Answer]
-
-_SHOWN: dict[str, Callable[[Node], str]] = {
-    "{DAV:}resourcetype": resourcetype,
-    "{DAV:}creationdate": creationdate,
-    GETLASTMODIFIED: getlastmodified,
-}
 
 
 class RootApp:
@@ -76,9 +70,15 @@ class RootApp:
 
 def _properties(wanted: PropfindRequest, node: Node) -> tuple[list[str], list[str]]:
     """The elements that were asked for, and the names of those that the root of a server does not have."""
+    values = {
+        "{DAV:}resourcetype": (),
+        "{DAV:}creationdate": tuple(creation_dates([node])),
+        GETLASTMODIFIED: tuple(modification_dates([node])),
+    }
+    shown = {name: ELEMENTS[name][FOLDER] % value for name, value in values.items()}
     if wanted.mode == "prop":
-        found = [_SHOWN[name](node) for name in wanted.names if name in _SHOWN]
-        return found, [name for name in wanted.names if name not in _SHOWN]
+        found = [shown[name] for name in wanted.names if name in shown]
+        return found, [name for name in wanted.names if name not in shown]
     if wanted.mode == "propname":
-        return [xml_out.empty_property(name) for name in _SHOWN], []
-    return [show(node) for show in _SHOWN.values()], []
+        return [xml_out.empty_property(name) for name in shown], []
+    return list(shown.values()), []
