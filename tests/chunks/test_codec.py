@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import struct
 import tracemalloc
+from pathlib import Path
 
 import pytest
 import zstandard
@@ -20,10 +22,10 @@ plains = st.one_of(
 )
 
 
-@given(plains)
-def test_encoded_bytes_come_back(plain: bytes) -> None:
+@given(plains, st.booleans())
+def test_encoded_bytes_come_back(plain: bytes, thorough: bool) -> None:
     """Whatever the codec, decode gives the plain bytes; raw ones were not copied."""
-    how, stored = Compressor().encode(plain)
+    how, stored = Compressor(thorough=thorough).encode(plain)
     assert decode(how, stored, len(plain)) == plain
     if how == RAW:
         assert stored is plain
@@ -43,6 +45,32 @@ def test_text_is_compressed_and_noise_is_not() -> None:
 def test_two_percent_have_to_be_saved(zeros: int, how: int) -> None:
     """Less is not worth the time of every read."""
     assert Compressor().encode(noise(100_000 - zeros) + bytes(zeros))[0] == how
+
+
+@pytest.mark.parametrize("size", [300, 4096, 20_000, 65_536])
+def test_more_time_makes_sources_smaller(size: int) -> None:
+    """By several percent; what is very short may have nothing left to save."""
+    plain = Path(argparse.__file__).read_bytes()[:size]
+    (_, fast), (_, thorough) = (Compressor(thorough=each).encode(plain) for each in (False, True))
+    assert len(thorough) <= (0.97 if size > 1000 else 1) * len(fast)
+
+
+def test_noise_costs_no_more_time_than_one_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the fast level does not shrink is not given to the other one."""
+    levels: list[int] = []
+    made = codec._compress
+    monkeypatch.setattr(codec, "_compress", lambda level: levels.append(level) or made(level))
+    Compressor(thorough=True).encode(noise(4096))
+    assert levels == [codec._FAST]
+    Compressor(thorough=True).encode(prose(4096))
+    assert levels == [codec._FAST, codec._FAST, codec._THOROUGH]
+
+
+@pytest.mark.parametrize("level", [-5, 1, 2, 3, 6, 19])
+def test_frames_of_any_level_are_read(level: int) -> None:
+    """Stores hold what earlier programs wrote, and later ones may choose otherwise."""
+    plain = prose(200_000)
+    assert decode(ZSTD, zstandard.ZstdCompressor(level=level).compress(plain), len(plain)) == plain
 
 
 def test_trying_pauses_after_two_failures_for_a_mebibyte() -> None:
@@ -129,12 +157,12 @@ def test_checksum_is_xxh3_as_a_signed_number() -> None:
 
 
 def test_threads_encode_and_decode_side_by_side() -> None:
-    """The library's objects serve one thread at a time; each thread has its own."""
+    """The library's objects serve one thread at a time; each thread has its own of each level."""
 
     def work(number: int) -> None:
         for turn in range(20):
             plain = prose(100_000, seed=number * 100 + turn)
-            how, stored = Compressor().encode(plain)
+            how, stored = Compressor(thorough=turn % 2 == 0).encode(plain)
             assert how == ZSTD
             assert decode(how, stored, len(plain)) == plain
 
