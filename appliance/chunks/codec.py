@@ -30,11 +30,11 @@ _local = threading.local()
 class Compressor:
     """Compresses the chunks of one stream in their order, and stops trying where it does not pay.
 
-    ``thorough`` takes more time for what compresses, and no more for what does not.
+    ``thorough`` takes more time and makes fewer bytes.
     """
 
     def __init__(self, *, thorough: bool = False) -> None:
-        self._thorough = thorough
+        self._level = _THOROUGH if thorough else _FAST
         self._failures = 0
         self._paused = 0
 
@@ -44,16 +44,22 @@ class Compressor:
         if self._paused > 0:
             self._paused -= size
             return RAW, plain
-        packed = _compress(_FAST)(plain)
+        packed = _compress(self._level)(plain)
         if len(packed) <= size * _WORTHWHILE:
             self._failures = 0
-            if self._thorough:
-                packed = min(packed, _compress(_THOROUGH)(plain), key=len)
             return ZSTD, packed
         self._failures += 1
         if self._failures >= _FAILURES:
             self._paused = _PAUSE
         return RAW, plain
+
+
+def encode_small(plain: bytes) -> tuple[int, bytes]:
+    """(codec, stored bytes) of content that a row holds: more time is taken only if a fast try saves anything."""
+    how, packed = Compressor().encode(plain)
+    if how == RAW:
+        return RAW, plain
+    return how, min(bytes(packed), _compress(_THOROUGH)(plain), key=len)
 
 
 def decode(codec: int, stored: memoryview | bytes, length: int) -> memoryview | bytes:

@@ -30,8 +30,8 @@ from appliance.db.sql import Session
 GROUP = 1_048_576
 """Bytes received before the next step begins with them."""
 
-_THOROUGH_LIMIT = 262_144
-"""Content up to this size is compressed thoroughly: it is most of the files, and a PUT of it has other costs."""
+_THOROUGH_LIMIT = 131_072
+"""Content up to this size is compressed thoroughly: most files are, and it makes their PUT less than 1 ms slower."""
 
 _GROUPS_UNDER_WAY = 3
 _EXTRA_GROUPS = 16
@@ -153,7 +153,7 @@ class Ingestor:
         if not content:
             return Stored(manifest.EMPTY, 0, write, self.synced, Ahead(write))
         sha256 = hashlib.sha256(content).digest()
-        how, data = codec.Compressor(thorough=True).encode(content)
+        how, data = codec.encode_small(content)
         faults.point("small.encoded")
         return Stored(
             manifest.small(sha256, len(content)),
@@ -161,7 +161,7 @@ class Ingestor:
             write,
             self.synced,
             Ahead(write),
-            small=(sha256, len(content), how, bytes(data)),
+            small=(sha256, len(content), how, data),
         )
 
     def examine(
