@@ -6,6 +6,7 @@ The level is of no concern to whoever reads: frames of any level are decompresse
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
 
 import xxhash
@@ -24,6 +25,7 @@ _WORTHWHILE = 0.98
 _FAILURES = 2
 _PAUSE = 1_048_576
 
+_compressors: dict[int, deque[zstandard.ZstdCompressor]] = {_FAST: deque(), _THOROUGH: deque()}
 _local = threading.local()
 
 
@@ -44,7 +46,7 @@ class Compressor:
         if self._paused > 0:
             self._paused -= size
             return RAW, plain
-        packed = _compress(self._level)(plain)
+        packed = _compress(self._level, plain)
         if len(packed) <= size * _WORTHWHILE:
             self._failures = 0
             return ZSTD, packed
@@ -59,7 +61,7 @@ def encode_small(plain: bytes) -> tuple[int, bytes]:
     how, packed = Compressor().encode(plain)
     if how == RAW:
         return RAW, plain
-    return how, min(bytes(packed), _compress(_THOROUGH)(plain), key=len)
+    return how, min(bytes(packed), _compress(_THOROUGH, plain), key=len)
 
 
 def decode(codec: int, stored: memoryview | bytes, length: int) -> memoryview | bytes:
@@ -91,15 +93,17 @@ def checksum(stored: memoryview | bytes) -> int:
     return value - (1 << 64) if value >= 1 << 63 else value
 
 
-# zstandard's objects serve one thread at a time.
-def _compress(level: int) -> Callable[[memoryview | bytes], bytes]:
-    made: dict[int, Callable[[memoryview | bytes], bytes]] | None = getattr(_local, "compress", None)
-    if made is None:
-        made = _local.compress = {}
-    found = made.get(level)
-    if found is None:
-        found = made[level] = zstandard.ZstdCompressor(level=level).compress
-    return found
+# zstandard's objects serve one thread at a time. Compressors hold one or two MiB, so there are only as many as work at
+# the same time.
+def _compress(level: int, plain: memoryview | bytes) -> bytes:
+    idle = _compressors[level]
+    try:
+        compressor = idle.pop()
+    except IndexError:
+        compressor = zstandard.ZstdCompressor(level=level)
+    packed = compressor.compress(plain)
+    idle.append(compressor)
+    return packed
 
 
 def _decompress() -> Callable[..., bytes]:
