@@ -153,7 +153,7 @@ class Ingestor:
         if not content:
             return Stored(manifest.EMPTY, 0, write, self.synced, Ahead(write))
         sha256 = hashlib.sha256(content).digest()
-        how, data = codec.encode_small(content)
+        how, data = codec.Compressor(thorough=True).encode(content)
         faults.point("small.encoded")
         return Stored(
             manifest.small(sha256, len(content)),
@@ -161,7 +161,7 @@ class Ingestor:
             write,
             self.synced,
             Ahead(write),
-            small=(sha256, len(content), how, data),
+            small=(sha256, len(content), how, bytes(data)),
         )
 
     def examine(

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.chunks import codec
-from appliance.chunks.codec import RAW, ZSTD, Compressor, decode, encode_small
+from appliance.chunks.codec import RAW, ZSTD, Compressor, decode
 from tests.support.content import MIB, noise, prose
 from tests.support.faults import in_threads
 
@@ -54,30 +54,31 @@ def test_more_time_makes_sources_smaller(size: int) -> None:
     assert thorough <= 0.97 * fast
 
 
-@given(plains)
-def test_small_content_comes_back_in_no_more_bytes_than_at_the_fast_level(plain: bytes) -> None:
-    """And raw where that level saves nothing."""
-    how, stored = encode_small(plain)
-    fast_how, fast = Compressor().encode(plain)
-    assert decode(how, stored, len(plain)) == plain
-    assert how == fast_how
-    assert len(stored) <= len(fast)
+@pytest.mark.parametrize(
+    "plain, levels",
+    [
+        (noise(4096), [(2, 1024)]),
+        (noise(4097), [(2, 1024), (2, 4097)]),
+        (noise(40_000) + bytes(10_000) + noise(40_000), [(2, 1024), (6, 90_000)]),
+        (prose(500), [(2, 500), (6, 500)]),
+        (prose(65_536), [(2, 1024), (6, 65_536)]),
+    ],
+    ids=["small noise", "noise", "zeros amid noise", "short text", "text"],
+)
+def test_sample_tells_whether_time_is_spent(
+    monkeypatch: pytest.MonkeyPatch, plain: bytes, levels: list[tuple[int, int]]
+) -> None:
+    """Noise costs a fast try at most, and small noise only that of its sample."""
+    tried: list[tuple[int, int]] = []
+    compress = codec._compress
 
-
-def test_small_noise_costs_no_more_time_than_one_fast_try(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Most requests that count are small; only what shrinks is compressed twice."""
-    levels: list[int] = []
-    made = codec._compress
-
-    def noted(level: int, plain: memoryview | bytes) -> bytes:
-        levels.append(level)
-        return made(level, plain)
+    def noted(level: int, data: memoryview | bytes) -> bytes:
+        tried.append((level, len(data)))
+        return compress(level, data)
 
     monkeypatch.setattr(codec, "_compress", noted)
-    assert encode_small(noise(4096))[0] == RAW
-    assert levels == [codec._FAST]
-    assert encode_small(_source(4096))[0] == ZSTD
-    assert levels == [codec._FAST, codec._FAST, codec._THOROUGH]
+    Compressor(thorough=True).encode(plain)
+    assert tried == levels
 
 
 @pytest.mark.parametrize("level", [-5, 1, 2, 3, 6, 19])
