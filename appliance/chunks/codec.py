@@ -1,6 +1,6 @@
 """How the bytes of a chunk are kept: raw, or as a zstd frame where that saves at least 2 %.
 
-The level is of no concern to whoever reads: frames of any level are decompressed alike, and equally fast.
+The level is of no concern to whoever reads: frames of any level are decompressed alike, and about as fast.
 """
 
 from __future__ import annotations
