@@ -30,6 +30,9 @@ from appliance.db.sql import Session
 GROUP = 1_048_576
 """Bytes received before the next step begins with them."""
 
+_THOROUGH_LIMIT = 131_072
+"""Content up to this size is compressed thoroughly: most files are, and it makes their PUT less than 1 ms slower."""
+
 _GROUPS_UNDER_WAY = 3
 _EXTRA_GROUPS = 16
 
@@ -150,7 +153,7 @@ class Ingestor:
         if not content:
             return Stored(manifest.EMPTY, 0, write, self.synced, Ahead(write))
         sha256 = hashlib.sha256(content).digest()
-        how, data = codec.Compressor().encode(content)
+        how, data = codec.Compressor(thorough=True).encode(content)
         faults.point("small.encoded")
         return Stored(
             manifest.small(sha256, len(content)),
@@ -161,14 +164,16 @@ class Ingestor:
             small=(sha256, len(content), how, bytes(data)),
         )
 
-    def examine(self, block: memoryview, ends: list[int], write: Write, ahead: Ahead) -> list[_Found]:
+    def examine(
+        self, block: memoryview, ends: list[int], write: Write, ahead: Ahead, *, thorough: bool = False
+    ) -> list[_Found]:
         """Hash the chunks of a group, and compress those that the store does not have."""
         faults.point("chunk.hash")
         views = [block[start:end] for start, end in zip([0, *ends], ends, strict=False)]
         ids = [hashlib.sha256(view).digest() for view in views]
         known = self._known(ids, write, ahead)
         faults.point("chunk.compress")
-        compressor = codec.Compressor()
+        compressor = codec.Compressor(thorough=thorough)
         found = []
         for chunk_id, view in zip(ids, views, strict=True):
             if chunk_id in known:
@@ -248,7 +253,8 @@ class _Stream:
 
     def _alone(self, block: bytearray, size: int) -> None:
         view = memoryview(block)[:size]
-        found = self._in.examine(view, self._cutter.cut(view, last=True), self._write, self.ahead)
+        ends = self._cutter.cut(view, last=True)
+        found = self._in.examine(view, ends, self._write, self.ahead, thorough=size <= _THOROUGH_LIMIT)
         self._absorb(_Lent(self._in.buffers, block), found)
 
     def _begin(self, block: bytearray, view: memoryview, ends: list[int]) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import struct
 import tracemalloc
+from pathlib import Path
 
 import pytest
 import zstandard
@@ -20,10 +22,10 @@ plains = st.one_of(
 )
 
 
-@given(plains)
-def test_encoded_bytes_come_back(plain: bytes) -> None:
+@given(plains, st.booleans())
+def test_encoded_bytes_come_back(plain: bytes, thorough: bool) -> None:
     """Whatever the codec, decode gives the plain bytes; raw ones were not copied."""
-    how, stored = Compressor().encode(plain)
+    how, stored = Compressor(thorough=thorough).encode(plain)
     assert decode(how, stored, len(plain)) == plain
     if how == RAW:
         assert stored is plain
@@ -45,6 +47,47 @@ def test_two_percent_have_to_be_saved(zeros: int, how: int) -> None:
     assert Compressor().encode(noise(100_000 - zeros) + bytes(zeros))[0] == how
 
 
+@pytest.mark.parametrize("size", [4096, 20_000, 65_536])
+def test_more_time_makes_sources_smaller(size: int) -> None:
+    """By several percent."""
+    fast, thorough = (len(Compressor(thorough=each).encode(_source(size))[1]) for each in (False, True))
+    assert thorough <= 0.97 * fast
+
+
+@pytest.mark.parametrize(
+    "plain, levels",
+    [
+        (noise(4096), [(2, 1024)]),
+        (noise(4097), [(2, 1024), (2, 4097)]),
+        (noise(40_000) + bytes(10_000) + noise(40_000), [(2, 1024), (6, 90_000)]),
+        (prose(500), [(2, 500), (6, 500)]),
+        (prose(65_536), [(2, 1024), (6, 65_536)]),
+    ],
+    ids=["small noise", "noise", "zeros amid noise", "short text", "text"],
+)
+def test_sample_tells_whether_time_is_spent(
+    monkeypatch: pytest.MonkeyPatch, plain: bytes, levels: list[tuple[int, int]]
+) -> None:
+    """Noise costs a fast try at most, and small noise only that of its sample."""
+    tried: list[tuple[int, int]] = []
+    compress = codec._compress
+
+    def noted(level: int, data: memoryview | bytes) -> bytes:
+        tried.append((level, len(data)))
+        return compress(level, data)
+
+    monkeypatch.setattr(codec, "_compress", noted)
+    Compressor(thorough=True).encode(plain)
+    assert tried == levels
+
+
+@pytest.mark.parametrize("level", [-5, 1, 2, 3, 6, 19])
+def test_frames_of_any_level_are_read(level: int) -> None:
+    """Stores hold what earlier programs wrote, and later ones may choose otherwise."""
+    plain = prose(200_000)
+    assert decode(ZSTD, zstandard.ZstdCompressor(level=level).compress(plain), len(plain)) == plain
+
+
 def test_trying_pauses_after_two_failures_for_a_mebibyte() -> None:
     """Films are not tried chunk by chunk; what follows them is compressed again."""
     compressor = Compressor()
@@ -56,6 +99,10 @@ def test_trying_pauses_after_two_failures_for_a_mebibyte() -> None:
     # A success ends the row of failures: one more failure does not pause.
     assert compressor.encode(noise(65_536))[0] == RAW
     assert compressor.encode(text)[0] == ZSTD
+
+
+def _source(size: int) -> bytes:
+    return Path(argparse.__file__).read_bytes()[:size]
 
 
 def _compressed(plain: bytes) -> bytes:
@@ -129,13 +176,21 @@ def test_checksum_is_xxh3_as_a_signed_number() -> None:
 
 
 def test_threads_encode_and_decode_side_by_side() -> None:
-    """The library's objects serve one thread at a time; each thread has its own."""
+    """The library's objects serve one thread at a time."""
 
     def work(number: int) -> None:
         for turn in range(20):
             plain = prose(100_000, seed=number * 100 + turn)
-            how, stored = Compressor().encode(plain)
+            how, stored = Compressor(thorough=turn % 2 == 0).encode(plain)
             assert how == ZSTD
             assert decode(how, stored, len(plain)) == plain
 
     in_threads(6, work)
+
+
+def test_threads_one_after_the_other_share_a_compressor() -> None:
+    """A server has many threads, each compressor holds a megabyte or two."""
+    codec._compressors[codec._FAST].clear()
+    for _ in range(5):
+        in_threads(1, lambda _: Compressor().encode(prose(100_000)))
+    assert len(codec._compressors[codec._FAST]) == 1

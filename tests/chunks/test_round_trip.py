@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from appliance.chunks import manifest, packing
+from appliance.chunks import codec, manifest, packing
 from appliance.chunks.ingest import GROUP
 from appliance.chunks.manifest import Kind
 from appliance.chunks.store import ChunkStore
@@ -163,6 +163,25 @@ def test_readers_and_writers_at_once(store: ChunkStore, database: Database) -> N
                 assert read(store, heads[which], 0, 3 * MIB) == contents[which]
 
     in_threads(6, work)
+
+
+@on_sqlite
+@pytest.mark.parametrize("size", [INLINE + 1, 131_072, 131_073, 3 * GROUP])
+def test_only_short_content_is_compressed_thoroughly(
+    store: ChunkStore, database: Database, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """Up to 128 KiB time is spent on compressing; a long stream must not become slower by it."""
+    seen: set[bool] = set()
+
+    class Noted(codec.Compressor):
+        def __init__(self, *, thorough: bool = False) -> None:
+            seen.add(thorough)
+            super().__init__(thorough=thorough)
+
+    monkeypatch.setattr(codec, "Compressor", Noted)
+    content = prose(size)
+    require_back(store, keep(store, database, content), content, 2)
+    assert seen == {size <= 131_072}
 
 
 @on_sqlite
