@@ -7,6 +7,9 @@ looked up once more, for it may have moved to another pack meanwhile; only then 
 from __future__ import annotations
 
 import hashlib
+import threading
+import time
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
@@ -14,7 +17,7 @@ from typing import NamedTuple
 from appliance import faults
 from appliance.backends.base import Backend, Buffer
 from appliance.chunks import codec, manifest, rows
-from appliance.chunks.manifest import Entry, Kind, overlapping
+from appliance.chunks.manifest import Entry, Kind, SegmentIndex, overlapping
 from appliance.chunks.pack import Record, pack_key
 from appliance.db.database import Database
 from appliance.errors import BlobMissing, Damaged
@@ -22,6 +25,10 @@ from appliance.errors import BlobMissing, Damaged
 _FIRST_BATCH = 262_144
 _BATCH = 1_048_576
 _BATCH_CHUNKS = 64
+# From memory a mebibyte takes a fraction of this: then handing it from thread to thread costs more than it saves.
+_SLOW_S = 0.001
+# Each takes some hundred KB.
+_SEGMENTS_KEPT = 16
 
 
 class _Piece(NamedTuple):
@@ -40,6 +47,13 @@ class _Run(NamedTuple):
     pieces: list[_Piece]
 
 
+class _Fetched(NamedTuple):
+    """A portion, and how long it took."""
+
+    blocks: list[Buffer]
+    seconds: float
+
+
 class Reader:
     """Reads content for one process; any number of threads at a time."""
 
@@ -47,6 +61,8 @@ class Reader:
         self._database = database
         self._backend = backend
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="read")
+        self._mutex = threading.Lock()
+        self._segments: OrderedDict[bytes, SegmentIndex] = OrderedDict()
 
     def close(self) -> None:
         """End the threads that read ahead."""
@@ -89,16 +105,31 @@ class Reader:
             yield from _pieces(decoded.entries, start, end)
             return
         for index, first, last in overlapping([each.length for each in decoded.references], start, end):
-            yield from _pieces(self._segment(decoded.references[index]), first, last)
+            for entry, low, high in self._segment(decoded.references[index]).overlapping(first, last):
+                yield _Piece(entry, low, high)
 
-    def _segment(self, reference: manifest.Reference) -> list[Entry]:
+    def _segment(self, reference: manifest.Reference) -> SegmentIndex:
+        """One that was used last is remembered: whoever plays a film asks for many ranges of the same."""
+        with self._mutex:
+            known = self._segments.get(reference.sha256)
+            if known is not None:
+                self._segments.move_to_end(reference.sha256)
+                return known
+        found = self._load_segment(reference)
+        with self._mutex:
+            self._segments[reference.sha256] = found
+            while len(self._segments) > _SEGMENTS_KEPT:
+                self._segments.popitem(last=False)
+        return found
+
+    def _load_segment(self, reference: manifest.Reference) -> SegmentIndex:
         """Chunks are verified one by one; that they are the right ones, at the right place, is said here alone."""
         with self._database.read() as session:
             data = rows.segment_data(session, reference.sha256)
         if data is not None and hashlib.sha256(data).digest() == reference.sha256:
-            entries = manifest.decode_entries(data)
-            if sum(entry.length for entry in entries) == reference.length:
-                return entries
+            index = SegmentIndex(data)
+            if index.length == reference.length:
+                return index
         raise Damaged(what=f"manifest segment {reference.sha256.hex()}")
 
     def _batches(self, decoded: manifest.Manifest, start: int, end: int) -> Iterator[list[_Piece]]:
@@ -115,27 +146,35 @@ class Reader:
             yield batch
 
     def _read_ahead(self, batches: Iterator[list[_Piece]]) -> Iterator[Buffer]:
-        """Fetch the next portion while the present one is consumed."""
-        batch = next(batches, None)
-        if batch is None:
-            return
-        blocks = self._fetch(batch)
-        while True:
-            batch = next(batches, None)
-            ahead: Future[list[Buffer]] | None = None if batch is None else self._pool.submit(self._fetch, batch)
-            yield from blocks
-            if ahead is None:
-                return
-            blocks = ahead.result()
+        """Fetch the next portion while the present one is consumed, where it is worth the hand-over."""
+        ahead: Future[_Fetched] | None = None
+        slow = False
+        for batch in batches:
+            if slow:
+                following = self._pool.submit(self._fetch, batch)
+                if ahead is not None:
+                    yield from ahead.result().blocks
+                    slow = ahead.result().seconds > _SLOW_S
+                ahead = following
+            else:
+                if ahead is not None:
+                    yield from ahead.result().blocks
+                    ahead = None
+                fetched = self._fetch(batch)
+                slow = fetched.seconds > _SLOW_S
+                yield from fetched.blocks
+        if ahead is not None:
+            yield from ahead.result().blocks
 
-    def _fetch(self, batch: list[_Piece]) -> list[Buffer]:
+    def _fetch(self, batch: list[_Piece]) -> _Fetched:
         faults.point("read.batch")
+        began = time.monotonic()
         with self._database.read() as session:
             places = rows.locate(session, [piece.entry.id for piece in batch])
         blocks: list[Buffer] = []
         for run in _runs(batch, places):
             blocks += self._fetch_run(run)
-        return blocks
+        return _Fetched(blocks, time.monotonic() - began)
 
     def _fetch_run(self, run: _Run) -> list[Buffer]:
         first, last = run.records[0].offset, run.records[-1]

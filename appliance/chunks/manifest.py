@@ -16,8 +16,11 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from array import array
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
+from itertools import accumulate
 from typing import NamedTuple
 
 from appliance.errors import Damaged
@@ -106,6 +109,33 @@ def decode(data: bytes) -> Manifest:
 def decode_entries(data: bytes) -> list[Entry]:
     """The entries of a segment's data."""
     return [Entry._make(fields) for fields in _ENTRY.iter_unpack(data)]
+
+
+class SegmentIndex:
+    """A segment's entries, found by position without decoding those before."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        # Where each entry ends in the content.
+        self._ends = array("Q", accumulate(fields[1] for fields in _ENTRY.iter_unpack(data)))
+
+    @property
+    def length(self) -> int:
+        """Of the content."""
+        return self._ends[-1] if self._ends else 0
+
+    def overlapping(self, start: int, end: int) -> Iterator[tuple[Entry, int, int]]:
+        """(entry, from, to) for each that ``start … end`` touches; from and to are within the entry."""
+        if start >= end:
+            return
+        first = bisect_right(self._ends, start)
+        position = self._ends[first - 1] if first else 0
+        for fields in _ENTRY.iter_unpack(memoryview(self._data)[first * _ENTRY.size :]):
+            if position >= end:
+                return
+            entry = Entry._make(fields)
+            yield entry, max(start - position, 0), min(end - position, entry.length)
+            position += entry.length
 
 
 class ManifestBuilder:

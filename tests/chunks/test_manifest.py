@@ -11,7 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.chunks import manifest
-from appliance.chunks.manifest import Entry, Kind, ManifestBuilder, Reference, Segment, decode, overlapping
+from appliance.chunks.manifest import (
+    Entry,
+    Kind,
+    ManifestBuilder,
+    Reference,
+    Segment,
+    SegmentIndex,
+    decode,
+    overlapping,
+)
 from appliance.errors import Damaged
 
 
@@ -161,6 +170,7 @@ def test_range_through_segments_is_that_of_the_whole(count: int, data: st.DataOb
     decoded = decode(head)
     found = []
     for index, first, last in overlapping([part.length for part in decoded.references], start, end):
-        inner = manifest.decode_entries(segments[index].data)
-        found += [(inner[place], low, high) for place, low, high in overlapping([e.length for e in inner], first, last)]
+        inner = SegmentIndex(segments[index].data)
+        assert inner.length == segments[index].length
+        found += inner.overlapping(first, last)
     assert found == whole
