@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from appliance import faults
 from appliance.app import open_appliance, open_database
+from appliance.backends.reserve import Reserve
 from appliance.config import Settings
 from appliance.jobs.scheduler import Job, Scheduler
 from appliance.serve.process import StopSignal
@@ -20,6 +21,7 @@ def run_scheduler(settings: Settings, supervisor_pipe: int) -> None:
     database, backend = appliance.database, appliance.backend
     jobs = [
         Job("sweep", settings.sweep_minutes * _MINUTE, 10 * _MINUTE, lambda: sweep.sweep(database, backend)),
+        Job("reserve", _MINUTE, _MINUTE, Reserve(settings.data, settings.reserve).renew),
     ]
     # Whatever is answered before it is durable: a blob goes only when its row is gone for good.
     durably = open_database(settings)
