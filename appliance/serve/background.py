@@ -21,12 +21,21 @@ def run_scheduler(settings: Settings, supervisor_pipe: int) -> None:
     database, backend = appliance.database, appliance.backend
     jobs = [
         Job("sweep", settings.sweep_minutes * _MINUTE, 10 * _MINUTE, lambda: sweep.sweep(database, backend)),
-        Job("reserve", _MINUTE, _MINUTE, Reserve(settings.data, settings.reserve).renew),
     ]
     # Whatever is answered before it is durable: a blob goes only when its row is gone for good.
     durably = open_database(settings)
     pruning = prune.PruneJob(durably, backend, lambda: stop.wait(0))
     jobs.append(Job("prune", settings.sweep_minutes * _MINUTE, 60 * _MINUTE, pruning))
+    reserve = Reserve(settings.data, settings.reserve)
+
+    def keep_room() -> int:
+        held = reserve.renew()
+        if held or reserve.usable() == 0:
+            # What an upload left that found no room is what the next one needs.
+            pruning()
+        return held
+
+    jobs.append(Job("reserve", _MINUTE, 60 * _MINUTE, keep_room))
     if settings.durability == "fast":
         jobs.append(Job("sync", durable.SYNC_EVERY_S, _MINUTE, lambda: durable.sync_packs(database, backend)))
     scheduler = Scheduler(database, jobs)
