@@ -30,6 +30,12 @@ T = TypeVar("T")
 _BUSY_MS = 10_000
 # A write that finds the disk full is run so many times at most.
 _ATTEMPTS = 10
+# Pages after which a commit moves the log into the database (16 MiB, mostly the checkpointer was there before), and the
+# bytes of its file that are used again.
+_LOG = (4096, 67_108_864)
+# The same where the disk is full, for so many groups of commits: a log that takes all that is left cannot be moved.
+_SHORT_LOG = (32, 131_072)
+_SHORT_GROUPS = 2000
 
 
 class _Reader(Session, AbstractContextManager[Session]):
@@ -71,6 +77,8 @@ class SqliteDatabase(Database):
         self._readers: weakref.WeakSet[_Reader] = weakref.WeakSet()
         self._mutex = threading.Lock()
         self._writing: sqlite3.Connection | None = None
+        # Groups that are still committed with a short log.
+        self._short = 0
         self._lock_fd = self._open_lock()
         # Not in close(), after which the database may be used again; nor at exit, while threads still run.
         weakref.finalize(self, os.close, self._lock_fd).atexit = False
@@ -98,9 +106,8 @@ class SqliteDatabase(Database):
                 f"synchronous = {'FULL' if self._synced else 'NORMAL'}",
                 "cache_size = -4096",
                 "temp_store = MEMORY",
-                # 16 MiB. Mostly the checkpointer was there before.
-                "wal_autocheckpoint = 4096",
-                "journal_size_limit = 67108864",
+                f"wal_autocheckpoint = {_LOG[0]}",
+                f"journal_size_limit = {_LOG[1]}",
             ):
                 connection.execute(f"PRAGMA {setting}")
         except BaseException:
@@ -167,6 +174,10 @@ class SqliteDatabase(Database):
         try:
             faults.point("commit.locked")
             group = self._run_locked(take)
+            if self._short:
+                self._short -= 1
+                if not self._short:
+                    self._limit_log(*_LOG)
             faults.point("commit.done")
         finally:
             fcntl.flock(self._lock_fd, fcntl.LOCK_UN)
@@ -233,11 +244,17 @@ class SqliteDatabase(Database):
         made = self._made_room(error)
         if not made and _primary(error) != sqlite3.SQLITE_FULL:
             return False
+        self._short = _SHORT_GROUPS
         try:
+            self._limit_log(*_SHORT_LOG)
             _, pages, moved = self._writer().execute("PRAGMA wal_checkpoint").fetchone()
         except sqlite3.Error:
             return made
         return made or 0 < pages == moved
+
+    def _limit_log(self, pages: int, size: int) -> None:
+        self._writer().execute(f"PRAGMA wal_autocheckpoint = {pages}").fetchall()
+        self._writer().execute(f"PRAGMA journal_size_limit = {size}").fetchall()
 
     def _made_room(self, error: sqlite3.Error) -> bool:
         """Whether it is worth to try again what failed with ``error``."""
