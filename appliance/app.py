@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from appliance import __version__
 from appliance.accounts.signin import SignIn
 from appliance.backends.base import Backend
 from appliance.backends.disk import DiskBackend
+from appliance.backends.reserve import LEAST, Reserve, free_bytes
 from appliance.chunks import identity
 from appliance.chunks.store import ChunkStore
 from appliance.config import Settings
@@ -36,8 +36,6 @@ _log = logging.getLogger(__name__)
 
 DAV_PREFIX = "/dav"
 
-# Free bytes; with less SQLite cannot begin.
-_ROOM = 262_144
 _PING = Sql("SELECT incarnation FROM store")
 
 
@@ -65,7 +63,8 @@ class Appliance:
 
 def open_database(settings: Settings, *, synced: bool = True) -> SqliteDatabase:
     """The database of an existing data folder, whatever its revision."""
-    return SqliteDatabase(settings.data / "holdfast.db", synced=synced)
+    reserve = Reserve(settings.data, settings.reserve)
+    return SqliteDatabase(settings.data / "holdfast.db", synced=synced, make_room=reserve.make_room)
 
 
 def open_store(settings: Settings) -> tuple[SqliteDatabase, DiskBackend]:
@@ -125,7 +124,7 @@ def open_appliance(settings: Settings) -> Appliance:
         inline_threshold=settings.inline_threshold,
         synced=settings.durability == "safe",
     )
-    files = Files(database, chunks, settings.max_file_size, lambda: _free_bytes(settings.data))
+    files = Files(database, chunks, settings.max_file_size, Reserve(settings.data, settings.reserve).usable)
     return Appliance(settings, database, backend, chunks, files)
 
 
@@ -175,13 +174,6 @@ def _require_ready(appliance: Appliance) -> None:
         raise Unavailable(reason="the blobs are not there")
 
 
-def _free_bytes(folder: Path) -> int | None:
-    try:
-        return shutil.disk_usage(folder).free
-    except OSError:
-        return None
-
-
 def _problem(folder: Path, error: Exception) -> str:
     """A clause that follows the name of the setting."""
     cause = error.orig if isinstance(error, DBAPIError) else error
@@ -201,6 +193,6 @@ def _lacks_room(folder: Path, error: BaseException | None) -> bool:
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
     if isinstance(error, (Unavailable, sqlite3.Error)):
         # SQLite tells of an I/O error where it cannot make the files beside the database.
-        free = _free_bytes(folder)
-        return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL or (free is not None and free < _ROOM)
+        free = free_bytes(folder)
+        return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL or (free is not None and free < LEAST)
     return isinstance(error, StorageFull)

@@ -92,6 +92,9 @@ POINTS: Final[dict[str, Kind]] = {
     "blob.list": "system",
     "blob.sync-all": "system",
     "partial.list": "system",
+    "reserve.renew": "system",
+    "reserve.make": "system",
+    "reserve.release": "system",
     # committing
     "sql.connect": "database",
     "sql.statement": "database",

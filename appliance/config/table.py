@@ -109,6 +109,11 @@ TABLE: tuple[Setting, ...] = (
             help="The largest file that is accepted."),
     Setting(name="default_quota", type="bytes", default=0, unit="bytes", low=0, high=_EIB,
             help="Quota that new users get, unless another one is given. 0: no limit."),
+    Setting(name="reserve", type="bytes", default=16 * 1024**2, unit="bytes", low=0, high=1024**4,
+            help="Room of the data folder's file system that is kept from new content, so that deleting, moving and the"
+                 " database go on when it is full; at most an eighth of the file system. While that gets full (less"
+                 " than 64 times the reserve is free), a file of half this size holds a part of it against others."
+                 " 0: none."),
     Setting(name="inline_threshold", type="bytes", default=4096, unit="bytes", low=0, high=65536,
             help="Content up to this size is kept in the database instead of a pack."),
     Setting(name="max_xml_size", type="bytes", default=1024**2, unit="bytes", low=1024, high=64 * 1024**2,
@@ -149,6 +154,7 @@ class Settings:
     public_urls: tuple[str, ...]
     max_file_size: int
     default_quota: int
+    reserve: int
     inline_threshold: int
     max_xml_size: int
     max_header_size: int

@@ -28,6 +28,14 @@ from appliance.errors import Damaged, StorageFull, Unavailable
 T = TypeVar("T")
 
 _BUSY_MS = 10_000
+# A write that finds the disk full is run so many times at most.
+_ATTEMPTS = 10
+# Pages after which a commit moves the log into the database (16 MiB, mostly the checkpointer was there before), and the
+# bytes of its file that are used again.
+_LOG = (4096, 67_108_864)
+# The same where the disk is full, for so many groups of commits: a log that takes all that is left cannot be moved.
+_SHORT_LOG = (32, 131_072)
+_SHORT_GROUPS = 2000
 
 
 class _Reader(Session, AbstractContextManager[Session]):
@@ -49,18 +57,28 @@ class _Reader(Session, AbstractContextManager[Session]):
         self.connection.close()
 
 
+def _no_room(certain: bool) -> bool:
+    return False
+
+
 class SqliteDatabase(Database):
     """One SQLite file. ``synced`` commits reach stable storage before they return."""
 
     dialect = SQLITE
 
-    def __init__(self, path: Path, *, synced: bool) -> None:
+    def __init__(self, path: Path, *, synced: bool, make_room: Callable[[bool], bool] = _no_room) -> None:
+        """``make_room`` is asked when the disk is full (True), or may be (False); what failed is tried again as long
+        as it says that it made some.
+        """
         self.path = path
         self._synced = synced
+        self._make_room = make_room
         self._local = threading.local()
         self._readers: weakref.WeakSet[_Reader] = weakref.WeakSet()
         self._mutex = threading.Lock()
         self._writing: sqlite3.Connection | None = None
+        # Groups that are still committed with a short log.
+        self._short = 0
         self._lock_fd = self._open_lock()
         # Not in close(), after which the database may be used again; nor at exit, while threads still run.
         weakref.finalize(self, os.close, self._lock_fd).atexit = False
@@ -69,30 +87,32 @@ class SqliteDatabase(Database):
 
     def connect(self) -> sqlite3.Connection:
         """A new connection, in autocommit mode, with the settings that every connection has."""
-        faults.point("sql.connect")
-        return self._connect()
+        while True:
+            try:
+                faults.point("sql.connect")
+                return self._connect()
+            except sqlite3.Error as error:
+                # The first one makes the files beside the database.
+                if not self._made_room(error):
+                    raise _translate(error) from error
 
     def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self.path, isolation_level=None, check_same_thread=False, timeout=_BUSY_MS / 1000, cached_statements=256
+        )
         try:
-            connection = sqlite3.connect(
-                self.path, isolation_level=None, check_same_thread=False, timeout=_BUSY_MS / 1000, cached_statements=256
-            )
-            try:
-                for setting in (
-                    "journal_mode = WAL",
-                    f"synchronous = {'FULL' if self._synced else 'NORMAL'}",
-                    "cache_size = -4096",
-                    "temp_store = MEMORY",
-                    # 16 MiB. Mostly the checkpointer was there before.
-                    "wal_autocheckpoint = 4096",
-                    "journal_size_limit = 67108864",
-                ):
-                    connection.execute(f"PRAGMA {setting}")
-            except BaseException:
-                connection.close()
-                raise
-        except sqlite3.Error as error:
-            raise _translate(error) from error
+            for setting in (
+                "journal_mode = WAL",
+                f"synchronous = {'FULL' if self._synced else 'NORMAL'}",
+                "cache_size = -4096",
+                "temp_store = MEMORY",
+                f"wal_autocheckpoint = {_LOG[0]}",
+                f"journal_size_limit = {_LOG[1]}",
+            ):
+                connection.execute(f"PRAGMA {setting}")
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     def read(self) -> AbstractContextManager[Session]:
@@ -154,6 +174,10 @@ class SqliteDatabase(Database):
         try:
             faults.point("commit.locked")
             group = self._run_locked(take)
+            if self._short:
+                self._short -= 1
+                if not self._short:
+                    self._limit_log(*_LOG)
             faults.point("commit.done")
         finally:
             fcntl.flock(self._lock_fd, fcntl.LOCK_UN)
@@ -169,7 +193,7 @@ class SqliteDatabase(Database):
         except sqlite3.Error as error:
             # Something broke below the works; which of them it hits is found out one by one.
             self._reset(session)
-            if len(group) == 1:
+            if len(group) == 1 and not self._gave_way(error):
                 group[0].error = _translate(error)
             else:
                 for pending in group:
@@ -204,12 +228,41 @@ class SqliteDatabase(Database):
         execute("COMMIT")
 
     def _alone(self, session: Session, pending: Pending[Any]) -> None:
-        pending.result = pending.error = None
+        for attempts_left in reversed(range(_ATTEMPTS)):
+            pending.result = pending.error = None
+            try:
+                self._together(session, [pending])
+            except sqlite3.Error as error:
+                self._reset(session)
+                if attempts_left and self._gave_way(error):
+                    continue
+                pending.error = _translate(error)
+            return
+
+    def _gave_way(self, error: sqlite3.Error) -> bool:
+        """The same for a write. Also what is in the log moves into the database, so that it can begin anew."""
+        made = self._made_room(error)
+        if not made and _primary(error) != sqlite3.SQLITE_FULL:
+            return False
+        self._short = _SHORT_GROUPS
         try:
-            self._together(session, [pending])
-        except sqlite3.Error as error:
-            self._reset(session)
-            pending.error = _translate(error)
+            self._limit_log(*_SHORT_LOG)
+            _, pages, moved = self._writer().execute("PRAGMA wal_checkpoint").fetchone()
+        except sqlite3.Error:
+            return made
+        return made or 0 < pages == moved
+
+    def _limit_log(self, pages: int, size: int) -> None:
+        self._writer().execute(f"PRAGMA wal_autocheckpoint = {pages}").fetchall()
+        self._writer().execute(f"PRAGMA journal_size_limit = {size}").fetchall()
+
+    def _made_room(self, error: sqlite3.Error) -> bool:
+        """Whether it is worth to try again what failed with ``error``."""
+        primary = _primary(error)
+        if primary == sqlite3.SQLITE_FULL:
+            return self._make_room(True)
+        # All that is told where the files beside the database do not fit.
+        return primary in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN) and self._make_room(False)
 
     def _reset(self, session: Session) -> None:
         if self._writer().in_transaction:
@@ -227,9 +280,13 @@ def _attempt(pending: Pending[Any], session: Session) -> None:
         pending.error = error
 
 
+def _primary(error: sqlite3.Error) -> int | None:
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
+
+
 def _translate(error: sqlite3.Error) -> Exception:
-    code = getattr(error, "sqlite_errorcode", None)
-    primary = None if code is None else code & 0xFF
+    primary = _primary(error)
     if primary == sqlite3.SQLITE_FULL:
         return StorageFull()
     if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):

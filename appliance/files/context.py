@@ -9,7 +9,7 @@ from appliance.accounts.policy import Action
 from appliance.chunks.store import ChunkStore
 from appliance.db.database import Database
 from appliance.db.sql import Session
-from appliance.errors import Denied, NotAFolder, NotFound, ParentMissing
+from appliance.errors import Denied, NotAFolder, NotFound, ParentMissing, StorageFull
 from appliance.journal.change import Change
 from appliance.principal import Principal
 from appliance.shares import mounts
@@ -29,8 +29,21 @@ class Files:
     database: Database
     chunks: ChunkStore
     max_file_bytes: int
-    # Bytes that the store still has room for; None where nobody can tell.
+    # Bytes that new content may still take; None where nobody can tell.
     free_bytes: Callable[[], int | None]
+
+    def require_room(self, size: int = 0) -> None:
+        """Refuse what makes the store grow by ``size`` bytes and some rows, where only the reserve is left.
+
+        Removing, moving, locks, properties and bringing back are never asked for it: they write little, and are what
+        somebody does who wants order again.
+
+        Raises:
+            StorageFull: it would have to take from the reserve.
+        """
+        room = self.free_bytes()
+        if room is not None and room < max(size, 1):
+            raise StorageFull
 
     @property
     def incarnation(self) -> str:

@@ -28,6 +28,7 @@ def make_folder(
     Raises:
         NameTaken: something is there.
         ParentMissing: the folder above is not.
+        StorageFull: only the reserve is left.
     """
     check_path(path)
 
@@ -39,6 +40,7 @@ def make_folder(
         locks = Locks(session, place.mount.tree_id)
         require_conditions(files, session, principal, place, conditions, locks)
         locks.require(place.parents, show(path), user_id=principal.user_id, tokens=conditions.tokens)
+        files.require_room()
         node = edit.create_folder(change, place.parents, place.name, modified_at=modified_at)
         change.finish()
         return node

@@ -17,6 +17,9 @@ from appliance.tree.locks import Locks
 from appliance.tree.nodes import Node
 from appliance.tree.paths import Path, check_path, show
 
+# Bytes at most that the rows of a copied file take, in the database and once more in its log.
+_ROWS_OF_A_COPY = 2048
+
 
 class Transferred(NamedTuple):
     """What is at the target now, and whether its name is new."""
@@ -83,6 +86,7 @@ def copy(
         Denied: source and target are the same, or a folder would be copied into itself with all that is in it.
         PreconditionFailed: the target exists and may not be overwritten.
         QuotaExceeded: the copy counts like any file.
+        StorageFull: only the reserve is left for its rows.
     """
     check_path(target)
 
@@ -98,6 +102,7 @@ def copy(
         old = transfer.target.found
         if old is not None:
             transfer.require_overwrite(overwrite)
+        files.require_room((original.files if deep else 1) * _ROWS_OF_A_COPY)
         size = original.bytes if deep or not original.is_folder else 0
         transfer.change.require_quota(transfer.target.chain[0].bytes, size - (old.bytes if old else 0))
         node = _copy(transfer.change, original, transfer.target, deep=deep)

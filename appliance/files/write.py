@@ -74,7 +74,8 @@ def put_file(
             _require(files, session, principal, place, conditions)
             limit = _tighter(limit, session, place)
             limit.require(length)
-    watcher = _Watcher(limit, checksum)
+    files.require_room(length or 0)
+    watcher = _Watcher(files, limit, length, checksum)
     with files.chunks.receive(body, watcher) as stored:
         content = Content(stored.manifest, stored.size, modified_at, watcher.compare())
 
@@ -134,12 +135,17 @@ def _tighter(limit: _Limit, session: Session, place: Place) -> _Limit:
 class _Watcher:
     """Counts and digests a body as it comes."""
 
-    def __init__(self, limit: _Limit, checksum: Announced | None) -> None:
+    def __init__(self, files: Files, limit: _Limit, length: int | None, checksum: Announced | None) -> None:
+        self._files = files
         self._limit = limit
+        self._length = length
         self._checksum = checksum
         self._received = 0
 
     def received(self, block: memoryview) -> None:
+        if self._received or self._length is None:
+            # Not for the first block of a length that is known: there was room for all of it a moment ago.
+            self._files.require_room(max((self._length or 0) - self._received, len(block)))
         self._received += len(block)
         if self._received > self._limit.size:
             raise self._limit.error

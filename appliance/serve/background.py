@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from appliance import faults
 from appliance.app import open_appliance, open_database
+from appliance.backends.reserve import Reserve
 from appliance.config import Settings
 from appliance.jobs.scheduler import Job, Scheduler
 from appliance.serve.process import StopSignal
@@ -25,6 +26,16 @@ def run_scheduler(settings: Settings, supervisor_pipe: int) -> None:
     durably = open_database(settings)
     pruning = prune.PruneJob(durably, backend, lambda: stop.wait(0))
     jobs.append(Job("prune", settings.sweep_minutes * _MINUTE, 60 * _MINUTE, pruning))
+    reserve = Reserve(settings.data, settings.reserve)
+
+    def keep_room() -> int:
+        held = reserve.renew()
+        if held or reserve.usable() == 0:
+            # What an upload left that found no room is what the next one needs.
+            pruning()
+        return held
+
+    jobs.append(Job("reserve", _MINUTE, 60 * _MINUTE, keep_room))
     if settings.durability == "fast":
         jobs.append(Job("sync", durable.SYNC_EVERY_S, _MINUTE, lambda: durable.sync_packs(database, backend)))
     scheduler = Scheduler(database, jobs)

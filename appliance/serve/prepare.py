@@ -15,6 +15,7 @@ from appliance import faults
 from appliance.accounts import passwords, users
 from appliance.app import blaming_data, open_database
 from appliance.backends.disk import DiskBackend, sync_folder
+from appliance.backends.reserve import Reserve
 from appliance.chunks import identity
 from appliance.config import Settings
 from appliance.db import migrate
@@ -130,11 +131,13 @@ def prepare_store(settings: Settings, *, tell: Callable[[str], None]) -> None:
         Fatal: nothing is lost, and something has to be put right first.
     """
     folder = settings.data
+    reserve = Reserve(folder, settings.reserve)
     with blaming_data(folder):
         # Synced whatever the durability: what is noted here has to be there after a power cut.
         backend = DiskBackend(folder, synced=True)
         # Before the database is opened: on a full disk this may be the room that it needs.
         backend.clear_partial(of_living=True)
+        reserve.make_room_to_start()
         faults.point("start.cleared")
         database = open_database(settings, synced=True)
     try:
@@ -153,6 +156,7 @@ def prepare_store(settings: Settings, *, tell: Callable[[str], None]) -> None:
             has_users = users.any_exist(database)
         if not has_users:
             _add_administrator(settings, database, tell)
+        reserve.renew()
     finally:
         database.close()
 

@@ -15,10 +15,12 @@ from typing import Any
 
 import pytest
 
-from appliance.db import sqlite
+from appliance import faults
+from appliance.db import migrate, sqlite
 from appliance.db.sql import Session, Sql
 from appliance.db.sqlite import SqliteDatabase
 from appliance.errors import Damaged, HoldfastError, StorageFull, Unavailable
+from appliance.faults import Fault, Trap
 from tests.support.databases import SqliteTemplate
 from tests.support.faults import in_threads, within
 
@@ -222,6 +224,62 @@ def test_full_disk_is_storage_full_for_what_does_not_fit(path: Path, database: S
     assert sorted([outcomes[0], outcomes[2]]) == [1, 2]
     writing.execute("PRAGMA max_page_count = 1000000")
     assert database.write(large) == 1
+
+
+def test_full_disk_is_tried_again_as_long_as_there_is_something_to_give(path: Path) -> None:
+    """Each time a little more, until it fits; whoever else was in the group does not notice."""
+    asked: list[bool] = []
+
+    def give(certain: bool) -> bool:
+        asked.append(certain)
+        (most,) = database._writer().execute("PRAGMA max_page_count").fetchone()
+        database._writer().execute(f"PRAGMA max_page_count = {most + 100}")
+        return True
+
+    def large(session: Session) -> int:
+        return session.run(_INSERT, name="large", holder="x" * 1_000_000)
+
+    def larger(session: Session) -> int:
+        return session.run(_INSERT, name="larger", holder="x" * 1_500_000)
+
+    database = SqliteDatabase(path, synced=False, make_room=give)
+    migrate.migrate_sqlite(database, path.parent / "copies")
+    database.write(lambda session: session.run(_INSERT, name="counter", holder=""))
+    (pages,) = database._writer().execute("PRAGMA page_count").fetchone()
+    database._writer().execute(f"PRAGMA max_page_count = {pages + 4}")
+    assert database.write(large) == 1
+    assert asked == [True] * 3
+    database._writer().execute("PRAGMA max_page_count = 1")
+    assert sorted(map(str, behind(database, [add, larger, add]))) == ["1", "1", "2"]
+    database.close()
+
+
+def test_full_disk_that_nobody_can_help_is_told_after_a_few_attempts(path: Path) -> None:
+    """Whatever is promised."""
+    asked: list[bool] = []
+    database = SqliteDatabase(path, synced=False, make_room=lambda certain: asked.append(certain) is None)
+    migrate.migrate_sqlite(database, path.parent / "copies")
+    database._writer().execute("PRAGMA max_page_count = 1")
+    with pytest.raises(StorageFull):
+        database.write(lambda session: session.run(_INSERT, name="large", holder="x" * 1_000_000))
+    assert 1 < len(asked) < 20
+    database.close()
+
+
+def test_database_that_does_not_open_for_want_of_room_is_opened_with_some(
+    path: Path, sqlite_template: SqliteTemplate
+) -> None:
+    """SQLite tells of an I/O error then; whether it is that is for others to find out."""
+    with sqlite_template.copy(path):
+        pass
+    asked: list[bool] = []
+    database = SqliteDatabase(path, synced=False, make_room=lambda certain: asked.append(certain) is None)
+    trap = Trap(Fault("sql.connect", 1, "EIO"))
+    with faults.hooked(trap):
+        database.connect().close()
+    assert asked == [False]
+    trap.close()
+    database.close()
 
 
 def test_database_that_somebody_else_locks_is_unavailable(

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from appliance.accounts import app_passwords, users
+from appliance.backends.reserve import Reserve
 from appliance.errors import HoldfastError
 from appliance.files import history, lock, trash
 from appliance.serve import supervisor
@@ -206,6 +207,21 @@ def _prune(stage: Stage) -> str:
     return "done"
 
 
+class _GettingFull(Reserve):
+    """However much is free."""
+
+    roomy = 1 << 40
+
+
+def _reserve(stage: Stage) -> str:
+    """The ballast is made, and given back to the last byte."""
+    reserve = _GettingFull(stage.settings.data, 1024 * KIB)
+    reserve.renew()
+    while reserve.make_room(certain=True):
+        pass
+    return "done"
+
+
 def _sync(stage: Stage) -> str:
     durable.sync_packs(stage.appliance.database, stage.appliance.backend)
     return "done"
@@ -222,6 +238,7 @@ COMMANDS = [
     Operation("lock-break", _break_locks),
     Operation("sweep", _sweep, scene="killed"),
     Operation("prune", _prune, scene="broken-off"),
+    Operation("reserve", _reserve),
     Operation("sync", _sync, scene="fast", ready=_ask("PUT", "/unsynced", ONE)),
 ]
 

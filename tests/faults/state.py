@@ -27,7 +27,7 @@ _PACKS = Sql("SELECT writer_id, counter FROM pack")
 _ALIVE = Sql("SELECT COUNT(*) FROM writer WHERE state = 'alive'")
 _LEASES = Sql("SELECT COUNT(*) FROM lease")
 # What a data folder at rest consists of.
-_AT_REST = {"holdfast.db", "holdfast.db-writers", "server.lock", "blobs", "partial"}
+_AT_REST = {"holdfast.db", "holdfast.db-writers", "server.lock", "blobs", "partial", "reserve"}
 # And of what it was before a migration.
 _COPIES = "copies"
 

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 # Together they pass nearly every point.
 _SELECTED = (
     "put-several-over", "put-small-new", "put-known", "put-one-new", "move-over", "unlock", "get-large", "app-password",
-    "sweep", "prune", "first-start", "start-older", "recover", "stop-fast",
+    "sweep", "prune", "reserve", "first-start", "start-older", "recover", "stop-fast",
 )  # fmt: skip
 
 

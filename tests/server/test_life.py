@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import signal
@@ -19,6 +18,7 @@ import pytest
 
 from tests.server.conftest import Start
 from tests.server.running import Server, children, runs, until
+from tests.support.mounts import MIB, fill, tmpfs
 
 
 def refused(server: Server, *arguments: str, environment: dict[str, str] | None = None) -> str:
@@ -127,29 +127,20 @@ def test_data_folder_that_is_spoiled_is_named(start: Start) -> None:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of three mebibytes, where this machine lets us mount one."""
-    path = tmp_path / "disk"
-    path.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=3m,mode=700", "tmpfs", str(path)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
-        pytest.skip("mounting a small file system needs root with all rights")
-    yield path
-    subprocess.run(["umount", str(path)], check=True)
+    with tmpfs(tmp_path / "disk", 3 * MIB) as path:
+        yield path
 
 
-def fill(path: Path) -> None:
-    """Write zeros until nothing fits any more."""
-    with open(path, "wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(bytes(4096))
-        except OSError as error:
-            assert error.errno == errno.ENOSPC
-
-
-def test_start_on_a_full_disk_says_so(small_disk: Path, tmp_path: Path) -> None:
-    """One line, exit code 2; with room it starts, and what was stored is there."""
-    server = Server(tmp_path, settings={"data": small_disk / "data"})
+def without_reserve(small_disk: Path, tmp_path: Path) -> Server:
+    """A server that has nothing but what is free there; test_full_disk.py has those with a reserve."""
+    server = Server(tmp_path, settings={"data": small_disk / "data", "reserve": 0})
     server.data = small_disk / "data"
+    return server
+
+
+def test_start_on_a_full_disk_without_a_reserve_says_so(small_disk: Path, tmp_path: Path) -> None:
+    """One line, exit code 2; with room it starts, and what was stored is there."""
+    server = without_reserve(small_disk, tmp_path)
     server.start()
     with server.dav() as dav:
         dav.ok("PUT", "/dav/file", b"kept")
@@ -165,8 +156,7 @@ def test_start_on_a_full_disk_says_so(small_disk: Path, tmp_path: Path) -> None:
 
 def test_start_on_a_disk_that_a_killed_upload_filled_makes_room(small_disk: Path, tmp_path: Path) -> None:
     """Nobody has to find out which file to remove."""
-    server = Server(tmp_path, settings={"data": small_disk / "data"})
-    server.data = small_disk / "data"
+    server = without_reserve(small_disk, tmp_path)
     server.start()
     with server.dav() as dav:
         dav.ok("PUT", "/dav/file", b"kept")
@@ -182,8 +172,7 @@ def test_start_on_a_disk_that_a_killed_upload_filled_makes_room(small_disk: Path
 
 def test_stop_on_a_full_disk_is_in_order(small_disk: Path, tmp_path: Path) -> None:
     """Exit code 0 and no traceback, though the end cannot be written down."""
-    server = Server(tmp_path, settings={"data": small_disk / "data"})
-    server.data = small_disk / "data"
+    server = without_reserve(small_disk, tmp_path)
     server.start()
     with server.dav() as dav:
         dav.ok("PUT", "/dav/file", b"kept" * 50_000)

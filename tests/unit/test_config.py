@@ -30,6 +30,7 @@ SAMPLES: dict[str, tuple[str, object]] = {
     "public_urls": ("https://a.example,http://b.example:8000/", ("https://a.example", "http://b.example:8000")),
     "max_file_size": ("10 GB", 10_000_000_000),
     "default_quota": ("5GiB", 5 * 1024**3),
+    "reserve": ("64 MiB", 64 * 1024**2),
     "inline_threshold": ("0", 0),
     "max_xml_size": ("2 MiB", 2 * 1024**2),
     "max_header_size": ("32 KiB", 32768),
