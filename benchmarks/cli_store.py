@@ -1,4 +1,4 @@
-"""The commands about Holdfast by itself: bigstore, bigstore-measure, idle, profile."""
+"""The commands about Holdfast by itself: bigstore, bigstore-measure, huge, idle, profile."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmarks.bigstore import generate
 from benchmarks.bigstore_measure import describe, measure_store
+from benchmarks.huge import measure_huge
 from benchmarks.idle import measure_idle
 from benchmarks.profiling import profile
 from benchmarks.site import Sizes
@@ -21,6 +22,7 @@ def add_commands(commands: Any) -> None:
     common.add_argument("--port", type=int, default=18300, help="ports are taken from here upwards (default: 18300)")
     common.add_argument("--scratch", type=Path, metavar="FOLDER", help="where a server's files are while it runs")
     _add_bigstore(commands, common)
+    _add_huge(commands, common)
     _add_idle(commands, common)
     _add_profile(commands, common)
 
@@ -52,6 +54,30 @@ def _bigstore_measure(options: argparse.Namespace) -> int:
     outcome = measure_store(options.folder, rounds=options.runs, first_port=options.port, scratch=options.scratch)
     print(describe(outcome))
     return 0 if outcome.holds else 1
+
+
+def _add_huge(commands: Any, common: argparse.ArgumentParser) -> None:
+    command = commands.add_parser(
+        "huge", parents=[common], help="one huge file there and back, and the memory it takes"
+    )
+    command.add_argument("--gib", type=float, default=50.0, metavar="N", help="its size (default: 50)")
+    command.add_argument("--durability", choices=("fast", "safe"), default="safe")
+    command.add_argument("--chunked", action="store_true", help="send it without telling its length")
+    command.set_defaults(run=_huge)
+
+
+def _huge(options: argparse.Namespace) -> int:
+    if options.gib <= 0:
+        raise ValueError("a huge file has at least a few bytes")
+    found = measure_huge(
+        gib=options.gib,
+        durability=options.durability,
+        chunked=options.chunked,
+        first_port=options.port,
+        scratch=options.scratch,
+    )
+    print(found)
+    return 0 if found.holds else 1
 
 
 def _add_idle(commands: Any, common: argparse.ArgumentParser) -> None:
