@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,8 @@ def test_lock_in_the_way_is_named_listed_and_broken(server: Server) -> None:
         dav.ok("MKCOL", "/dav/d")
         dav.ok("PUT", "/dav/d/file", b"x")
         token = lock(dav, "/dav/d/file")
+        # So that the tree was there a second ago.
+        time.sleep(1.1)
         refused = server.holdfast("restore", "/", "--at", "1s-ago", "--user", "locker", succeeds=False)
         assert (refused.returncode, refused.stderr) == (1, "holdfast: / is locked by a lock on /d/file\n")
         for arguments in ((), ("--user", "locker")):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import socket
 import struct
 import time
@@ -22,11 +24,11 @@ FILE = noise(SENT + 10 * MIB, seed=77)
 def used(folder: Path) -> int:
     """Bytes on the disk, the database's included."""
     found = 0
-    for path in folder.rglob("*"):
-        try:
-            found += path.lstat().st_blocks * 512
-        except FileNotFoundError:
-            continue
+    # What goes meanwhile is passed over, folders as well.
+    for above, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                found += os.lstat(os.path.join(above, name)).st_blocks * 512
     return found
 
 
