@@ -55,6 +55,11 @@ class Reserve:
             free += self._held()
         return max(free - kept, 0)
 
+    def is_near(self) -> bool:
+        """Whether the file system is full enough for a ballast."""
+        room = self._measure()
+        return room is not None and room.free + self._held() < room.kept * self.roomy
+
     def make_room(self, certain: bool) -> bool:
         """Give back a half of what is left of the ballast; whether there is more room now.
 

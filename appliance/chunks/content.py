@@ -11,7 +11,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from appliance import faults
@@ -147,24 +147,16 @@ class Reader:
 
     def _read_ahead(self, batches: Iterator[list[_Piece]]) -> Iterator[Buffer]:
         """Fetch the next portion while the present one is consumed, where it is worth the hand-over."""
-        ahead: Future[_Fetched] | None = None
+        fetched: _Fetched | None = None
         slow = False
         for batch in batches:
-            if slow:
-                following = self._pool.submit(self._fetch, batch)
-                if ahead is not None:
-                    yield from ahead.result().blocks
-                    slow = ahead.result().seconds > _SLOW_S
-                ahead = following
-            else:
-                if ahead is not None:
-                    yield from ahead.result().blocks
-                    ahead = None
-                fetched = self._fetch(batch)
-                slow = fetched.seconds > _SLOW_S
+            following = self._pool.submit(self._fetch, batch) if slow else None
+            if fetched is not None:
                 yield from fetched.blocks
-        if ahead is not None:
-            yield from ahead.result().blocks
+            fetched = self._fetch(batch) if following is None else following.result()
+            slow = fetched.seconds > _SLOW_S
+        if fetched is not None:
+            yield from fetched.blocks
 
     def _fetch(self, batch: list[_Piece]) -> _Fetched:
         faults.point("read.batch")

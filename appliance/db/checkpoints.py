@@ -40,11 +40,20 @@ class Checkpointer:
         """So many were made in this process. For one thread at a time."""
         self._committed += commits
         if self._rests or self._committed - self._moved >= _EVERY:
-            self._rests = False
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="checkpoints", daemon=True)
-                self._thread.start()
+            self._rests = not self._has_thread()
             self._due.set()
+
+    def _has_thread(self) -> bool:
+        """Made at need. What was committed stays committed, so where there is no thread to be had, nothing fails."""
+        if self._thread is None:
+            thread = threading.Thread(target=self._run, name="checkpoints", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:
+                _log.debug("the log is moved when there is a thread for it: %s", error)
+                return False
+            self._thread = thread
+        return True
 
     def close(self) -> None:
         """End the thread; a later commit makes another one."""
@@ -65,7 +74,7 @@ class Checkpointer:
                     connection.execute("PRAGMA busy_timeout = 0")
                     self._keep_up(connection)
             except Exception as error:  # noqa: BLE001 - nothing is lost: it all stands in the log
-                _log.debug("a checkpoint failed, and will be tried again: %s", error)
+                _log.debug("a checkpoint failed; the next commit makes another: %s", error)
                 self._rests = True
 
     def _pause(self, seconds: float | None) -> bool:

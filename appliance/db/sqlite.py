@@ -150,7 +150,12 @@ class SqliteDatabase(Database):
         return os.open(f"{self.path}-writers", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def close(self) -> None:
-        self._checkpoints.close()
+        try:
+            self._checkpoints.close()
+        finally:
+            self._close_connections()
+
+    def _close_connections(self) -> None:
         with self._mutex:
             readers = list(self._readers)
             self._readers.clear()
@@ -247,10 +252,11 @@ class SqliteDatabase(Database):
         self._short = _SHORT_GROUPS
         try:
             self._limit_log(*_SHORT_LOG)
-            _, pages, moved = self._writer().execute("PRAGMA wal_checkpoint").fetchone()
+            busy, pages, moved = self._writer().execute("PRAGMA wal_checkpoint").fetchone()
         except sqlite3.Error:
             return made
-        return made or 0 < pages == moved
+        # Busy: the checkpointer of some process is at it.
+        return made or bool(busy) or 0 < pages == moved
 
     def _limit_log(self, pages: int, size: int) -> None:
         self._writer().execute(f"PRAGMA wal_autocheckpoint = {pages}").fetchall()

@@ -21,6 +21,9 @@ from appliance.tree.locks import Locks
 from appliance.tree.nodes import Chain, Node
 from appliance.tree.paths import Path, show
 
+ROWS_OF_A_NODE = 2048
+"""Bytes at most that the rows of a changed or copied file take, in the database and once more in its log."""
+
 
 @dataclass(frozen=True, slots=True)
 class Files:
@@ -35,8 +38,8 @@ class Files:
     def require_room(self, size: int = 0) -> None:
         """Refuse what makes the store grow by ``size`` bytes and some rows, where only the reserve is left.
 
-        Removing, moving, locks, properties and bringing back are never asked for it: they write little, and are what
-        somebody does who wants order again.
+        Removing, moving, locking what is there and setting times are never asked for it: they write a few rows, and
+        are what somebody does who wants order again.
 
         Raises:
             StorageFull: it would have to take from the reserve.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from appliance.accounts.policy import Action
 from appliance.db.sql import Session
 from appliance.errors import BadRequest, NotFound
-from appliance.files.context import Files, Place, begin, locate, require_unlocked
+from appliance.files.context import ROWS_OF_A_NODE, Files, Place, begin, locate, require_unlocked
 from appliance.journal.change import Change
 from appliance.principal import Principal
 from appliance.tree import conditions, copying, edit, nodes, past, properties, versions
@@ -14,6 +14,9 @@ from appliance.tree.nodes import Chain, Node
 from appliance.tree.past import PastNode
 from appliance.tree.paths import Path, name_key, show
 from appliance.tree.versions import Version
+
+# So many changes at once are brought back from the reserve.
+_FEW = 100
 
 
 def list_versions(files: Files, principal: Principal, path: Path) -> list[Version]:
@@ -66,6 +69,7 @@ def restore_at(files: Files, principal: Principal, path: Path, at: int) -> int:
         ParentMissing: the folder above is gone; it can be restored itself.
         Locked: a client holds a lock there, or below.
         QuotaExceeded: it would be too much.
+        StorageFull: only the reserve is left for its rows.
     """
 
     def work(session: Session) -> int:
@@ -83,6 +87,8 @@ def restore_at(files: Files, principal: Principal, path: Path, at: int) -> int:
         else:
             restoring.restore_members(place.chain, then, "")
         if change.seq > first:
+            if change.seq - first > _FEW:
+                files.require_room((change.seq - first) * ROWS_OF_A_NODE)
             _require_quota(change, place)
             change.finish()
         return change.seq - first

@@ -44,6 +44,7 @@ def take(
     Raises:
         LockConflict: another lock excludes it; nothing was created.
         Locked: the name is free and its folder is locked.
+        StorageFull: the name is free, and only the reserve is left.
     """
     check_path(path)
 
@@ -57,6 +58,7 @@ def take(
             parents = place.parents
             held.require_free_name(parents, show(path), scope=wanted.scope)
             held.require(parents, show(path), user_id=principal.user_id, tokens=conditions.tokens)
+            files.require_room()
             node = edit.create_file(change, parents, place.name, Content(manifest.EMPTY, 0, None, None))
             change.finish()
         else:

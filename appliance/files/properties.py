@@ -14,6 +14,9 @@ from appliance.tree.conditions import Conditions
 from appliance.tree.locks import Locks
 from appliance.tree.paths import Path, show
 
+# Characters that are set from the reserve: clients do so with whatever they touch.
+_LITTLE = 1024
+
 
 def patch(
     files: Files,
@@ -28,7 +31,9 @@ def patch(
 
     Raises:
         TooLarge: a property, or all of them together.
+        StorageFull: only the reserve is left for what is set.
     """
+    added = sum(len(name) + len(value) for name, value in changes if value is not None)
 
     def work(session: Session) -> None:
         change = begin(session, principal, path)
@@ -37,6 +42,8 @@ def patch(
         locks = Locks(session, place.mount.tree_id)
         require_conditions(files, session, principal, place, conditions, locks)
         locks.require(place.chain, show(path), user_id=principal.user_id, tokens=conditions.tokens)
+        if added > _LITTLE:
+            files.require_room(added)
         properties.update(session, node.id, changes)
         if modified_at is not None:
             edit.set_modified(change, place.chain, modified_at)

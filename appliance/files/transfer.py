@@ -7,7 +7,7 @@ from typing import NamedTuple
 from appliance.accounts.policy import Action
 from appliance.db.sql import Session
 from appliance.errors import Denied, PreconditionFailed
-from appliance.files.context import Files, Place, begin, locate, require_conditions, require_unlocked
+from appliance.files.context import ROWS_OF_A_NODE, Files, Place, begin, locate, require_conditions, require_unlocked
 from appliance.journal.change import Change
 from appliance.principal import Principal
 from appliance.tree import conditions as tree_conditions
@@ -17,8 +17,8 @@ from appliance.tree.locks import Locks
 from appliance.tree.nodes import Node
 from appliance.tree.paths import Path, check_path, show
 
-# Bytes at most that the rows of a copied file take, in the database and once more in its log.
-_ROWS_OF_A_COPY = 2048
+# With so much room nobody has to know how many folders a copy has.
+_AMPLE = 16 * 1024**3
 
 
 class Transferred(NamedTuple):
@@ -102,7 +102,7 @@ def copy(
         old = transfer.target.found
         if old is not None:
             transfer.require_overwrite(overwrite)
-        files.require_room((original.files if deep else 1) * _ROWS_OF_A_COPY)
+        _require_room(files, session, original, deep=deep)
         size = original.bytes if deep or not original.is_folder else 0
         transfer.change.require_quota(transfer.target.chain[0].bytes, size - (old.bytes if old else 0))
         node = _copy(transfer.change, original, transfer.target, deep=deep)
@@ -110,6 +110,16 @@ def copy(
         return Transferred(node, old is None)
 
     return files.database.write(work)
+
+
+def _require_room(files: Files, session: Session, original: Node, *, deep: bool) -> None:
+    room = files.free_bytes()
+    if room is None:
+        return
+    files.require_room(original.files * ROWS_OF_A_NODE if deep else ROWS_OF_A_NODE)
+    if room < _AMPLE:
+        nodes, characters = copying.extent(session, original, deep=deep)
+        files.require_room(nodes * ROWS_OF_A_NODE + characters)
 
 
 def _copy(change: Change, original: Node, target: Place, *, deep: bool) -> Node:

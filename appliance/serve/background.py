@@ -24,18 +24,17 @@ def run_scheduler(settings: Settings, supervisor_pipe: int) -> None:
     ]
     # Whatever is answered before it is durable: a blob goes only when its row is gone for good.
     durably = open_database(settings)
-    pruning = prune.PruneJob(durably, backend, lambda: stop.wait(0))
-    jobs.append(Job("prune", settings.sweep_minutes * _MINUTE, 60 * _MINUTE, pruning))
     reserve = Reserve(settings.data, settings.reserve)
-
-    def keep_room() -> int:
-        held = reserve.renew()
-        if held or reserve.usable() == 0:
-            # What an upload left that found no room is what the next one needs.
-            pruning()
-        return held
-
-    jobs.append(Job("reserve", _MINUTE, 60 * _MINUTE, keep_room))
+    pruning = prune.PruneJob(
+        durably,
+        backend,
+        every_s=settings.sweep_minutes * _MINUTE,
+        # What an upload left that found no room is what the next one needs.
+        hurries=reserve.is_near,
+        stopping=lambda: stop.wait(0),
+    )
+    jobs.append(Job("prune", _MINUTE, 60 * _MINUTE, pruning))
+    jobs.append(Job("reserve", _MINUTE, _MINUTE, reserve.renew))
     if settings.durability == "fast":
         jobs.append(Job("sync", durable.SYNC_EVERY_S, _MINUTE, lambda: durable.sync_packs(database, backend)))
     scheduler = Scheduler(database, jobs)
@@ -43,5 +42,7 @@ def run_scheduler(settings: Settings, supervisor_pipe: int) -> None:
     scheduler.start()
     stop.wait()
     scheduler.stop()
-    durably.close()
-    appliance.close()
+    try:
+        durably.close()
+    finally:
+        appliance.close()

@@ -17,7 +17,7 @@ from appliance.serve.background import run_scheduler
 from appliance.serve.prepare import finish_store, hold_folder, listen, prepare_store
 from appliance.serve.process import fork
 from appliance.serve.worker import run_worker
-from providers.http.share import Tally
+from providers.http.balance import Tally
 
 _log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ def serve(settings: Settings, *, tell: Callable[[str], None], announce: Callable
     tally = Tally(settings.workers)
 
     def worker(number: int) -> None:
-        run_worker(settings, listener, tally.share(number), reading)
+        run_worker(settings, listener, tally.load(number), reading)
 
     children = [
         _Child(f"worker {number + 1}", partial(child, partial(worker, number))) for number in range(settings.workers)

@@ -11,14 +11,14 @@ from appliance.app import build_wsgi, open_appliance
 from appliance.chunks.writers import RENEW_S
 from appliance.config import Settings
 from appliance.serve.process import StopSignal, repeat
+from providers.http.balance import Load
 from providers.http.limits import Limits
 from providers.http.server import HttpServer
-from providers.http.share import Share
 
 _log = logging.getLogger(__name__)
 
 
-def run_worker(settings: Settings, listener: socket.socket, share: Share, supervisor_pipe: int) -> None:
+def run_worker(settings: Settings, listener: socket.socket, load: Load, supervisor_pipe: int) -> None:
     """The life of a worker process. After SIGTERM running requests have ``shutdown_seconds`` to finish."""
     stop = StopSignal(supervisor_pipe)
     faults.point("worker.begun")
@@ -33,7 +33,7 @@ def run_worker(settings: Settings, listener: socket.socket, share: Share, superv
             idle_seconds=settings.idle_seconds,
             body_stall_seconds=settings.body_stall_seconds,
         ),
-        share=share,
+        load=load,
         on_error=lambda message: _log.error("%s", message),
     )
     faults.point("worker.ready")

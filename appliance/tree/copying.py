@@ -23,6 +23,23 @@ _COPY_VERSION = Sql("""
 """)
 
 
+_EXTENT = Sql("""
+    WITH RECURSIVE below (id) AS (
+        SELECT id FROM node WHERE id = :id
+        UNION SELECT n.id FROM node n JOIN below ON n.parent_id = below.id WHERE :deep = 1
+    )
+    SELECT COUNT(DISTINCT below.id), COALESCE(SUM(LENGTH(p.name) + LENGTH(p.value)), 0)
+    FROM below LEFT JOIN property p ON p.node_id = below.id
+""")
+
+
+def extent(session: Session, source: Node, *, deep: bool) -> tuple[int, int]:
+    """How many nodes a copy of ``source`` makes, and how many characters of dead properties. It walks all of them."""
+    row = session.row(_EXTENT, id=source.id, deep=int(deep))
+    assert row is not None
+    return row[0], int(row[1])
+
+
 def content_of(session: Session, node_id: int, version_seq: int) -> Content | None:
     """What a version consists of; None if there is no such version."""
     row = session.row(_CONTENT, node_id=node_id, seq=version_seq)

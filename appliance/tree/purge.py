@@ -9,8 +9,8 @@ from appliance.db.sql import Session, Sql
 _NODES = """
     WITH RECURSIVE below (id) AS (
         SELECT root_id FROM tree WHERE id = :tree_id
-        UNION ALL SELECT node_id FROM trash WHERE tree_id = :tree_id
-        UNION ALL SELECT n.id FROM node n JOIN below ON n.parent_id = below.id
+        UNION SELECT node_id FROM trash WHERE tree_id = :tree_id
+        UNION SELECT n.id FROM node n JOIN below ON n.parent_id = below.id
     ) SELECT id FROM below
 """
 _LOCK = Sql("SELECT id FROM tree WHERE id = :tree_id {lock}")

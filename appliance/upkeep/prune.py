@@ -21,7 +21,7 @@ from appliance.chunks import garbage, rows
 from appliance.chunks.pack import pack_key
 from appliance.db.database import Database
 from appliance.db.sql import Row, Session, Sql
-from appliance.errors import BackendError, Damaged, StorageFull
+from appliance.errors import BackendError, StorageFull
 from appliance.upkeep import marks
 from appliance.upkeep.check_ids import IdSet
 from appliance.upkeep.marks import CHUNKS, SEGMENTS, SMALL, Part, Table
@@ -92,32 +92,47 @@ def prune(
 
 
 class PruneJob:
-    """``prune`` again and again. Between two readings of all manifests is ten times what the first one took."""
+    """``prune`` every ``every_s``, and whenever it is called while it ``hurries``; one call at a time.
+
+    Between two readings of all manifests is ten times what the first one took, however it ended.
+    """
 
     _REST = 10
 
-    def __init__(self, database: Database, backend: Backend, stopping: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        backend: Backend,
+        *,
+        every_s: float,
+        hurries: Callable[[], bool],
+        stopping: Callable[[], bool],
+    ) -> None:
         self._database = database
         self._backend = backend
+        self._every_s = every_s
+        self._hurries = hurries
         self._stopping = stopping
+        self._due = -math.inf
         self._rests_until = -math.inf
 
-    def __call__(self) -> Pruned:
+    def __call__(self) -> Pruned | None:
+        """None: it was not yet time."""
         began = time.monotonic()
+        if began < self._due and not self._hurries():
+            return None
+        self._due = began + self._every_s
+        looks = began >= self._rests_until
+        pruned: Pruned | None = None
         try:
-            pruned = prune(self._database, self._backend, stopping=self._stopping, looks=began >= self._rests_until)
-        except Damaged:
-            self._rest(began)
-            raise
-        if pruned.looked:
-            self._rest(began)
+            pruned = prune(self._database, self._backend, stopping=self._stopping, looks=looks)
+        finally:
+            if looks and (pruned is None or pruned.looked):
+                ended = time.monotonic()
+                self._rests_until = ended + self._REST * (ended - began)
         if pruned.failed:
             _log.warning("%d packs that nobody needs could not be removed, and will be tried again", pruned.failed)
         return pruned
-
-    def _rest(self, began: float) -> None:
-        now = time.monotonic()
-        self._rests_until = now + self._REST * (now - began)
 
 
 class _Run:

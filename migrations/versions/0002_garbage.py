@@ -33,3 +33,7 @@ def upgrade() -> None:
     # Uploads that broke off and trees that were purged before this revision left no row.
     store = sa.table("store", sa.column("prune_epoch", sa.BigInteger()))
     op.get_bind().execute(garbage.insert().from_select(["epoch"], sa.select(store.c.prune_epoch)))
+
+
+def downgrade() -> None:
+    raise NotImplementedError("there is no way back but the copy that was kept before the migration")

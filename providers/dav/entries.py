@@ -16,7 +16,7 @@ _BEGIN = "<D:response><D:href>%s</D:href>"
 _OK = "<D:propstat><D:prop>{}</D:prop><D:status>HTTP/1.1 200 OK</D:status></D:propstat>"
 _END = "</D:response>"
 _FORMS_KEPT = 128
-_NAMES_IN_KEPT = 64
+_NAME_CHARS_KEPT = 4096
 
 
 class _Form(NamedTuple):
@@ -135,5 +135,5 @@ _kept_form: Callable[[PropfindRequest, int], _Form] = lru_cache(maxsize=_FORMS_K
 def _form(wanted: PropfindRequest, kind: int) -> _Form:
     """A client asks for the same few properties for as long as it lives."""
     assert kind in (FILE, FOLDER)
-    names = len(wanted.names) + len(wanted.include)
-    return _kept_form(wanted, kind) if names <= _NAMES_IN_KEPT else _make_form(wanted, kind)
+    chars = sum(map(len, wanted.names)) + sum(map(len, wanted.include))
+    return _kept_form(wanted, kind) if chars <= _NAME_CHARS_KEPT else _make_form(wanted, kind)

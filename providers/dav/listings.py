@@ -18,6 +18,8 @@ _LIMIT_BYTES = 16 * 1024 * 1024
 _LARGEST_BYTES = _LIMIT_BYTES // 2
 # Fewer are written as quickly as they are found here.
 _FEWEST_MEMBERS = 64
+# What was asked is part of the key; a question longer than this is nobody's habit.
+_LONGEST_QUESTION = 4096
 
 
 class Key(NamedTuple):
@@ -40,9 +42,11 @@ class Listings:
 
     @staticmethod
     def can_keep(wanted: PropfindRequest) -> bool:
-        """Whether all that was asked for is told by the folder's number."""
+        """Whether all that was asked for is told by the folder's number, and is no more than clients ask for."""
         asked = (*wanted.names, *wanted.include)
-        return wanted.mode != "propname" and not any(name in live.UNSETTLED for name in asked)
+        if wanted.mode == "propname" or sum(map(len, asked)) > _LONGEST_QUESTION:
+            return False
+        return not any(name in live.UNSETTLED for name in asked)
 
     def find(self, key: Key) -> list[bytes] | None:
         """The members' entries, in blocks; None if they have to be written."""

@@ -8,7 +8,6 @@ each of them would cost more than all the rest.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
 
 from appliance import clock
 from appliance.files.read import Listing
@@ -194,7 +193,6 @@ def _activelock(lock: Lock, prefix: str, *, on_folder: bool) -> str:
     )
 
 
-@lru_cache(maxsize=256)
 def kinds(names: tuple[str, ...]) -> tuple[bool, bool, bool]:
     """Whether these names need dead properties, checksums, locks."""
     return any(name not in LIVE for name in names), CHECKSUMS in names, LOCKDISCOVERY in names

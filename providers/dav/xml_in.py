@@ -20,6 +20,8 @@ MAX_BODY_BYTES: Final = 1024 * 1024
 MAX_DEPTH: Final = 64
 # No client asks for more; each one costs something per entry of a listing.
 MAX_NAMES: Final = 512
+MAX_NAME_CHARS: Final = 65_536
+MAX_UPDATE_CHARS: Final = 4 * 1024 * 1024
 # An owner is repeated in every answer that shows the lock.
 MAX_OWNER_CHARS: Final = 8192
 _CACHED_BODY_BYTES: Final = 4096
@@ -92,10 +94,20 @@ def _propfind(body: bytes, limit_bytes: int) -> PropfindRequest:
 
 
 def _names(parents: list[Element]) -> tuple[str, ...]:
-    names = tuple(dict.fromkeys(str(child.tag) for parent in parents for child in parent))
-    if len(names) > MAX_NAMES:
-        raise BadRequest(reason=f"the body names more than {MAX_NAMES} properties")
-    return names
+    names: dict[str, None] = {}
+    chars = 0
+    for child in (child for parent in parents for child in parent):
+        # Made one by one: a long namespace that is declared once is a part of each name.
+        name = str(child.tag)
+        if name in names:
+            continue
+        chars += len(name)
+        if chars > MAX_NAME_CHARS:
+            raise BadRequest(reason=f"the names of the properties are longer than {MAX_NAME_CHARS} characters together")
+        if len(names) == MAX_NAMES:
+            raise BadRequest(reason=f"the body names more than {MAX_NAMES} properties")
+        names[name] = None
+    return tuple(names)
 
 
 def parse_proppatch(body: bytes, *, limit_bytes: int = MAX_BODY_BYTES) -> tuple[PropertyUpdate, ...]:
@@ -108,12 +120,19 @@ def parse_proppatch(body: bytes, *, limit_bytes: int = MAX_BODY_BYTES) -> tuple[
     if not groups:
         raise BadRequest(reason="the propertyupdate element must hold set or remove")
     updates: list[PropertyUpdate] = []
+    chars = 0
     for group in groups:
         prop = _only_child(group, "prop")
         keep = group.tag == _DAV + "set"
         if len(updates) + len(prop) > MAX_NAMES:
             raise BadRequest(reason=f"the body changes more than {MAX_NAMES} properties")
-        updates.extend(PropertyUpdate(str(child.tag), _standalone(child) if keep else None) for child in prop)
+        for child in prop:
+            update = PropertyUpdate(str(child.tag), _standalone(child) if keep else None)
+            chars += len(update.name) + len(update.value_xml or "")
+            # As with names: what is declared outside of the elements is repeated in each of them.
+            if chars > MAX_UPDATE_CHARS:
+                raise BadRequest(reason=f"the properties are longer than {MAX_UPDATE_CHARS} characters together")
+            updates.append(update)
     return tuple(updates)
 
 

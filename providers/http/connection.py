@@ -122,7 +122,7 @@ class Connection(HTTPConnection):
     # Replaces HTTPConnection.close, whose lingering leaves the socket to the garbage collector.
     def close(self) -> None:
         """Never raises ``OSError``, never blocks."""
-        self.service.share.drop(self)
+        self.service.load.drop(self)
         if self.lingers and not (self.resets or self.gone):
             self.service.linger.add(self.sock)
             return

@@ -111,8 +111,8 @@ class Connections(ConnectionManager):
 
     def _accept(self) -> None:
         # One at a time: several processes share the listener, and each should get as many.
-        share = self._service.share
-        if share.is_ahead:
+        load = self._service.load
+        if load.is_ahead:
             time.sleep(_YIELD_SECONDS)
         try:
             sock, address = self._listener.accept()
@@ -129,7 +129,7 @@ class Connections(ConnectionManager):
         except OSError:
             sock.close()
             return
-        share.add(conn)
+        load.add(conn)
         conn.park()
         self._watch(conn)
 

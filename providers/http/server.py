@@ -11,12 +11,12 @@ from collections.abc import Callable
 
 from cheroot.server import HTTPServer
 
+from providers.http.balance import Load, Tally
 from providers.http.connection import Connection
 from providers.http.environ import server_environ
 from providers.http.limits import Limits
 from providers.http.manager import Connections
 from providers.http.service import App, Service
-from providers.http.share import Share, Tally
 from providers.http.workers import Workers
 
 _POLL_SECONDS = 0.005
@@ -26,7 +26,7 @@ class HttpServer(HTTPServer):
     """Serves a WSGI application on a socket that is bound and listens already.
 
     Several forked processes may share the socket, each with a server of its own that was made, or at least only used,
-    after the fork; their shares make them take as many connections each. An application may answer with memoryviews,
+    after the fork; their loads make them take as many connections each. An application may answer with memoryviews,
     which are sent without being copied.
     """
 
@@ -39,7 +39,7 @@ class HttpServer(HTTPServer):
         *,
         threads: int,
         limits: Limits,
-        share: Share | None = None,
+        load: Load | None = None,
         server_name: str = "Holdfast",
         on_error: Callable[[str], None] | None = None,
     ) -> None:
@@ -53,7 +53,7 @@ class HttpServer(HTTPServer):
             limits,
             server_name,
             waiting=self.requests.waiting,
-            share=share or Tally(1).share(0),
+            load=load or Tally(1).load(0),
             on_error=on_error,
         )
         self.service.environ = server_environ(server_name, host, port)

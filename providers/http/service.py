@@ -11,9 +11,9 @@ from email.utils import formatdate
 from types import TracebackType
 from typing import Any, TypeAlias
 
+from providers.http.balance import Load
 from providers.http.limits import Limits
 from providers.http.linger import Linger
-from providers.http.share import Share
 
 # WSGI (PEP 3333). The answer's blocks may be memoryviews as well.
 Environ: TypeAlias = dict[str, Any]
@@ -26,7 +26,7 @@ class Service:
     """The application, the limits, and the little state that workers share. Every method may be called by any thread.
 
     ``running`` holds the connections whose request is being answered: adding to a set is atomic, adding to a counter
-    is not. ``waiting`` tells how many connections wait for a worker. ``share`` knows all of this process's connections.
+    is not. ``waiting`` tells how many connections wait for a worker. ``load`` knows all of this process's connections.
     ``closing``: the server is being stopped.
     """
 
@@ -37,14 +37,14 @@ class Service:
         name: str,
         *,
         waiting: Callable[[], int],
-        share: Share,
+        load: Load,
         on_error: Callable[[str], None] | None,
     ) -> None:
         self.app = app
         self.limits = limits
         self.name = name
         self.waiting = waiting
-        self.share = share
+        self.load = load
         self.closing = False
         self.running: set[object] = set()
         self.linger = Linger(limits)

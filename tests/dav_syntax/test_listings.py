@@ -79,6 +79,7 @@ def test_two_that_write_the_same_keep_one(monkeypatch: pytest.MonkeyPatch) -> No
         (ALL, True),
         (PropfindRequest("prop", ("{DAV:}getetag", "{urn:x}dead", "{DAV:}getlastmodified")), True),
         (PropfindRequest("allprop", include=("{http://owncloud.org/ns}checksums",)), True),
+        (PropfindRequest("allprop", include=("{urn:" + "x" * 5000 + "}a",)), False),
         (PropfindRequest("propname"), False),
         (PropfindRequest("prop", ("{DAV:}getetag", "{DAV:}lockdiscovery")), False),
         (PropfindRequest("prop", ("{DAV:}quota-used-bytes",)), False),
@@ -86,5 +87,5 @@ def test_two_that_write_the_same_keep_one(monkeypatch: pytest.MonkeyPatch) -> No
     ],
 )
 def test_only_what_the_number_of_the_folder_tells_of_is_kept(wanted: PropfindRequest, can: bool) -> None:
-    """A lock, or room that others took, changes no folder."""
+    """A lock, or room that others took, changes no folder. The question takes room too."""
     assert Listings.can_keep(wanted) == can

@@ -25,6 +25,17 @@ from providers.dav.xml_in import (
 D = 'xmlns:D="DAV:"'
 
 
+def test_long_namespace_in_many_names_is_refused() -> None:
+    """Declared once, it would be a part of each name: a megabyte of body would be hundreds in memory."""
+    space = "urn:" + "x" * 60_000
+    names = "".join(f"<x:a{number}/>" for number in range(100))
+    body = f'<D:propfind {D} xmlns:x="{space}"><D:prop>{names}</D:prop></D:propfind>'.encode()
+    with pytest.raises(BadRequest, match="longer than"):
+        parse_propfind(body)
+    single = f'<D:propfind {D} xmlns:x="{space}"><D:prop><x:a/></D:prop></D:propfind>'.encode()
+    assert parse_propfind(single).names == (f"{{{space}}}a",)
+
+
 def _find(inside: str) -> PropfindRequest:
     return parse_propfind(f"<D:propfind {D}>{inside}</D:propfind>".encode())
 

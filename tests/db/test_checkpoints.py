@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.db import checkpoints
+from appliance.db import checkpoints, sqlite
 from appliance.db.sql import Sql
 from appliance.db.sqlite import SqliteDatabase
 from tests.http.harness import until
@@ -70,8 +70,11 @@ def test_log_is_emptied_when_nobody_writes_and_everything_is_in_the_database(
     assert counted_without_the_log(path) == 102
 
 
-def test_log_is_moved_while_others_go_on_writing(path: Path, database: SqliteDatabase) -> None:
-    """What was written long ago does not wait for a pause."""
+def test_log_is_moved_while_others_go_on_writing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was written long ago does not wait for a pause, nor for SQLite's own checkpoint."""
+    monkeypatch.setattr(sqlite, "_LOG", (1_000_000, sqlite._LOG[1]))
+    database = SqliteDatabase(path, synced=False)
+    database.write(lambda session: session.run(_MAKE))
     ended = threading.Event()
 
     def write() -> None:
@@ -85,16 +88,28 @@ def test_log_is_moved_while_others_go_on_writing(path: Path, database: SqliteDat
     finally:
         ended.set()
         writer.join()
-    assert log_size(path) < 64 * 1024 * 1024
+        database.close()
 
 
-def test_reader_in_a_transaction_keeps_what_it_sees_and_holds_nobody_up(path: Path, database: SqliteDatabase) -> None:
+def test_reader_in_a_transaction_keeps_what_it_sees_and_holds_nobody_up(
+    path: Path, database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The log cannot be emptied meanwhile; afterwards it is."""
     fill(database, 1)
+    made = checkpoints._checkpoint
+    emptied = threading.Event()
+
+    def noted(connection: sqlite3.Connection, how: str) -> None:
+        made(connection, how)
+        if how == "TRUNCATE":
+            emptied.set()
+
+    monkeypatch.setattr(checkpoints, "_checkpoint", noted)
     with closing(SqliteDatabase(path, synced=False)) as other, other.snapshot() as session:
         assert session.value(_COUNT) == 1
+        emptied.clear()
         fill(database, 70)
-        until(lambda: database._checkpoints._rests, 10)
+        assert emptied.wait(10)
         assert session.value(_COUNT) == 1
         assert log_size(path) > 0
     fill(database, 1)
@@ -116,6 +131,25 @@ def test_checkpoint_that_fails_is_made_later(
         patch.setattr(checkpoints, "_checkpoint", fails)
         fill(database, 3)
         assert failed.wait(10)
+    fill(database, 1)
+    until(lambda: log_size(path) == 0, 10)
+    assert counted_without_the_log(path) == 4
+
+
+def test_commit_succeeds_where_no_thread_can_be_made(
+    path: Path, database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is done by then. A later one makes the thread."""
+    until(lambda: log_size(path) == 0, 10)
+    database.close()
+
+    def fails(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fails)
+        fill(database, 3)
+        database.close()
     fill(database, 1)
     until(lambda: log_size(path) == 0, 10)
     assert counted_without_the_log(path) == 4

@@ -65,6 +65,8 @@ def test_whatever_grows_is_refused_and_the_rest_goes_on(alice: Person) -> None:
         lambda: full.mkdir("/new"),
         lambda: full.copy("/d/a", "/d/b", overwrite=True),
         lambda: full.copy("/d", "/new"),
+        lambda: full.lock("/new"),
+        lambda: full.patch("/d/b", [("{urn:x}a", f"<a>{'x' * 2000}</a>")]),
     ):
         with refused(full.files.database, StorageFull):
             grow()
@@ -86,6 +88,37 @@ def test_copy_needs_room_for_the_rows_of_all_its_files(alice: Person) -> None:
     with refused(alice.files.database, StorageFull):
         where(alice, lambda: 10_000).copy("/d", "/copy")
     assert where(alice, lambda: 30_000).copy("/d", "/copy").created
+
+
+def test_copy_needs_room_for_folders_and_properties_too(alice: Person) -> None:
+    """A folder without files is a row, and a dead property may be long."""
+    for path in ("/d", *(f"/d/{number}" for number in range(10))):
+        alice.mkdir(path)
+    with refused(alice.files.database, StorageFull):
+        where(alice, lambda: 10_000).copy("/d", "/copy")
+    alice.patch("/d/1", [("{urn:x}a", f"<a>{'x' * 50_000}</a>")])
+    with refused(alice.files.database, StorageFull):
+        where(alice, lambda: 60_000).copy("/d", "/copy")
+    assert where(alice, lambda: 80_000).copy("/d", "/copy").created
+
+
+def test_a_large_folder_is_brought_back_only_where_its_rows_have_room(alice: Person) -> None:
+    """A small one always: that is what somebody does who wants order again."""
+    alice.mkdir("/small", "/large")
+    for number in range(120):
+        alice.put(f"/large/{number}", b"x")
+    alice.put("/small/a", b"x")
+    before = alice.now()
+    for number in range(120):
+        alice.remove(f"/large/{number}")
+    alice.remove("/small/a")
+    full = where(alice, lambda: 0)
+    full.restore_at("/small", before)
+    assert full.get("/small/a") == b"x"
+    with refused(alice.files.database, StorageFull):
+        full.restore_at("/large", before)
+    where(alice, lambda: 1_000_000).restore_at("/large", before)
+    assert alice.get("/large/7") == b"x"
 
 
 def test_nothing_is_refused_where_nobody_can_tell(alice: Person) -> None:

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.errors import BodyIncomplete
+from providers.http.balance import Tally
 from providers.http.body import ChunkedBody, FixedBody
 from providers.http.connection import Connection
 from providers.http.limits import Limits
 from providers.http.service import Service
-from providers.http.share import Tally
 
 
 class Scripted(Connection):
@@ -21,7 +21,7 @@ class Scripted(Connection):
 
     def __init__(self, pieces: list[bytes]) -> None:
         service = Service(
-            lambda *_: [], Limits(header_bytes=1000), "test", waiting=lambda: 0, share=Tally(1).share(0), on_error=None
+            lambda *_: [], Limits(header_bytes=1000), "test", waiting=lambda: 0, load=Tally(1).load(0), on_error=None
         )
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
             super().__init__(service, sock, ("", 0), {})

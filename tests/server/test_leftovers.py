@@ -43,7 +43,7 @@ def send_part(server: Server) -> socket.socket:
 
 def test_upload_that_was_killed_leaves_nothing_after_the_next_start(start: Start) -> None:
     """Its writer is dead, so the first run takes all of it."""
-    server = start()
+    server = start(settings={"reserve": 0})
     connection = send_part(server)
     # The rows come right behind the pack.
     time.sleep(0.5)
@@ -61,7 +61,7 @@ def test_upload_that_was_killed_leaves_nothing_after_the_next_start(start: Start
 @pytest.mark.soak
 def test_upload_whose_client_vanished_leaves_nothing_after_some_minutes(start: Start) -> None:
     """The server goes on: one run raises the epoch, the writers follow, the next run takes what is left."""
-    server = start(settings={"sweep_minutes": 1})
+    server = start(settings={"sweep_minutes": 1, "reserve": 0})
     connection = send_part(server)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()

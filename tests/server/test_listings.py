@@ -11,6 +11,7 @@ import pytest
 from tests.server.dav_client import Dav
 from tests.server.listing import NAMESPACES, parse
 from tests.server.locking import lock
+from tests.server.running import Server
 
 PREFIXES = " ".join(f'xmlns:{prefix}="{uri}"' for prefix, uri in NAMESPACES.items())
 KEPT = f"<D:propfind {PREFIXES}><D:allprop/><D:include><oc:checksums/><oc:size/></D:include></D:propfind>".encode()
@@ -114,10 +115,19 @@ def test_listing_for_another_question_is_another(dav: Dav, folder: str) -> None:
         assert len(entries) == MANY + 2
 
 
-def test_listing_of_somebody_else_is_not_told(dav: Dav, folder: str) -> None:
-    """A listing that is remembered is no way around the sign-in."""
-    told(dav, folder, KEPT)
-    assert dav("PROPFIND", folder, KEPT, {"Depth": "1"}, signed_in=False).status == 401
+def test_listing_of_somebody_else_is_not_told(server: Server, dav: Dav, folder: str) -> None:
+    """The same path is another folder for everybody."""
+    mine = told(dav, folder, KEPT)
+    with server.add_user("other") as other:
+        assert other("PROPFIND", folder, KEPT, {"Depth": "1"}).status == 404
+        other.ok("MKCOL", "/".join(folder.split("/")[:3]) + "/")
+        other.ok("MKCOL", folder)
+        for number in range(MANY):
+            other.ok("PUT", f"{folder}theirs{number}", b"x")
+        theirs = told(other, folder, KEPT)
+        assert set(mine) & set(theirs) == {folder}
+        assert told(other, folder, KEPT) == theirs
+    assert told(dav, folder, KEPT) == mine
 
 
 def test_listing_that_is_told_again_is_the_same_answer(dav: Dav, folder: str) -> None:

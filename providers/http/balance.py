@@ -18,12 +18,12 @@ class Tally:
     def __init__(self, count: int) -> None:
         self._slots = memoryview(mmap.mmap(-1, count * _SLOT_BYTES)).cast("q")
 
-    def share(self, number: int) -> Share:
+    def load(self, number: int) -> Load:
         """That of the process ``number``, from 0; whatever its predecessor held is forgotten."""
-        return Share(self._slots, number)
+        return Load(self._slots, number)
 
 
-class Share:
+class Load:
     """One process's connections. Any thread.
 
     Only a hint: the numbers of the others may be old, and that of a process that died stays until its successor comes.

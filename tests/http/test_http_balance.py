@@ -8,16 +8,16 @@ import socket
 import threading
 from collections.abc import Iterator
 
+from providers.http.balance import Load, Tally
 from providers.http.limits import Limits
 from providers.http.server import HttpServer
-from providers.http.share import Share, Tally
 from tests.http.harness import Client, Environ, StartResponse, until
 
 
-def test_share_is_ahead_of_whoever_holds_fewer() -> None:
+def test_load_is_ahead_of_whoever_holds_fewer() -> None:
     """It knows from the others only how many they hold; dropping twice counts once."""
     tally = Tally(3)
-    first, second, third = (tally.share(number) for number in range(3))
+    first, second, third = (tally.load(number) for number in range(3))
     assert not any(each.is_ahead for each in (first, second, third))
     first.add("a")
     first.add("a")
@@ -30,26 +30,26 @@ def test_share_is_ahead_of_whoever_holds_fewer() -> None:
     assert [each.is_ahead for each in (first, second, third)] == [True, False, True]
 
 
-def test_share_of_a_successor_begins_with_nothing() -> None:
+def test_load_of_a_successor_begins_with_nothing() -> None:
     """What its predecessor held died with it."""
     tally = Tally(2)
     for number in range(5):
-        tally.share(1).add(number)
-    other = tally.share(0)
+        tally.load(1).add(number)
+    other = tally.load(0)
     other.add("a")
     assert not other.is_ahead
-    tally.share(1)
+    tally.load(1)
     assert other.is_ahead
 
 
-def test_share_is_seen_by_other_processes() -> None:
+def test_load_is_seen_by_other_processes() -> None:
     """The numbers lie in memory that a fork does not copy."""
     tally = Tally(2)
-    mine = tally.share(0)
+    mine = tally.load(0)
     mine.add("a")
     pid = os.fork()
     if not pid:
-        theirs = tally.share(1)
+        theirs = tally.load(1)
         theirs.add("b")
         os._exit(0 if not theirs.is_ahead else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
@@ -57,19 +57,19 @@ def test_share_is_seen_by_other_processes() -> None:
 
 
 @contextlib.contextmanager
-def several(count: int) -> Iterator[tuple[int, list[Share]]]:
+def several(count: int) -> Iterator[tuple[int, list[Load]]]:
     """Servers that listen on one port, as the workers of one program do, each answering with its number."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=256)
     port = listener.getsockname()[1]
     tally = Tally(count)
-    shares = [tally.share(number) for number in range(count)]
+    loads = [tally.load(number) for number in range(count)]
 
     def server(number: int) -> HttpServer:
         def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
             start_response("200 OK", [("Content-Type", "text/plain")])
             return [str(number).encode()]
 
-        return HttpServer(app, listener.dup(), threads=4, limits=Limits(), share=shares[number])
+        return HttpServer(app, listener.dup(), threads=4, limits=Limits(), load=loads[number])
 
     servers = [server(number) for number in range(count)]
     threads = [threading.Thread(target=each.serve) for each in servers]
@@ -77,7 +77,7 @@ def several(count: int) -> Iterator[tuple[int, list[Share]]]:
         thread.start()
     until(lambda: all(each.ready for each in servers))
     try:
-        yield port, shares
+        yield port, loads
     finally:
         for each in servers:
             each.stop(5.0)
@@ -105,12 +105,12 @@ def test_burst_of_connections_is_spread_evenly() -> None:
 
 def test_connection_is_taken_by_whoever_is_there() -> None:
     """Though another one, which does not come, holds fewer; and what is closed counts no more."""
-    with several(1) as (port, (share,)):
+    with several(1) as (port, (load,)):
         # Somebody who is gone, or too busy to accept.
-        share._slots = memoryview(bytearray(16)).cast("q")
+        load._slots = memoryview(bytearray(16)).cast("q")
         with contextlib.ExitStack() as closing:
             for _ in range(5):
                 client = Client(socket.create_connection(("127.0.0.1", port), 10.0))
                 assert asked(closing.enter_context(client)) == b"0"
-            assert share.is_ahead
-        until(lambda: not share.is_ahead)
+            assert load.is_ahead
+        until(lambda: not load.is_ahead)
