@@ -44,9 +44,13 @@ class Files:
         Raises:
             StorageFull: it would have to take from the reserve.
         """
-        room = self.free_bytes()
-        if room is not None and room < max(size, 1):
+        if not self.has_room(size):
             raise StorageFull
+
+    def has_room(self, size: int) -> bool:
+        """Whether ``require_room`` lets it pass."""
+        room = self.free_bytes()
+        return room is None or room >= max(size, 1)
 
     @property
     def incarnation(self) -> str:

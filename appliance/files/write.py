@@ -68,13 +68,13 @@ def put_file(
     check_path(path)
     limit = _Limit(files.max_file_bytes, TooLarge(what="the file", limit_bytes=files.max_file_bytes))
     limit.require(length)
-    if waits or length is None or length > files.chunks.inline_threshold:
+    if waits or length is None or length > files.chunks.inline_threshold or not files.has_room(length):
         with files.database.read() as session:
             place = locate(session, principal, path, Action.WRITE)
             _require(files, session, principal, place, conditions)
             limit = _tighter(limit, session, place)
             limit.require(length)
-    files.require_room(length or 0)
+        files.require_room(length or 0)
     watcher = _Watcher(files, limit, length, checksum)
     with files.chunks.receive(body, watcher) as stored:
         content = Content(stored.manifest, stored.size, modified_at, watcher.compare())

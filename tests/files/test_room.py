@@ -35,8 +35,9 @@ def test_announced_content_is_refused_before_its_body(alice: Person) -> None:
 def test_what_is_wrong_with_the_path_is_answered_first(alice: Person) -> None:
     """Room would not help."""
     alice = where(alice, lambda: 0)
-    with refused(alice.files.database, ParentMissing):
-        write.put_file(alice.files, alice.principal, ("a", "b"), Untouchable(), length=5, waits=True)
+    for waits in (True, False):
+        with refused(alice.files.database, ParentMissing):
+            write.put_file(alice.files, alice.principal, ("a", "b"), Untouchable(), length=5, waits=waits)
     with refused(alice.files.database, ParentMissing):
         alice.mkdir("/a/b")
 
