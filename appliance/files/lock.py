@@ -44,7 +44,8 @@ def take(
     Raises:
         LockConflict: another lock excludes it; nothing was created.
         Locked: the name is free and its folder is locked.
-        StorageFull: the name is free, and only the reserve is left.
+        Denied: there are too many already.
+        StorageFull: only the reserve is left.
     """
     check_path(path)
 
@@ -58,12 +59,13 @@ def take(
             parents = place.parents
             held.require_free_name(parents, show(path), scope=wanted.scope)
             held.require(parents, show(path), user_id=principal.user_id, tokens=conditions.tokens)
-            files.require_room()
             node = edit.create_file(change, parents, place.name, Content(manifest.EMPTY, 0, None, None))
             change.finish()
         else:
             held.require_free(place.chain, show(path), scope=wanted.scope, depth=wanted.depth)
             node = place.node
+        held.require_few(node.id, show(path))
+        files.require_room(2 * len(wanted.owner or ""))
         lock = _new(principal, place, node.id, wanted)
         locks.insert(session, lock)
         return Taken(lock, created)

@@ -29,14 +29,13 @@ class Digest(Protocol):
 
 
 class Announced(NamedTuple):
-    """A checksum that the client sent along.
+    """Checksums that the client sent along, by algorithm.
 
-    ``digests`` are fresh, by algorithm, the announced one among them. All are computed and kept: a client that
-    sends one algorithm may compare by another later.
+    ``digests`` are fresh, the announced ones among them. All are computed and kept: a client that sends one algorithm
+    may compare by another later.
     """
 
-    algorithm: str
-    hexdigest: str
+    hexdigests: Mapping[str, str]
     digests: Mapping[str, Digest]
 
 
@@ -157,8 +156,8 @@ class _Watcher:
         """Hold the body against what was announced; all its checksums, as they are kept."""
         if self._checksum is None:
             return None
-        algorithm, announced, digests = self._checksum
-        computed = {name: digest.hexdigest() for name, digest in digests.items()}
-        if computed[algorithm].lower() != announced.lower():
-            raise ChecksumMismatch(algorithm=algorithm, announced=announced, computed=computed[algorithm])
+        computed = {name: digest.hexdigest() for name, digest in self._checksum.digests.items()}
+        for algorithm, announced in self._checksum.hexdigests.items():
+            if computed[algorithm].lower() != announced.lower():
+                raise ChecksumMismatch(algorithm=algorithm, announced=announced, computed=computed[algorithm])
         return " ".join(f"{name}:{hexdigest}" for name, hexdigest in computed.items())

@@ -11,13 +11,16 @@ from typing import NamedTuple
 
 from appliance import clock
 from appliance.db.sql import Session, Sql
-from appliance.errors import LockConflict, Locked
+from appliance.errors import Denied, LockConflict, Locked
 from appliance.tree import nodes
 from appliance.tree.nodes import Chain, Node
 
 EXCLUSIVE = "exclusive"
 SHARED = "shared"
 INFINITY = "infinity"
+
+MOST_OF_A_NODE = 64
+MOST_OF_A_TREE = 4096
 
 
 class Lock(NamedTuple):
@@ -90,6 +93,18 @@ class Locks:
             by_node.setdefault(lock.node_id, []).append(lock)
         for held in by_node.values():
             _require(held, path, user_id, tokens)
+
+    def require_few(self, node_id: int, path: str) -> None:
+        """Refuse a further lock on a node where there are more than anybody works with: each change of the tree looks
+        at all of them.
+
+        Raises:
+            Denied: there are ``MOST_OF_A_NODE`` or ``MOST_OF_A_TREE``.
+        """
+        if sum(lock.node_id == node_id for lock in self._held) >= MOST_OF_A_NODE:
+            raise Denied(action=f"hold more than {MOST_OF_A_NODE} locks on {path}")
+        if len(self._held) >= MOST_OF_A_TREE:
+            raise Denied(action=f"hold more than {MOST_OF_A_TREE} locks at a time")
 
     def require_free(self, chain: Chain, path: str, *, scope: str, depth: str) -> None:
         """Refuse a new lock that would contradict one that is held (RFC 4918 §9.10.6).

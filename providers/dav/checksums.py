@@ -51,13 +51,15 @@ class Checksum:
     hexdigest: str
 
 
-def parse_oc_checksum(value: str | None) -> Checksum | None:
-    """The first pair whose algorithm is known, of one or several; None if there is none, or no header.
+def parse_oc_checksum(value: str | None) -> tuple[Checksum, ...]:
+    """The pairs whose algorithms are known, each algorithm once.
 
     ``ADLER32`` may lack leading zeros, as the ownCloud client writes it.
 
-    Raises: BadRequest for what is no ``ALGORITHM:hex`` and for a known algorithm with an impossible digest.
+    Raises: BadRequest for what is no ``ALGORITHM:hex``, for a known algorithm with an impossible digest, and for one
+    with two different digests.
     """
+    found: dict[str, str] = {}
     for entry in (value or "").replace(",", " ").split():
         pair = _pair(entry)
         if pair is None:
@@ -70,8 +72,9 @@ def parse_oc_checksum(value: str | None) -> Checksum | None:
             digest = digest.rjust(length, "0")
         if len(digest) != length or not _hex(digest):
             raise BadRequest(reason=f"the OC-Checksum header holds no {algorithm} digest of {length} hex digits")
-        return Checksum(algorithm, digest)
-    return None
+        if found.setdefault(algorithm, digest) != digest:
+            raise BadRequest(reason=f"the OC-Checksum header holds two {algorithm} digests")
+    return tuple(Checksum(*pair) for pair in found.items())
 
 
 def checksum_state(algorithm: str) -> ChecksumState:

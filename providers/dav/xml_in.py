@@ -2,7 +2,7 @@
 
 Any DOCTYPE is refused, so there are no entities to expand and nothing to fetch; size and depth are bounded before a
 tree is built. Names are in Clark notation, ``{DAV:}getetag``, or bare where there is no namespace. Elements that are
-not known are skipped (RFC 4918 §17). Everything here is free of shared state; threads need no care.
+not known are skipped (RFC 4918 §17). Any thread may call; the parsing itself is done in one of its own.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 from lxml import etree
 
 from appliance.errors import BadRequest, TooLarge
+from providers.dav.xml_thread import parsed_apart
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 MAX_DEPTH: Final = 64
@@ -66,21 +67,22 @@ def parse_propfind(body: bytes, *, limit_bytes: int = MAX_BODY_BYTES) -> Propfin
 
     Raises: BadRequest; TooLarge above ``limit_bytes``.
     """
-    if len(body) <= min(_CACHED_BODY_BYTES, limit_bytes):
+    _require_length(body, limit_bytes)
+    if not body.strip():
+        return PropfindRequest("allprop")
+    if len(body) <= _CACHED_BODY_BYTES:
         return _known_propfind(body)
-    return _propfind(body, limit_bytes)
+    return parsed_apart(len(body), _propfind, body)
 
 
 @lru_cache(maxsize=128)
 def _known_propfind(body: bytes) -> PropfindRequest:
     # A client sends the same few bodies for as long as it lives.
-    return _propfind(body, _CACHED_BODY_BYTES)
+    return parsed_apart(len(body), _propfind, body)
 
 
-def _propfind(body: bytes, limit_bytes: int) -> PropfindRequest:
-    if not body.strip():
-        return PropfindRequest("allprop")
-    root = _parse(body, limit_bytes, "propfind")
+def _propfind(body: bytes) -> PropfindRequest:
+    root = _parse(body, "propfind")
     choices = [child for child in root if child.tag in (_DAV + "allprop", _DAV + "propname", _DAV + "prop")]
     includes = [child for child in root if child.tag == _DAV + "include"]
     if len(choices) != 1:
@@ -115,7 +117,12 @@ def parse_proppatch(body: bytes, *, limit_bytes: int = MAX_BODY_BYTES) -> tuple[
 
     Raises: BadRequest; TooLarge above ``limit_bytes``.
     """
-    root = _parse(body, limit_bytes, "propertyupdate")
+    _require_length(body, limit_bytes)
+    return parsed_apart(len(body), _proppatch, body)
+
+
+def _proppatch(body: bytes) -> tuple[PropertyUpdate, ...]:
+    root = _parse(body, "propertyupdate")
     groups = [child for child in root if child.tag in (_DAV + "set", _DAV + "remove")]
     if not groups:
         raise BadRequest(reason="the propertyupdate element must hold set or remove")
@@ -141,7 +148,12 @@ def parse_lockinfo(body: bytes, *, limit_bytes: int = MAX_BODY_BYTES) -> LockInf
 
     Raises: BadRequest, also for an owner of more than ``MAX_OWNER_CHARS``; TooLarge above ``limit_bytes``.
     """
-    root = _parse(body, limit_bytes, "lockinfo")
+    _require_length(body, limit_bytes)
+    return parsed_apart(len(body), _lockinfo, body)
+
+
+def _lockinfo(body: bytes) -> LockInfo:
+    root = _parse(body, "lockinfo")
     scopes = {child.tag for child in _only_child(root, "lockscope")} & {_DAV + "exclusive", _DAV + "shared"}
     if len(scopes) != 1:
         raise BadRequest(reason="the lockscope element must hold either exclusive or shared")
@@ -160,7 +172,11 @@ def text_of(value_xml: str) -> str:
         body = value_xml.encode("utf-8")
     except UnicodeEncodeError:
         raise _not_well_formed() from None
-    return "".join(_parse(body, max(MAX_BODY_BYTES, len(body)), None).itertext())
+    return parsed_apart(len(body), _text, body)
+
+
+def _text(body: bytes) -> str:
+    return "".join(_parse(body, None).itertext())
 
 
 def _only_child(parent: Element, name: str) -> Element:
@@ -206,9 +222,12 @@ def _parser(target: _Guard | None) -> Element:
     )
 
 
-def _parse(body: bytes, limit_bytes: int, root_name: str | None) -> Element:
+def _require_length(body: bytes, limit_bytes: int) -> None:
     if len(body) > limit_bytes:
         raise TooLarge(what="the XML body", limit_bytes=limit_bytes)
+
+
+def _parse(body: bytes, root_name: str | None) -> Element:
     try:
         # Two passes of one parser: the first sees the DOCTYPE before any of it takes effect, the second checks
         # namespaces, which a target parser does not.

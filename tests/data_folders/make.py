@@ -58,7 +58,9 @@ def _fill(appliance: Appliance) -> None:
     anna.put("/pictures/one.jpg", noise(150_000))
     anna.put("/pictures/same as one.jpg", noise(150_000))
     digest = hashlib.sha1(b"checked", usedforsecurity=False).hexdigest()
-    anna.put("/checked", b"checked", checksum=Announced("SHA1", digest, {"SHA1": hashlib.sha1(usedforsecurity=False)}))
+    anna.put(
+        "/checked", b"checked", checksum=Announced({"SHA1": digest}, {"SHA1": hashlib.sha1(usedforsecurity=False)})
+    )
     # Zeros become thousands of entries of one chunk: a segmented manifest in a few bytes.
     anna.put("/zeros", bytes(8_000_000))
     anna.copy("/docs", "/docs copied")

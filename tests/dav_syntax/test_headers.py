@@ -182,30 +182,42 @@ SHA1 = "a9993e364706816aba3e25717850c26c9cd0d89d"
 
 
 @pytest.mark.parametrize(
-    "value, checksum",
+    "value, checksums",
     [
-        (None, None),
-        ("", None),
-        (f"SHA1:{SHA1}", Checksum("SHA1", SHA1)),  # rclone
-        (f"sha1:{SHA1.upper()}", Checksum("SHA1", SHA1)),
-        ("MD5:900150983cd24fb0d6963f7d28e17f72", Checksum("MD5", "900150983cd24fb0d6963f7d28e17f72")),
-        ("Adler32:24d0127", Checksum("ADLER32", "024d0127")),  # ownCloud client: no leading zeros
-        ("SHA256:" + "0" * 64, Checksum("SHA256", "0" * 64)),
-        ("SHA3-256:" + "0" * 64, Checksum("SHA3-256", "0" * 64)),
-        ("CRC32:xyz", None),
-        ("SHA512:" + "0" * 128, None),
-        (f"CRC32:1 SHA1:{SHA1}", Checksum("SHA1", SHA1)),
-        (f"SHA1:{SHA1} MD5:900150983cd24fb0d6963f7d28e17f72", Checksum("SHA1", SHA1)),
+        (None, ()),
+        ("", ()),
+        (f"SHA1:{SHA1}", (Checksum("SHA1", SHA1),)),  # rclone
+        (f"sha1:{SHA1.upper()}", (Checksum("SHA1", SHA1),)),
+        ("MD5:900150983cd24fb0d6963f7d28e17f72", (Checksum("MD5", "900150983cd24fb0d6963f7d28e17f72"),)),
+        ("Adler32:24d0127", (Checksum("ADLER32", "024d0127"),)),  # ownCloud client: no leading zeros
+        ("SHA256:" + "0" * 64, (Checksum("SHA256", "0" * 64),)),
+        ("SHA3-256:" + "0" * 64, (Checksum("SHA3-256", "0" * 64),)),
+        ("CRC32:xyz", ()),
+        ("SHA512:" + "0" * 128, ()),
+        (f"CRC32:1 SHA1:{SHA1}", (Checksum("SHA1", SHA1),)),
+        (f"SHA1:{SHA1} MD5:{'0' * 32}", (Checksum("SHA1", SHA1), Checksum("MD5", "0" * 32))),
+        (f"SHA1:{SHA1},sha1:{SHA1}", (Checksum("SHA1", SHA1),)),
     ],
 )
-def test_parse_oc_checksum_known_algorithm_is_read(value: str | None, checksum: Checksum | None) -> None:
-    """The first pair we can verify; what we cannot verify is not claimed to be wrong."""
-    assert parse_oc_checksum(value) == checksum
+def test_parse_oc_checksum_known_algorithms_are_read(value: str | None, checksums: tuple[Checksum, ...]) -> None:
+    """All that we can verify; what we cannot verify is not claimed to be wrong."""
+    assert parse_oc_checksum(value) == checksums
 
 
 @pytest.mark.parametrize(
     "value",
-    ["SHA1", SHA1, "SHA1:", "SHA1:xyz", f"SHA1:{SHA1}0", "SHA1:" + SHA1[:-1], ":abc", "MD5:" + "g" * 32, "ADLER32:"],
+    [
+        f"SHA1:{SHA1} SHA1:{'0' * 40}",
+        "SHA1",
+        SHA1,
+        "SHA1:",
+        "SHA1:xyz",
+        f"SHA1:{SHA1}0",
+        "SHA1:" + SHA1[:-1],
+        ":abc",
+        "MD5:" + "g" * 32,
+        "ADLER32:",
+    ],
 )
 def test_parse_oc_checksum_malformed_is_refused(value: str) -> None:
     """A broken announcement must not pass as no announcement."""
@@ -220,7 +232,7 @@ def test_parse_oc_checksum_any_text_gives_a_computable_checksum_or_bad_request(v
         found = parse_oc_checksum(value)
     except BadRequest:
         return
-    assert found is None or len(checksum_state(found.algorithm).hexdigest()) == len(found.hexdigest)
+    assert all(len(checksum_state(each.algorithm).hexdigest()) == len(each.hexdigest) for each in found)
 
 
 @given(st.lists(st.binary()))

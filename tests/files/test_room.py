@@ -59,6 +59,8 @@ def test_whatever_grows_is_refused_and_the_rest_goes_on(alice: Person) -> None:
     for name in "abc":
         alice.put(f"/d/{name}", b"first")
     alice.put("/d/a", b"second")
+    alice.put("/held", b"x")
+    held = alice.lock("/held").lock.token
     full = where(alice, lambda: 0)
     for grow in (
         lambda: full.put("/new", b""),
@@ -67,13 +69,15 @@ def test_whatever_grows_is_refused_and_the_rest_goes_on(alice: Person) -> None:
         lambda: full.copy("/d/a", "/d/b", overwrite=True),
         lambda: full.copy("/d", "/new"),
         lambda: full.lock("/new"),
+        lambda: full.lock("/d/b"),
         lambda: full.patch("/d/b", [("{urn:x}a", f"<a>{'x' * 2000}</a>")]),
     ):
         with refused(full.files.database, StorageFull):
             grow()
     assert full.get("/d/a") == b"second"
     full.move("/d/a", "/d/moved")
-    full.unlock("/d/b", full.lock("/d/b").lock.token)
+    full.refresh("/held", held)
+    full.unlock("/held", held)
     full.patch("/d/b", [("{urn:x}a", "<a/>")])
     full.remove("/d/c")
     full.put_back(full.trash()[0])

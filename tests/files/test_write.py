@@ -38,7 +38,7 @@ class Untouchable:
 def announced(content: bytes, *, upper: bool = False) -> Announced:
     """The SHA1 of this content, as announced beside a body."""
     digest = hashlib.sha1(content).hexdigest()
-    return Announced("SHA1", digest.upper() if upper else digest, {"SHA1": hashlib.sha1(), "MD5": hashlib.md5()})
+    return Announced({"SHA1": digest.upper() if upper else digest}, {"SHA1": hashlib.sha1(), "MD5": hashlib.md5()})
 
 
 def test_put_new_name_creates_a_file(alice: Person) -> None:

@@ -169,3 +169,14 @@ def test_checksum_that_the_client_announced_is_verified_and_told(dav: Dav, area:
     told = dav.ok("PROPFIND", area + "checked", body, {"Depth": "0"}).text
     assert f"SHA1:{sha1}" in told
     assert f"MD5:{md5}" in told
+
+
+@pytest.mark.parametrize("wrong", ["SHA1", "MD5"])
+def test_any_wrong_checksum_of_several_is_refused(dav: Dav, area: str, wrong: str) -> None:
+    """Not only the first; nothing changes."""
+    dav.ok("PUT", f"{area}file", b"before")
+    right = {"SHA1": hashlib.sha1(TEXT).hexdigest(), "MD5": hashlib.md5(TEXT).hexdigest()}
+    sent = " ".join(f"{name}:{'0' * len(digest) if name == wrong else digest}" for name, digest in right.items())
+    assert dav("PUT", f"{area}file", TEXT, {"OC-Checksum": sent}).status == 400
+    assert dav.ok("GET", f"{area}file").body == b"before"
+    assert dav("PUT", f"{area}file", TEXT, {"OC-Checksum": " ".join(map(":".join, right.items()))}).status == 204

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import xml.etree.ElementTree as ET
 
 import pytest
 
@@ -186,3 +187,45 @@ def test_another_user_with_the_token_gets_nowhere(server: Server, dav: Dav, area
                               {"Lock-Token": f"<{token}>", "If": f"(<{token}>)"})  # fmt: skip
             assert answer.status in (404, 409, 412), f"{method}: {answer.status}"
     assert dav("PUT", f"{area}file", b"y").status == 423
+
+
+def test_folder_that_cannot_be_locked_for_what_is_below_names_it(dav: Dav, area: str) -> None:
+    """RFC 4918 §9.10.3: a Multi-Status with the member at fault, and 424 for the folder; nothing is locked."""
+    dav.ok("MKCOL", f"{area}sub/")
+    dav.ok("PUT", f"{area}sub/file", b"x")
+    lock(dav, f"{area}sub/file")
+    refused = dav("LOCK", area, lockinfo(), {"Content-Type": "text/xml"})
+    assert refused.status == 207
+    told = {
+        response.findtext("{DAV:}href"): response.findtext("{DAV:}status")
+        for response in ET.fromstring(refused.body).iterfind("{DAV:}response")
+    }
+    assert told == {f"{area}sub/file": "HTTP/1.1 423 Locked", area: "HTTP/1.1 424 Failed Dependency"}
+    assert "no-conflicting-lock" in refused.text
+    assert "lock-token" not in refused.headers
+    assert dav("PUT", f"{area}free", b"x").status == 201
+    assert dav("LOCK", f"{area}sub/file", lockinfo(), {"Content-Type": "text/xml"}).status == 423
+    assert dav("LOCK", area, lockinfo(), {"Content-Type": "text/xml", "Depth": "0"}).status == 200
+
+
+def test_no_more_shared_locks_than_anybody_works_with(dav: Dav, area: str) -> None:
+    """Each change of the tree looks at all of them."""
+    dav.ok("PUT", f"{area}file", b"x")
+    for _ in range(64):
+        assert dav("LOCK", f"{area}file", lockinfo(scope="shared"), {"Timeout": "Second-60"}).status == 200
+    refused = dav("LOCK", f"{area}file", lockinfo(scope="shared"), {"Timeout": "Second-60"})
+    assert (refused.status, "more than 64 locks" in refused.text) == (403, True)
+
+
+def test_listing_with_long_owners_is_sent_in_pieces(dav: Dav, area: str) -> None:
+    """Each member repeats the locks that cover it: a small question has a large answer, which is never whole in
+    memory.
+    """
+    for number in range(50):
+        dav.ok("PUT", f"{area}{number}", b"")
+    for _ in range(20):
+        dav.ok("LOCK", area, lockinfo(owner="漢" * 8000, scope="shared"), {"Timeout": "Second-60"})
+    answer = dav("PROPFIND", area, propfind_body("D:lockdiscovery"), {"Depth": "1"})
+    assert answer.status == 207
+    assert answer.headers["transfer-encoding"] == "chunked"
+    assert answer.body.count(b"<D:activelock>") == 51 * 20

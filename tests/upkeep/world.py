@@ -176,7 +176,7 @@ def _change_contents(world: World) -> None:
         io.BytesIO(announced),
         length=None,
         modified_at=1_500_000_000_000_000,
-        checksum=Announced("SHA1", digest, {"SHA1": hashlib.sha1()}),
+        checksum=Announced({"SHA1": digest}, {"SHA1": hashlib.sha1()}),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appliance.errors import BadRequest
+from appliance.errors import BadRequest, LockConflict
 from appliance.files import lock, read
 from appliance.files.lock import Wanted
 from appliance.tree.locks import Lock
@@ -11,6 +11,7 @@ from providers.dav import answer, live, xml_out
 from providers.dav.answer import Answer
 from providers.dav.headers import parse_depth, parse_lock_token, parse_timeout
 from providers.dav.methods.put import UrlEndsInSlash
+from providers.dav.paths import encode_path
 from providers.dav.request import DavRequest
 from providers.dav.xml_in import parse_lockinfo
 
@@ -27,8 +28,29 @@ def take(request: DavRequest) -> Answer:
     if request.trailing_slash:
         _require_something(request)
     wanted = Wanted(info.scope, depth, info.owner_xml, timeout_s)
-    taken = lock.take(request.files, request.principal, request.path, wanted, conditions=request.conditions())
+    try:
+        taken = lock.take(request.files, request.principal, request.path, wanted, conditions=request.conditions())
+    except LockConflict as conflict:
+        if not conflict.lock_root.startswith(show(request.path).rstrip("/") + "/"):
+            raise
+        return _refused_below(request, conflict)
     return _answer(request, 201 if taken.created else 200, taken.lock, [("Lock-Token", f"<{taken.lock.token}>")])
+
+
+def _refused_below(request: DavRequest, conflict: LockConflict) -> Answer:
+    """RFC 4918 §9.10.3, example §9.10.9: who keeps the folder from being locked is named, the folder itself is not at
+    fault.
+    """
+    root = _names(conflict.lock_root)
+    on_folder = read.is_folder(request.files, request.principal, root)
+    entries = [
+        xml_out.response_status(
+            encode_path(root, on_folder, request.face.prefix), 423, condition="no-conflicting-lock"
+        ),
+        xml_out.response_status(encode_path(request.path, True, request.face.prefix), 424),
+    ]
+    document = xml_out.multistatus_head() + "".join(entries) + xml_out.multistatus_tail()
+    return answer.xml(207, document.encode("utf-8", "replace"))
 
 
 def release(request: DavRequest) -> Answer:
@@ -48,8 +70,12 @@ def _require_something(request: DavRequest) -> None:
         raise UrlEndsInSlash(path=show(request.path))
 
 
+def _names(path: str) -> Path:
+    return tuple(name for name in path.split("/") if name)
+
+
 def _answer(request: DavRequest, status: int, held: Lock, headers: list[tuple[str, str]]) -> Answer:
-    root: Path = tuple(name for name in held.path.split("/") if name)
+    root = _names(held.path)
     on_folder = read.is_folder(request.files, request.principal, root)
     discovery = live.lockdiscovery([(held, on_folder)], request.face.prefix)
     return answer.xml(status, xml_out.prop_document([discovery]), headers)

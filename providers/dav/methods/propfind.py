@@ -18,8 +18,9 @@ from providers.dav.paths import encode_names, encode_path
 from providers.dav.request import DavRequest
 from providers.dav.xml_in import PropfindRequest, parse_propfind
 
-# Entries that become one block; an answer of one is sent with its length, which every client understands.
-_ENTRIES_A_BLOCK = 1_000
+# An answer that is not longer is sent with its length, which every client understands.
+_BLOCK_BYTES = 1_048_576
+_FEW_ENTRIES = 8
 
 
 def propfind(request: DavRequest) -> Answer:
@@ -94,10 +95,11 @@ def _answer(request: DavRequest, wanted: PropfindRequest, known: _Known, listing
     headers = [("Content-Type", xml_out.CONTENT_TYPE)]
     if known.blocks is not None:
         return Answer(207, headers, [head, *known.blocks, tail])
-    blocks = _members(listing, entries, href)
-    if len(listing.members) <= _ENTRIES_A_BLOCK:
-        return Answer(207, headers, [head, *known.keep(listing, blocks), tail])
-    return Answer(207, headers, chain((head,), known.keep(listing, blocks), (tail,)))
+    blocks = known.keep(listing, _members(listing, entries, href))
+    first, all_of_it = _whole(blocks)
+    if all_of_it:
+        return Answer(207, headers, [head, *first, tail])
+    return Answer(207, headers, chain((head, *first), blocks, (tail,)))
 
 
 def _needs(wanted: PropfindRequest) -> tuple[bool, bool, bool]:
@@ -115,8 +117,25 @@ def _asks_for_room(wanted: PropfindRequest) -> bool:
 
 
 def _members(listing: Listing, entries: Entries, href: str) -> Iterator[bytes]:
-    for start in range(0, len(listing.members), _ENTRIES_A_BLOCK):
-        members = listing.members[start : start + _ENTRIES_A_BLOCK]
+    """Blocks of about ``_BLOCK_BYTES``: an entry may be a hundred times as long as another listing's."""
+    start, count = 0, _FEW_ENTRIES
+    while start < len(listing.members):
+        members = listing.members[start : start + count]
         names = encode_names([node.name for node in members])
         hrefs = [f"{href}{name}/" if node.is_folder else href + name for name, node in zip(names, members, strict=True)]
-        yield entries.write(hrefs, members).encode("utf-8", "replace")
+        block = entries.write(hrefs, members).encode("utf-8", "replace")
+        yield block
+        start += count
+        count = max(_BLOCK_BYTES * len(members) // max(len(block), 1), 1)
+
+
+def _whole(blocks: Iterator[bytes]) -> tuple[list[bytes], bool]:
+    """The first of the blocks, and whether they are all."""
+    taken: list[bytes] = []
+    size = 0
+    for block in blocks:
+        taken.append(block)
+        size += len(block)
+        if size > _BLOCK_BYTES:
+            return taken, False
+    return taken, True

@@ -69,7 +69,9 @@ def _announced_length(request: DavRequest) -> int | None:
 
 def _announced_checksum(request: DavRequest) -> Announced | None:
     found = parse_oc_checksum(request.header("HTTP_OC_CHECKSUM"))
-    if found is None:
+    if not found:
         return None
-    algorithms = dict.fromkeys((found.algorithm, *_KEPT))
-    return Announced(found.algorithm, found.hexdigest, {name: checksum_state(name) for name in algorithms})
+    algorithms = dict.fromkeys((*(each.algorithm for each in found), *_KEPT))
+    return Announced(
+        {each.algorithm: each.hexdigest for each in found}, {name: checksum_state(name) for name in algorithms}
+    )
