@@ -331,27 +331,30 @@ def few(runner: Runner, operations: Sequence[Operation]) -> list[Case]:
 
 def run_parallel(runner: Runner, cases: Sequence[Case], *, share: int = 12) -> dict[str, Tally]:
     """All of them in one process a core, so many trials at a time; by operation."""
-    pieces = [(operation, part[at : at + share]) for operation, part in cases for at in range(0, len(part), share)]
-    tallies = {operation.name: Tally() for operation, _ in cases}
+    operations = {operation.name: operation for operation, _ in cases}
+    # Operations cannot be sent to a process; it has them from its parent.
+    pieces = [(operation.name, part[at : at + share]) for operation, part in cases for at in range(0, len(part), share)]
+    tallies = {name: Tally() for name in operations}
     with ProcessPoolExecutor(
         len(os.sched_getaffinity(0)),
         mp_context=multiprocessing.get_context("fork"),
         initializer=_take,
-        initargs=(runner,),
+        initargs=(runner, operations),
     ) as pool:
         for name, tally in pool.map(_run, pieces):
             tallies[name].add(tally)
     return tallies
 
 
-# The runner of a child process, made by fork.
-_runner: list[Runner] = []
+# What a child process, made by fork, works with.
+_inherited: list[tuple[Runner, dict[str, Operation]]] = []
 
 
-def _take(runner: Runner) -> None:
-    _runner.append(runner)
+def _take(runner: Runner, operations: dict[str, Operation]) -> None:
+    _inherited.append((runner, operations))
 
 
-def _run(piece: Case) -> tuple[str, Tally]:
-    operation, cases = piece
-    return operation.name, _runner[0].run(operation, cases)
+def _run(piece: tuple[str, list[tuple[int, Action]]]) -> tuple[str, Tally]:
+    name, cases = piece
+    runner, operations = _inherited[0]
+    return name, runner.run(operations[name], cases)
