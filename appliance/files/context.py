@@ -38,8 +38,8 @@ class Files:
     def require_room(self, size: int = 0) -> None:
         """Refuse what makes the store grow by ``size`` bytes and some rows, where only the reserve is left.
 
-        Removing, moving, refreshing and releasing locks and setting times are never asked for it: they write a few
-        rows, and are what somebody does who wants order again.
+        Removing, moving, locking what is there and setting times are never asked for it: they write a few rows, and
+        are what somebody does who wants order again.
 
         Raises:
             StorageFull: it would have to take from the reserve.

@@ -19,6 +19,9 @@ from appliance.tree.edit import Content
 from appliance.tree.locks import Lock, Locks
 from appliance.tree.paths import Path, check_path, show
 
+# Characters. Clients write a name or an address there; the reserve has room for all locks that a tree may hold then.
+_LONG_OWNER = 512
+
 
 class Wanted(NamedTuple):
     """A lock asked for: ``owner`` is the client's own XML about it."""
@@ -45,7 +48,7 @@ def take(
         LockConflict: another lock excludes it; nothing was created.
         Locked: the name is free and its folder is locked.
         Denied: there are too many already.
-        StorageFull: only the reserve is left.
+        StorageFull: only the reserve is left, for a new file or a long owner.
     """
     check_path(path)
 
@@ -65,7 +68,9 @@ def take(
             held.require_free(place.chain, show(path), scope=wanted.scope, depth=wanted.depth)
             node = place.node
         held.require_few(node.id, show(path))
-        files.require_room(2 * len(wanted.owner or ""))
+        owner = len(wanted.owner or "")
+        if created or owner > _LONG_OWNER:
+            files.require_room(2 * owner)
         lock = _new(principal, place, node.id, wanted)
         locks.insert(session, lock)
         return Taken(lock, created)

@@ -95,9 +95,16 @@ class Person:
         properties.patch(self.files, self.principal, parse(path), changes, **options)
 
     def lock(
-        self, path: str, *, scope: str = "exclusive", depth: str = "infinity", timeout_s: int = 3600, **options: Any
+        self,
+        path: str,
+        *,
+        scope: str = "exclusive",
+        depth: str = "infinity",
+        owner: str = "<o/>",
+        timeout_s: int = 3600,
+        **options: Any,
     ) -> Taken:
-        return lock.take(self.files, self.principal, parse(path), Wanted(scope, depth, "<o/>", timeout_s), **options)
+        return lock.take(self.files, self.principal, parse(path), Wanted(scope, depth, owner, timeout_s), **options)
 
     def refresh(self, path: str, token: str, timeout_s: int = 3600) -> Lock:
         return lock.refresh(self.files, self.principal, parse(path), timeout_s, conditions=submitting(token))

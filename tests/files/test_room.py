@@ -69,13 +69,14 @@ def test_whatever_grows_is_refused_and_the_rest_goes_on(alice: Person) -> None:
         lambda: full.copy("/d/a", "/d/b", overwrite=True),
         lambda: full.copy("/d", "/new"),
         lambda: full.lock("/new"),
-        lambda: full.lock("/d/b"),
+        lambda: full.lock("/d/b", owner="x" * 1000),
         lambda: full.patch("/d/b", [("{urn:x}a", f"<a>{'x' * 2000}</a>")]),
     ):
         with refused(full.files.database, StorageFull):
             grow()
     assert full.get("/d/a") == b"second"
     full.move("/d/a", "/d/moved")
+    full.unlock("/d/b", full.lock("/d/b").lock.token)
     full.refresh("/held", held)
     full.unlock("/held", held)
     full.patch("/d/b", [("{urn:x}a", "<a/>")])

@@ -14,6 +14,10 @@ ANY = ("*",)
 """If-Match or If-None-Match with a star."""
 
 
+class ConflictBelow(LockConflict):
+    """It is something in the folder that excludes the lock, which is told in another way."""
+
+
 class Condition(NamedTuple):
     """One condition of an If header: a lock's token or an entity tag."""
 
@@ -142,7 +146,8 @@ class DavModel(Model):
             node = Node(path[-1], Version(b""))
             self._place(node, folder, path[-1])
         else:
-            _exclude(self.covering(node) + (self.below(node) if deep else []), scope)
+            _exclude(self.covering(node), scope)
+            _exclude(self.below(node) if deep else [], scope, ConflictBelow)
         self.locks.append(HeldLock("", node, scope, deep, path))
         return self.locks[-1]
 
@@ -193,9 +198,9 @@ class DavModel(Model):
             raise Refused(PreconditionFailed)
 
 
-def _exclude(held: list[HeldLock], scope: str) -> None:
+def _exclude(held: list[HeldLock], scope: str, error: type[LockConflict] = LockConflict) -> None:
     if any("exclusive" in (scope, lock.scope) for lock in held):
-        raise Refused(LockConflict)
+        raise Refused(error)
 
 
 def all_hold(model: DavModel, given: Given, path: Path) -> bool:

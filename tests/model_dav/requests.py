@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from appliance import errors
 from tests.model_dav.chance import Chance
 from tests.model_dav.comparison import NAMESPACE, PROPERTIES, DavTwin
-from tests.model_dav.model import NOTHING, Condition, DavModel, Given, strongly_in, weakly_in
+from tests.model_dav.model import NOTHING, Condition, ConflictBelow, DavModel, Given, strongly_in, weakly_in
 from tests.model_dav.world import World, url
 from tests.server.dav_client import Answer
 from tests.server.locking import XML, lockinfo, token_of
@@ -29,6 +29,7 @@ STATUS = {
     errors.PreconditionFailed: 412,
     errors.Locked: 423,
     errors.LockConflict: 423,
+    ConflictBelow: 207,
     errors.QuotaExceeded: 507,
 }
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from operator import eq
+
 from appliance.errors import BadRequest, LockConflict
 from appliance.files import lock, read
 from appliance.files.lock import Wanted
 from appliance.tree.locks import Lock
-from appliance.tree.paths import Path, show
+from appliance.tree.paths import Path, name_key, show
 from providers.dav import answer, live, xml_out
 from providers.dav.answer import Answer
 from providers.dav.headers import parse_depth, parse_lock_token, parse_timeout
@@ -31,7 +33,7 @@ def take(request: DavRequest) -> Answer:
     try:
         taken = lock.take(request.files, request.principal, request.path, wanted, conditions=request.conditions())
     except LockConflict as conflict:
-        if not conflict.lock_root.startswith(show(request.path).rstrip("/") + "/"):
+        if not _is_below(conflict.lock_root, request.path):
             raise
         return _refused_below(request, conflict)
     return _answer(request, 201 if taken.created else 200, taken.lock, [("Lock-Token", f"<{taken.lock.token}>")])
@@ -68,6 +70,11 @@ def _require_something(request: DavRequest) -> None:
     """Locking a free name makes a file, which a URL with a slash cannot name."""
     if not read.exists(request.files, request.principal, request.path):
         raise UrlEndsInSlash(path=show(request.path))
+
+
+def _is_below(lock_root: str, path: Path) -> bool:
+    names = _names(lock_root)
+    return len(names) > len(path) and all(map(eq, map(name_key, names), map(name_key, path)))
 
 
 def _names(path: str) -> Path:
