@@ -21,7 +21,8 @@ _REST_S = 2.0
 class Checkpointer:
     """One thread, made at the first commit. ``alone`` holds back the writers of all processes.
 
-    When this process has committed nothing for a moment, the log is emptied: a data folder at rest has none.
+    When this process has committed nothing for a moment, the log is emptied: a data folder at rest has none. The thread
+    looks for that by itself: to wake it at each first commit would cost that one's answer a tenth of a millisecond.
     """
 
     def __init__(
@@ -39,21 +40,20 @@ class Checkpointer:
     def note(self, commits: int) -> None:
         """So many were made in this process. For one thread at a time."""
         self._committed += commits
-        if self._rests or self._committed - self._moved >= _EVERY:
-            self._rests = not self._has_thread()
+        if self._thread is None:
+            self._start()
+        elif self._committed - self._moved >= _EVERY:
             self._due.set()
 
-    def _has_thread(self) -> bool:
-        """Made at need. What was committed stays committed, so where there is no thread to be had, nothing fails."""
-        if self._thread is None:
-            thread = threading.Thread(target=self._run, name="checkpoints", daemon=True)
-            try:
-                thread.start()
-            except RuntimeError as error:
-                _log.debug("the log is moved when there is a thread for it: %s", error)
-                return False
+    def _start(self) -> None:
+        """What was committed stays committed, so where there is no thread to be had, nothing fails."""
+        thread = threading.Thread(target=self._run, name="checkpoints", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            _log.debug("the log is moved when there is a thread for it: %s", error)
+        else:
             self._thread = thread
-        return True
 
     def close(self) -> None:
         """End the thread; a later commit makes another one."""
@@ -63,38 +63,38 @@ class Checkpointer:
             self._due.set()
             thread.join()
             self._ended.clear()
-            self._rests = True
+            self._due.clear()
 
     def _run(self) -> None:
-        # A moment after the first commit, so that a program that makes one and ends need not open the database again.
-        while self._pause(None) and self._pause(_REST_S):
+        while self._pause():
+            if self._rests and self._committed == self._moved:
+                continue
             try:
                 with closing(self._connect()) as connection:
                     # Who reads just now keeps the log; nobody waits for that.
                     connection.execute("PRAGMA busy_timeout = 0")
                     self._keep_up(connection)
             except Exception as error:  # noqa: BLE001 - nothing is lost: it all stands in the log
-                _log.debug("a checkpoint failed; the next commit makes another: %s", error)
-                self._rests = True
+                _log.debug("a checkpoint failed, and will be tried again: %s", error)
 
-    def _pause(self, seconds: float | None) -> bool:
-        """Wait for commits; whether this thread goes on."""
+    def _pause(self) -> bool:
+        """Wait for many commits, or for some time; whether this thread goes on."""
         if not self._ended.is_set():
-            self._due.wait(seconds)
+            self._due.wait(_REST_S)
             self._due.clear()
         return not self._ended.is_set()
 
     def _keep_up(self, connection: sqlite3.Connection) -> None:
         """Until this process rests."""
+        self._rests = False
         while (committed := self._committed) != self._moved:
             _checkpoint(connection, "PASSIVE")
             self._moved = committed
-            if not self._pause(_REST_S):
+            if not self._pause():
                 return
-        # A commit that comes from here on wakes this thread again.
-        self._rests = True
         with self._alone():
             _checkpoint(connection, "TRUNCATE")
+        self._rests = True
 
 
 def _checkpoint(connection: sqlite3.Connection, how: str) -> None:
