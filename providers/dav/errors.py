@@ -49,11 +49,6 @@ _STATUS: dict[type[HoldfastError], _Mapped] = {
 }
 
 
-def status_of(error: HoldfastError) -> int:
-    """The status code that the error is answered with."""
-    return _mapped(error).status
-
-
 def answer_error(error: HoldfastError, *, prefix: str, is_folder: Callable[[Path], bool]) -> Answer:
     """The answer to a request that raised ``error``; ``prefix`` is what the face's URLs begin with.
 
