@@ -10,18 +10,17 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TypeVar
 
 from appliance import faults
 from appliance.db.checkpoints import Checkpointer
 from appliance.db.commits import CommitQueue, Pending
 from appliance.db.database import Database, Work
+from appliance.db.readers import Readers
 from appliance.db.sql import SQLITE, Session
 from appliance.errors import Damaged, StorageFull, Unavailable
 
@@ -36,25 +35,6 @@ _LOG = (4096, 67_108_864)
 # The same where the disk is full, for so many groups of commits: a log that takes all that is left cannot be moved.
 _SHORT_LOG = (32, 131_072)
 _SHORT_GROUPS = 2000
-
-
-class _Reader(Session, AbstractContextManager[Session]):
-    """A thread's own reading session; as a context it only translates errors, since each statement ends by itself."""
-
-    __slots__ = ("__weakref__",)
-
-    def __enter__(self) -> Session:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if isinstance(error, sqlite3.Error):
-            raise _translate(error) from error
-
-    def __del__(self) -> None:
-        # A thread that ends takes its session with it.
-        self.connection.close()
 
 
 def _no_room(certain: bool) -> bool:
@@ -73,9 +53,7 @@ class SqliteDatabase(Database):
         self.path = path
         self._synced = synced
         self._make_room = make_room
-        self._local = threading.local()
-        self._readers: weakref.WeakSet[_Reader] = weakref.WeakSet()
-        self._mutex = threading.Lock()
+        self._readers = Readers(self.connect, _translate)
         self._writing: sqlite3.Connection | None = None
         # Groups that are still committed with a short log.
         self._short = 0
@@ -116,12 +94,7 @@ class SqliteDatabase(Database):
         return connection
 
     def read(self) -> AbstractContextManager[Session]:
-        reader: _Reader | None = getattr(self._local, "reader", None)
-        if reader is None:
-            reader = self._local.reader = _Reader(self.connect(), SQLITE)
-            with self._mutex:
-                self._readers.add(reader)
-        return reader
+        return self._readers.lend()
 
     @contextmanager
     def snapshot(self) -> Iterator[Session]:
@@ -156,12 +129,7 @@ class SqliteDatabase(Database):
             self._close_connections()
 
     def _close_connections(self) -> None:
-        with self._mutex:
-            readers = list(self._readers)
-            self._readers.clear()
-            self._local = threading.local()
-        for reader in readers:
-            reader.connection.close()
+        self._readers.close()
         if self._writing is not None:
             self._writing.close()
             self._writing = None

@@ -18,7 +18,7 @@ from appliance.tree import conditions as tree_conditions
 from appliance.tree import nodes
 from appliance.tree.conditions import Conditions
 from appliance.tree.locks import Locks
-from appliance.tree.nodes import Chain, Node
+from appliance.tree.nodes import Chain, Ids, Node
 from appliance.tree.paths import Path, show
 
 ROWS_OF_A_NODE = 2048
@@ -59,7 +59,7 @@ class Files:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What a path names in one session: ``chain`` holds its nodes as far as they exist, from the root."""
+    """What a path names in one session: ``chain`` leads to it, as far as it exists."""
 
     mount: Mount
     path: Path
@@ -67,7 +67,7 @@ class Place:
 
     @property
     def exists(self) -> bool:
-        return len(self.chain) == len(self.mount.path) + 1
+        return len(self.chain.ids) == len(self.mount.path) + 1
 
     @property
     def node(self) -> Node:
@@ -78,15 +78,15 @@ class Place:
         """
         if not self.exists:
             raise NotFound(what=show(self.path))
-        return self.chain[-1]
+        return self.chain.last
 
     @property
     def found(self) -> Node | None:
-        return self.chain[-1] if self.exists else None
+        return self.chain.last if self.exists else None
 
     @property
-    def parents(self) -> Chain:
-        """The chain of the folder above, which has to exist.
+    def parents(self) -> Ids:
+        """The folders down to the one above, which has to exist.
 
         Raises:
             Denied: the path is the root, which nothing is above of.
@@ -95,14 +95,14 @@ class Place:
         """
         if not self.mount.path:
             raise Denied(action="change the root folder")
-        if len(self.chain) < len(self.mount.path):
-            if not self.chain[-1].is_folder:
-                raise NotAFolder(path=show(self.path[: len(self.path) - len(self.mount.path) + len(self.chain) - 1]))
+        if self.exists:
+            return self.chain.ids[:-1]
+        missing = len(self.mount.path) + 1 - len(self.chain.ids)
+        if not self.chain.last.is_folder:
+            raise NotAFolder(path=show(self.path[: len(self.path) - missing]))
+        if missing > 1:
             raise ParentMissing(path=show(self.path))
-        parents = self.chain[: len(self.mount.path)]
-        if not parents[-1].is_folder:
-            raise NotAFolder(path=show(self.path[:-1]))
-        return parents
+        return self.chain.ids
 
     @property
     def name(self) -> str:
@@ -113,7 +113,7 @@ def locate(session: Session, principal: Principal, path: Path, action: Action) -
     """Resolve ``path`` for a principal who may do ``action`` there."""
     mount = mounts.resolve(session, principal, path, action)
     chain = nodes.resolve(session, mount.root_id, mount.path)
-    if not chain:
+    if chain is None:
         raise NotFound(what="the user's tree")
     return Place(mount, path, chain)
 
@@ -152,6 +152,6 @@ def require_unlocked(place: Place, locks: Locks, principal: Principal, condition
         return
     user_id, path = principal.user_id, show(place.path)
     if place.exists:
-        locks.require(place.chain, path, user_id=user_id, tokens=conditions.tokens)
+        locks.require(place.chain.ids, path, user_id=user_id, tokens=conditions.tokens)
         locks.require_below(place.node, path, user_id=user_id, tokens=conditions.tokens)
     locks.require(place.parents, path, user_id=user_id, tokens=conditions.tokens)

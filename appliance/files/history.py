@@ -10,7 +10,7 @@ from appliance.journal.change import Change
 from appliance.principal import Principal
 from appliance.tree import conditions, copying, edit, nodes, past, properties, versions
 from appliance.tree.locks import Locks
-from appliance.tree.nodes import Chain, Node
+from appliance.tree.nodes import Ids, Node
 from appliance.tree.past import PastNode
 from appliance.tree.paths import Path, name_key, show
 from appliance.tree.versions import Version
@@ -77,7 +77,7 @@ def restore_at(files: Files, principal: Principal, path: Path, at: int) -> int:
         place = locate(session, principal, path, Action.WRITE)
         seq = past.seq_at(session, change.tree_id, at)
         then = past.find(session, place.mount.root_id, place.mount.path, seq)
-        if then is None or at < place.chain[0].created_at:
+        if then is None or at < place.chain.root.created_at:
             raise NotFound(what=f"{show(path)} at that time")
         require_unlocked(place, Locks(session, change.tree_id), principal, conditions.NONE)
         first = change.seq
@@ -85,7 +85,7 @@ def restore_at(files: Files, principal: Principal, path: Path, at: int) -> int:
         if place.mount.path:
             restoring.restore(place.parents, place.name, place.found, then, show(path))
         else:
-            restoring.restore_members(place.chain, then, "")
+            restoring.restore_members(place.chain.ids, then, "")
         if change.seq > first:
             if change.seq - first > _FEW:
                 files.require_room((change.seq - first) * ROWS_OF_A_NODE)
@@ -97,7 +97,7 @@ def restore_at(files: Files, principal: Principal, path: Path, at: int) -> int:
 
 
 def _versions(session: Session, place: Place) -> list[Version]:
-    stays = past.stays(session, place.chain, place.mount.path)
+    stays = past.stays(session, place.chain.ids, place.mount.path)
     return versions.seen(session, place.mount.tree_id, stays)
 
 
@@ -111,9 +111,7 @@ def _named(found: list[Version], name: str, path: Path) -> Version:
     raise NotFound(what=f"version {name} of {show(path)}")
 
 
-def _bring_back(
-    change: Change, parents: Chain, name: str, now: Node | None, version: tuple[int, int], path: str
-) -> Node:
+def _bring_back(change: Change, parents: Ids, name: str, now: Node | None, version: tuple[int, int], path: str) -> Node:
     """A file with the content of a version (node id, seq) under this name, whatever is there.
 
     A file that has to be made anew gets the dead properties of the one that had the version.
@@ -121,10 +119,10 @@ def _bring_back(
     content = copying.content_of(change.session, *version)
     assert content is not None
     if now is not None and now.is_folder:
-        edit.remove(change, (*parents, now), path=path, reason="replaced")
+        edit.remove(change, parents, now, path=path, reason="replaced")
         now = None
     if now is not None:
-        return edit.update_file(change, (*parents, now), content)
+        return edit.update_file(change, parents, now, content)
     made = edit.create_file(change, parents, name, content)
     properties.copy(change.session, [(version[0], made.id)])
     return made
@@ -135,7 +133,7 @@ def _require_quota(change: Change, before: Place) -> None:
     change.settle()
     root = nodes.get(change.session, change.root_id)
     assert root is not None
-    change.require_quota(before.chain[0].bytes, root.bytes - before.chain[0].bytes)
+    change.require_quota(before.chain.root.bytes, root.bytes - before.chain.root.bytes)
 
 
 class _Restoring:
@@ -146,42 +144,42 @@ class _Restoring:
         self._session = change.session
         self._seq = seq
         # Folders whose members are still to be compared: a stack of our own, since trees are deeper than calls may be.
-        self._open: list[tuple[Chain, PastNode, str]] = []
+        self._open: list[tuple[Ids, PastNode, str]] = []
 
-    def restore(self, parents: Chain, name: str, now: Node | None, then: PastNode, path: str) -> None:
+    def restore(self, parents: Ids, name: str, now: Node | None, then: PastNode, path: str) -> None:
         """Make what ``name`` names in the last of ``parents`` like ``then``, with everything below it."""
         self._restore_one(parents, name, now, then, path)
         self._restore_open()
 
-    def restore_members(self, chain: Chain, then: PastNode, path: str) -> None:
+    def restore_members(self, ids: Ids, then: PastNode, path: str) -> None:
         """The same for the members of a folder that is there."""
-        self._open.append((chain, then, path))
+        self._open.append((ids, then, path))
         self._restore_open()
 
     def _restore_open(self) -> None:
         while self._open:
-            chain, then, path = self._open.pop()
-            present = {name_key(node.name): node for node in nodes.children(self._session, chain[-1].id)}
+            ids, then, path = self._open.pop()
+            present = {name_key(node.name): node for node in nodes.children(self._session, ids[-1])}
             wanted = {name_key(node.name): node for node in past.children(self._session, then.id, self._seq)}
             for key, node in present.items():
                 if key not in wanted:
-                    edit.remove(self._change, (*chain, node), path=f"{path}/{node.name}", reason="replaced")
+                    edit.remove(self._change, ids, node, path=f"{path}/{node.name}", reason="replaced")
             for key, member in wanted.items():
-                self._restore_one(chain, member.name, present.get(key), member, f"{path}/{member.name}")
+                self._restore_one(ids, member.name, present.get(key), member, f"{path}/{member.name}")
 
-    def _restore_one(self, parents: Chain, name: str, now: Node | None, then: PastNode, path: str) -> None:
+    def _restore_one(self, parents: Ids, name: str, now: Node | None, then: PastNode, path: str) -> None:
         if not then.is_folder:
             self._restore_file(parents, name, now, then, path)
             return
         if now is not None and not now.is_folder:
-            edit.remove(self._change, (*parents, now), path=path, reason="replaced")
+            edit.remove(self._change, parents, now, path=path, reason="replaced")
             now = None
         if now is None:
             now = edit.create_folder(self._change, parents, name)
             properties.copy(self._session, [(then.id, now.id)])
-        self._open.append(((*parents, now), then, path))
+        self._open.append(((*parents, now.id), then, path))
 
-    def _restore_file(self, parents: Chain, name: str, now: Node | None, then: PastNode, path: str) -> None:
+    def _restore_file(self, parents: Ids, name: str, now: Node | None, then: PastNode, path: str) -> None:
         if now is not None and (now.id, now.version_seq) == (then.id, then.version_seq):
             return
         assert then.version_seq is not None

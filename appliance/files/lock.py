@@ -90,7 +90,7 @@ def refresh(files: Files, principal: Principal, path: Path, timeout_s: int, *, c
         _ = place.node
         held = Locks(session, place.mount.tree_id)
         require_conditions(files, session, principal, place, conditions, held)
-        for lock in held.covering(place.chain):
+        for lock in held.covering(place.chain.ids):
             if lock.token in conditions.tokens and lock.user_id == principal.user_id:
                 return locks.refresh(session, lock, timeout_s)
         raise PreconditionFailed(path=show(path))
@@ -109,7 +109,7 @@ def release(files: Files, principal: Principal, path: Path, token: str) -> None:
     def work(session: Session) -> None:
         place = locate(session, principal, path, Action.WRITE)
         _ = place.node
-        for lock in Locks(session, place.mount.tree_id).covering(place.chain):
+        for lock in Locks(session, place.mount.tree_id).covering(place.chain.ids):
             if lock.token == token:
                 if lock.user_id != principal.user_id:
                     raise Denied(action="release another user's lock")
@@ -125,7 +125,8 @@ def list_locks(files: Files, principal: Principal) -> list[Lock]:
     with files.database.snapshot() as session:
         root = locate(session, principal, (), Action.READ)
         held = Locks(session, root.mount.tree_id)
-        return sorted([*held.covering(root.chain), *held.below(root.node)], key=lambda lock: (lock.path, lock.token))
+        found = [*held.covering(root.chain.ids), *held.below(root.node)]
+        return sorted(found, key=lambda lock: (lock.path, lock.token))
 
 
 def break_locks(files: Files, principal: Principal, path: Path) -> list[Lock]:
@@ -143,7 +144,8 @@ def break_locks(files: Files, principal: Principal, path: Path) -> list[Lock]:
     def work(session: Session) -> list[Lock]:
         place = locate(session, principal, path, Action.WRITE)
         node = place.node
-        held = [lock for lock in Locks(session, place.mount.tree_id).covering(place.chain) if lock.node_id == node.id]
+        covering = Locks(session, place.mount.tree_id).covering(place.chain.ids)
+        held = [lock for lock in covering if lock.node_id == node.id]
         if not held:
             raise NotFound(what=f"a lock on {show(path)}")
         for lock in held:

@@ -41,13 +41,13 @@ def patch(
         node = place.node
         locks = Locks(session, place.mount.tree_id)
         require_conditions(files, session, principal, place, conditions, locks)
-        locks.require(place.chain, show(path), user_id=principal.user_id, tokens=conditions.tokens)
+        locks.require(place.chain.ids, show(path), user_id=principal.user_id, tokens=conditions.tokens)
         if added > _LITTLE:
             files.require_room(added)
         properties.update(session, node.id, changes)
         if modified_at is not None:
-            edit.set_modified(change, place.chain, modified_at)
-        edit.note_properties(change, place.chain)
+            edit.set_modified(change, node, modified_at)
+        edit.note_properties(change, place.chain.ids[:-1], node)
         change.finish()
 
     files.database.write(work)

@@ -63,13 +63,14 @@ class Listing(NamedTuple):
 
     @property
     def node(self) -> Node:
-        return self.place.chain[-1]
+        return self.place.chain.last
 
     def locks_of(self, member: Node | None) -> list[Lock]:
         """The locks that cover the node itself (None) or one of its members."""
         if self.extras.locks is None:
             return []
-        return self.extras.locks.covering(self.place.chain if member is None else (*self.place.chain, member))
+        ids = self.place.chain.ids
+        return self.extras.locks.covering(ids if member is None else (*ids, member.id))
 
 
 def open_path(files: Files, principal: Principal, path: Path, *, conditions: Conditions | None = None) -> Opened:
@@ -145,7 +146,7 @@ def require_changeable(files: Files, principal: Principal, path: Path, condition
         _ = place.node
         locks = Locks(session, place.mount.tree_id)
         require_conditions(files, session, principal, place, conditions, locks)
-        locks.require(place.chain, show(path), user_id=principal.user_id, tokens=conditions.tokens)
+        locks.require(place.chain.ids, show(path), user_id=principal.user_id, tokens=conditions.tokens)
 
 
 def content(files: Files, opened: Opened, start: int, end: int) -> Iterator[Buffer]:

@@ -24,11 +24,11 @@ def remove(files: Files, principal: Principal, path: Path, *, conditions: Condit
     def work(session: Session) -> None:
         change = begin(session, principal, path)
         place = locate(session, principal, path, Action.WRITE)
-        _ = place.node, place.parents
+        node, parents = place.node, place.parents
         locks = Locks(session, place.mount.tree_id)
         require_conditions(files, session, principal, place, conditions, locks)
         require_unlocked(place, locks, principal, conditions)
-        edit.remove(change, place.chain, path=show(path), reason="deleted")
+        edit.remove(change, parents, node, path=show(path), reason="deleted")
         change.finish()
 
     files.database.write(work)

@@ -48,7 +48,7 @@ def move(
 
     def work(session: Session) -> Transferred:
         transfer = _Transfer(files, session, principal, source, target, conditions)
-        moved = transfer.source.chain[-1]
+        moved = transfer.source.node
         same = transfer.target.exists and transfer.target.node.id == moved.id
         if same and transfer.target.name == moved.name and len(source) == len(target):
             raise Denied(action="move something onto itself")
@@ -57,12 +57,13 @@ def move(
             _require_not_within(transfer.source, transfer.target)
         transfer.require_unlocked(moves=True)
         created = not transfer.target.exists or same
+        parents = transfer.target.parents
         if not created:
             transfer.require_overwrite(overwrite)
-            edit.remove(transfer.change, transfer.target.chain, path=show(target), reason="replaced")
-        node = edit.move(transfer.change, transfer.source.chain, transfer.target.parents, transfer.target.name)
+            edit.remove(transfer.change, parents, transfer.target.node, path=show(target), reason="replaced")
+        node = edit.move(transfer.change, moved, transfer.source.parents, parents, transfer.target.name)
         if modified_at is not None:
-            edit.set_modified(transfer.change, (*transfer.target.parents, node), modified_at)
+            edit.set_modified(transfer.change, node, modified_at)
             node = node._replace(modified_at=modified_at)
         transfer.change.finish()
         return Transferred(node, created)
@@ -104,7 +105,7 @@ def copy(
             transfer.require_overwrite(overwrite)
         _require_room(files, session, original, deep=deep)
         size = original.bytes if deep or not original.is_folder else 0
-        transfer.change.require_quota(transfer.target.chain[0].bytes, size - (old.bytes if old else 0))
+        transfer.change.require_quota(transfer.target.chain.root.bytes, size - (old.bytes if old else 0))
         node = _copy(transfer.change, original, transfer.target, deep=deep)
         transfer.change.finish()
         return Transferred(node, old is None)
@@ -125,19 +126,19 @@ def _require_room(files: Files, session: Session, original: Node, *, deep: bool)
 def _copy(change: Change, original: Node, target: Place, *, deep: bool) -> Node:
     old = target.found
     if old is not None and not old.is_folder and not original.is_folder:
-        return copying.update_from(change, target.chain, original)
+        return copying.update_from(change, target.parents, old, original)
     if old is not None:
-        edit.remove(change, target.chain, path=show(target.path), reason="replaced")
+        edit.remove(change, target.parents, old, path=show(target.path), reason="replaced")
     return copying.copy(change, original, target.parents, target.name, deep=deep)
 
 
 def _require_outside(source: Place, target: Place) -> None:
-    if source.node.id in (node.id for node in target.chain):
+    if source.node.id in target.chain.ids:
         raise Denied(action="put a folder into itself")
 
 
 def _require_not_within(source: Place, target: Place) -> None:
-    if target.exists and target.node.id in (node.id for node in source.chain):
+    if target.exists and target.node.id in source.chain.ids:
         raise Denied(action="replace a folder by something that is in it")
 
 

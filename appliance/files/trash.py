@@ -47,7 +47,7 @@ def restore_removed(files: Files, principal: Principal, node_id: int, target: Pa
             raise NameTaken(path=show(path))
         _ = place.parents
         require_unlocked(place, Locks(session, change.tree_id), principal, conditions.NONE)
-        change.require_quota(place.chain[0].bytes, node.bytes)
+        change.require_quota(place.chain.root.bytes, node.bytes)
         edit.put_back(change, node, place.parents, place.name)
         change.finish()
         return path

@@ -83,12 +83,12 @@ def put_file(
             place = locate(session, principal, path, Action.WRITE)
             _require(files, session, principal, place, conditions)
             old = place.found
-            change.require_quota(place.chain[0].bytes, stored.size - (old.bytes if old else 0))
+            change.require_quota(place.chain.root.bytes, stored.size - (old.bytes if old else 0))
             stored.commit(session)
             if old is None:
                 node = edit.create_file(change, place.parents, place.name, content)
             else:
-                node = edit.update_file(change, place.chain, content)
+                node = edit.update_file(change, place.parents, old, content)
             change.finish()
             return Written(node, old is None)
 
@@ -104,7 +104,7 @@ def _require(files: Files, session: Session, principal: Principal, place: Place,
         raise IsAFolder(path=show(place.path))
     locks = Locks(session, place.mount.tree_id)
     require_conditions(files, session, principal, place, conditions, locks)
-    covered = place.chain if place.exists else parents
+    covered = place.chain.ids if place.exists else parents
     locks.require(covered, show(place.path), user_id=principal.user_id, tokens=conditions.tokens)
 
 
@@ -124,7 +124,7 @@ def _tighter(limit: _Limit, session: Session, place: Place) -> _Limit:
     quota = edit.quota_of(session, place.mount.tree_id)
     if quota is None:
         return limit
-    used = place.chain[0].bytes
+    used = place.chain.root.bytes
     old = place.found
     # A file may always be replaced by one that is not larger.
     room = max(quota - used, 0) + (old.bytes if old else 0)

@@ -34,8 +34,6 @@ def run_worker(settings: Settings, listener: socket.socket, load: Load, supervis
             body_stall_seconds=settings.body_stall_seconds,
         ),
         load=load,
-        # A thread's first look into the database opens a connection of its own.
-        warm_up=appliance.database.read,
         on_error=lambda message: _log.error("%s", message),
     )
     faults.point("worker.ready")

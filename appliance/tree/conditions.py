@@ -60,6 +60,7 @@ class Conditions:
 
 NONE = Conditions()
 
+_PLACED = Sql("SELECT placed_seq FROM node WHERE id IN (:ids*)")
 _CHANGED = Sql("SELECT at FROM journal WHERE tree_id = :tree_id AND seq = :seq")
 
 
@@ -110,7 +111,7 @@ def unchanged_since(limit_s: int, chain: Chain, session: Session) -> bool:
     there by then too: clients set times, and a move brings old content to a path. A folder's date tells of its
     members coming and going, not of what they hold, so it never holds alone.
     """
-    node = chain[-1]
+    node = chain.last
     modified_s = node.modified_at // clock.SECOND
     if modified_s == limit_s and not node.is_folder:
         return True
@@ -119,8 +120,9 @@ def unchanged_since(limit_s: int, chain: Chain, session: Session) -> bool:
 
 def _changed_at(session: Session, chain: Chain) -> int:
     """When the path of ``chain`` began to name the state that it names; microseconds."""
-    node = chain[-1]
-    seq = max(node.version_seq or node.subtree_seq, *(each.placed_seq for each in chain))
+    node = chain.last
+    placed = session.rows_by(_PLACED, chain.ids)
+    seq = max(node.version_seq or node.subtree_seq, *(row[0] for row in placed))
     row = session.row(_CHANGED, tree_id=node.tree_id, seq=seq)
     # A tree in which nothing has happened yet has no such row.
     return node.created_at if row is None else int(row[0])
@@ -133,10 +135,14 @@ def _some_list_holds(
 
 
 def _list_holds(state: StateList, incarnation: str, locks: Locks, find: Callable[[Path], Chain]) -> bool:
-    chain = () if state.path is None else find(state.path)
-    exists = state.path is not None and len(chain) == len(state.path) + 1
-    etag = chain[-1].etag(incarnation) if exists else None
-    tokens = {lock.token for lock in _locks_at(chain, locks, exists=exists)}
+    etag: str | None = None
+    held: list[Lock] = []
+    if state.path is not None:
+        chain = find(state.path)
+        exists = len(chain.ids) == len(state.path) + 1
+        etag = chain.last.etag(incarnation) if exists else None
+        held = _locks_at(chain, locks, exists=exists)
+    tokens = {lock.token for lock in held}
     return all((test.token in tokens if test.token else test.etag == etag) != test.negated for test in state.tests)
 
 
@@ -146,5 +152,5 @@ def _locks_at(chain: Chain, locks: Locks, *, exists: bool) -> list[Lock]:
     Below a file there can be nothing.
     """
     if exists:
-        return locks.covering(chain)
-    return locks.reaching(chain) if chain and chain[-1].is_folder else []
+        return locks.covering(chain.ids)
+    return locks.reaching(chain.ids) if chain.last.is_folder else []

@@ -6,7 +6,7 @@ from appliance.db.sql import Session, Sql
 from appliance.journal.change import Change, Kind
 from appliance.tree import edit, nodes, properties
 from appliance.tree.edit import Content
-from appliance.tree.nodes import Chain, Node
+from appliance.tree.nodes import Ids, Node
 
 _CONTENT = Sql("SELECT manifest, size, modified_at, checksum FROM version WHERE node_id = :node_id AND seq = :seq")
 _COPY_NODE = Sql("""
@@ -46,7 +46,7 @@ def content_of(session: Session, node_id: int, version_seq: int) -> Content | No
     return None if row is None else Content(bytes(row[0]), *row[1:])
 
 
-def copy(change: Change, source: Node, parents: Chain, name: str, *, deep: bool) -> Node:
+def copy(change: Change, source: Node, parents: Ids, name: str, *, deep: bool) -> Node:
     """A copy of ``source`` in the last of ``parents``, with dead properties, without history and locks.
 
     A folder is copied with all below it if ``deep``, else empty (RFC 4918 §9.8.3); deep copies lie outside of it.
@@ -71,18 +71,18 @@ def copy(change: Change, source: Node, parents: Chain, name: str, *, deep: bool)
         pairs += _copy_below(change, source, top)
     properties.copy(change.session, pairs)
     origin = None if source.parent_id is None else (source.parent_id, source.name)
-    change.record(Kind.COPY, top.id, source=origin, target=(parents[-1].id, name))
+    change.record(Kind.COPY, top.id, source=origin, target=(parents[-1], name))
     return top
 
 
-def update_from(change: Change, chain: Chain, source: Node) -> Node:
-    """Make the content and dead properties of ``source`` those of the file at the end of ``chain``."""
+def update_from(change: Change, parents: Ids, file: Node, source: Node) -> Node:
+    """Make the content and dead properties of ``source`` those of ``file``."""
     assert source.version_seq is not None
     content = content_of(change.session, source.id, source.version_seq)
     assert content is not None
-    properties.clear(change.session, chain[-1].id)
-    properties.copy(change.session, [(source.id, chain[-1].id)])
-    return edit.update_file(change, chain, content)
+    properties.clear(change.session, file.id)
+    properties.copy(change.session, [(source.id, file.id)])
+    return edit.update_file(change, parents, file, content)
 
 
 def _copy_below(change: Change, source: Node, top: Node) -> list[tuple[int, int]]:

@@ -1,6 +1,7 @@
 """Changing the tree: each function is one journal row with everything that belongs to it.
 
-They rely on their caller for what is allowed: names are valid, targets free, the quota asked for.
+They rely on their caller for what is allowed: names are valid, targets free, the quota asked for. ``parents`` are the
+folders from the root down to the one that something is, or comes to be, in.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import NamedTuple
 from appliance.db.sql import Session, Sql
 from appliance.journal.change import Change, Kind
 from appliance.tree import locks, nodes
-from appliance.tree.nodes import FILE, FOLDER, Chain, Node
+from appliance.tree.nodes import FILE, FOLDER, Ids, Node
 from appliance.tree.paths import name_key
 
 
@@ -56,54 +57,53 @@ _SET_MODIFIED_NODE = Sql("UPDATE node SET modified_at = :modified_at WHERE id = 
 _SET_MODIFIED_VERSION = Sql("UPDATE version SET modified_at = :modified_at WHERE node_id = :id AND seq = :seq")
 
 
-def create_file(change: Change, parents: Chain, name: str, content: Content) -> Node:
-    """A new file in the last of ``parents``."""
+def create_file(change: Change, parents: Ids, name: str, content: Content) -> Node:
+    """A new file."""
     node = _insert(change, parents, name, FILE, content)
     _insert_version(change, node.id, content)
     _touch(change, parents, files=1, size=content.size)
-    _members_changed(change, parents[-1])
-    change.record(Kind.CREATE, node.id, target=(parents[-1].id, name))
+    change.ancestors.members_changed(parents[-1])
+    change.record(Kind.CREATE, node.id, target=(parents[-1], name))
     return node
 
 
-def update_file(change: Change, chain: Chain, content: Content) -> Node:
-    """A new version of the file at the end of ``chain``."""
-    file = chain[-1]
+def update_file(change: Change, parents: Ids, file: Node, content: Content) -> Node:
+    """A new version of ``file``. No parents: it is the top of something removed."""
     modified_at = change.at if content.modified_at is None else content.modified_at
     _insert_version(change, file.id, content)
     change.session.run(_SET_VERSION, id=file.id, seq=change.seq, bytes=content.size, modified_at=modified_at)
-    _touch(change, chain[:-1], files=0, size=content.size - file.bytes)
+    _touch(change, parents, files=0, size=content.size - file.bytes)
     node = file._replace(version_seq=change.seq, subtree_seq=change.seq, bytes=content.size, modified_at=modified_at)
-    change.record(Kind.UPDATE, file.id, target=(chain[-2].id, file.name) if len(chain) > 1 else None)
+    change.record(Kind.UPDATE, file.id, target=(parents[-1], file.name) if parents else None)
     return node
 
 
-def create_folder(change: Change, parents: Chain, name: str, *, modified_at: int | None = None) -> Node:
-    """A new, empty folder in the last of ``parents``."""
+def create_folder(change: Change, parents: Ids, name: str, *, modified_at: int | None = None) -> Node:
+    """A new, empty folder."""
     node = _insert(change, parents, name, FOLDER, None, modified_at=modified_at)
     _touch(change, parents, files=0, size=0)
-    _members_changed(change, parents[-1])
-    change.record(Kind.FOLDER, node.id, target=(parents[-1].id, name))
+    change.ancestors.members_changed(parents[-1])
+    change.record(Kind.FOLDER, node.id, target=(parents[-1], name))
     return node
 
 
-def move(change: Change, chain: Chain, parents: Chain, name: str) -> Node:
-    """Put the node at the end of ``chain`` into the last of ``parents``; one row, however much is below it."""
-    node, source = chain[-1], chain[-2]
+def move(change: Change, node: Node, parents: Ids, new_parents: Ids, name: str) -> Node:
+    """Put ``node`` into another folder, or give it another name; one row, however much is below it."""
+    source, target = parents[-1], new_parents[-1]
     _close_placement(change, node)
-    change.session.run(_PLACE, id=node.id, parent_id=parents[-1].id, name=name, name_key=name_key(name), seq=change.seq)
-    _touch(change, chain[:-1], files=-node.files, size=-node.bytes)
-    _touch(change, parents, files=node.files, size=node.bytes)
-    for folder in {source.id: source, parents[-1].id: parents[-1]}.values():
-        _members_changed(change, folder)
+    change.session.run(_PLACE, id=node.id, parent_id=target, name=name, name_key=name_key(name), seq=change.seq)
+    _touch(change, parents, files=-node.files, size=-node.bytes)
+    _touch(change, new_parents, files=node.files, size=node.bytes)
+    for folder_id in {source, target}:
+        change.ancestors.members_changed(folder_id)
     locks.drop_below(change.session, change.tree_id, node)
-    change.record(Kind.MOVE, node.id, source=(source.id, node.name), target=(parents[-1].id, name))
-    return node._replace(parent_id=parents[-1].id, name=name, placed_seq=change.seq - 1)
+    change.record(Kind.MOVE, node.id, source=(source, node.name), target=(target, name))
+    return node._replace(parent_id=target, name=name, placed_seq=change.seq - 1)
 
 
-def remove(change: Change, chain: Chain, *, path: str, reason: str) -> None:
-    """Put the node at the end of ``chain`` into the trash; one row, however much is below it."""
-    node, parent = chain[-1], chain[-2]
+def remove(change: Change, parents: Ids, node: Node, *, path: str, reason: str) -> None:
+    """Put ``node`` into the trash; one row, however much is below it."""
+    parent_id = parents[-1]
     locks.drop_below(change.session, change.tree_id, node)
     _close_placement(change, node)
     change.session.run(_TAKE_OUT, id=node.id, seq=change.seq)
@@ -114,46 +114,44 @@ def remove(change: Change, chain: Chain, *, path: str, reason: str) -> None:
         seq=change.seq,
         removed_at=change.at,
         reason=reason,
-        parent_id=parent.id,
+        parent_id=parent_id,
         path=path,
         user_id=change.principal.user_id,
     )
-    _touch(change, chain[:-1], files=-node.files, size=-node.bytes)
-    _members_changed(change, parent)
-    change.record(Kind.REMOVE, node.id, source=(parent.id, node.name))
+    _touch(change, parents, files=-node.files, size=-node.bytes)
+    change.ancestors.members_changed(parent_id)
+    change.record(Kind.REMOVE, node.id, source=(parent_id, node.name))
 
 
-def put_back(change: Change, node: Node, parents: Chain, name: str) -> Node:
-    """Take ``node`` out of the trash and place it in the last of ``parents``."""
+def put_back(change: Change, node: Node, parents: Ids, name: str) -> Node:
+    """Take ``node`` out of the trash."""
+    parent_id = parents[-1]
     change.session.run(_DELETE_TRASH, node_id=node.id)
-    change.session.run(_PLACE, id=node.id, parent_id=parents[-1].id, name=name, name_key=name_key(name), seq=change.seq)
+    change.session.run(_PLACE, id=node.id, parent_id=parent_id, name=name, name_key=name_key(name), seq=change.seq)
     _touch(change, parents, files=node.files, size=node.bytes)
-    _members_changed(change, parents[-1])
-    change.record(Kind.RESTORE, node.id, target=(parents[-1].id, name))
-    return node._replace(parent_id=parents[-1].id, name=name)
+    change.ancestors.members_changed(parent_id)
+    change.record(Kind.RESTORE, node.id, target=(parent_id, name))
+    return node._replace(parent_id=parent_id, name=name)
 
 
-def set_modified(change: Change, chain: Chain, modified_at: int) -> None:
+def set_modified(change: Change, node: Node, modified_at: int) -> None:
     """Set a file's or folder's modification time. Belongs to a ``note_properties`` of the same change."""
-    node = chain[-1]
     change.session.run(_SET_MODIFIED_NODE, id=node.id, modified_at=modified_at)
     if node.version_seq is not None:
         change.session.run(_SET_MODIFIED_VERSION, id=node.id, seq=node.version_seq, modified_at=modified_at)
 
 
-def note_properties(change: Change, chain: Chain) -> None:
-    """Journal that properties or times of the last of ``chain`` changed; its own ETag stays as it is."""
-    node = chain[-1]
-    above = chain[:-1]
-    if above:
-        _touch(change, above, files=0, size=0)
-    place = (above[-1].id, node.name) if above else None
+def note_properties(change: Change, parents: Ids, node: Node) -> None:
+    """Journal that properties or times of ``node`` changed; its own ETag stays as it is. No parents: it is the root."""
+    if parents:
+        _touch(change, parents, files=0, size=0)
+    place = (parents[-1], node.name) if parents else None
     change.record(Kind.PROPERTIES, node.id, target=place)
 
 
 def insert_copy(
     change: Change,
-    parents: Chain,
+    parents: Ids,
     name: str,
     kind: int,
     files: int,
@@ -162,29 +160,29 @@ def insert_copy(
     content: Content | None,
 ) -> Node:
     """The top of a copy; its members follow with the same seq (appliance.tree.copying)."""
-    node_id = _insert_row(change, parents[-1].id, name, kind, files, size, content is not None, modified_at)
+    node_id = _insert_row(change, parents[-1], name, kind, files, size, content is not None, modified_at)
     if content is not None:
         _insert_version(change, node_id, content)
     _touch(change, parents, files=files, size=size)
-    _members_changed(change, parents[-1])
+    change.ancestors.members_changed(parents[-1])
     found = nodes.get(change.session, node_id)
     assert found is not None
     return found
 
 
 def _insert(
-    change: Change, parents: Chain, name: str, kind: int, content: Content | None, *, modified_at: int | None = None
+    change: Change, parents: Ids, name: str, kind: int, content: Content | None, *, modified_at: int | None = None
 ) -> Node:
     if content is not None:
         modified_at = content.modified_at
     at = change.at if modified_at is None else modified_at
     size = 0 if content is None else content.size
     files = 0 if content is None else 1
-    node_id = _insert_row(change, parents[-1].id, name, kind, files, size, content is not None, at)
+    node_id = _insert_row(change, parents[-1], name, kind, files, size, content is not None, at)
     return Node(
         id=node_id,
         tree_id=change.tree_id,
-        parent_id=parents[-1].id,
+        parent_id=parents[-1],
         name=name,
         kind=kind,
         placed_seq=change.seq,
@@ -230,13 +228,9 @@ def _insert_version(change: Change, node_id: int, content: Content) -> None:
     )
 
 
-def _touch(change: Change, chain: Chain, *, files: int, size: int) -> None:
-    """Raise the seq of these ancestors and add to their totals."""
-    change.ancestors.add((node.id for node in chain), change.seq, files=files, size=size)
-
-
-def _members_changed(change: Change, folder: Node) -> None:
-    change.ancestors.members_changed(folder.id)
+def _touch(change: Change, parents: Ids, *, files: int, size: int) -> None:
+    """Raise their seq and add to their totals."""
+    change.ancestors.add(parents, change.seq, files=files, size=size)
 
 
 def _close_placement(change: Change, node: Node) -> None:

@@ -13,7 +13,7 @@ from appliance import clock
 from appliance.db.sql import Session, Sql
 from appliance.errors import Denied, LockConflict, Locked
 from appliance.tree import nodes
-from appliance.tree.nodes import Chain, Node
+from appliance.tree.nodes import Chain, Ids, Node
 
 EXCLUSIVE = "exclusive"
 SHARED = "shared"
@@ -61,28 +61,27 @@ class Locks:
         """The lock of this token."""
         return next((lock for lock in self._held if lock.token == token), None)
 
-    def covering(self, chain: Chain) -> list[Lock]:
-        """The locks that cover the last of ``chain``."""
+    def covering(self, ids: Ids) -> list[Lock]:
+        """The locks that cover the last of ``ids``."""
         if not self._held:
             return []
-        return [*(lock for lock in self._held if lock.node_id == chain[-1].id), *self.reaching(chain[:-1])]
+        return [*(lock for lock in self._held if lock.node_id == ids[-1]), *self.reaching(ids[:-1])]
 
-    def reaching(self, parents: Chain) -> list[Lock]:
+    def reaching(self, parents: Ids) -> list[Lock]:
         """The locks that cover whatever is or becomes a member of the last of ``parents``."""
-        above = {node.id for node in parents}
-        return [lock for lock in self._held if lock.depth == INFINITY and lock.node_id in above]
+        return [lock for lock in self._held if lock.depth == INFINITY and lock.node_id in parents]
 
     def below(self, node: Node) -> list[Lock]:
         """The locks of what is below ``node``, not its own."""
         return [lock for lock in self._held if lock.node_id != node.id and _is_below(self._session, lock.node_id, node)]
 
-    def require(self, chain: Chain, path: str, *, user_id: int | None, tokens: Collection[str]) -> None:
-        """Refuse to change the last of ``chain`` without the token of a lock that covers it.
+    def require(self, ids: Ids, path: str, *, user_id: int | None, tokens: Collection[str]) -> None:
+        """Refuse to change the last of ``ids`` without the token of a lock that covers it.
 
         Raises:
             Locked: with the path of the lock.
         """
-        _require(self.covering(chain), path, user_id, tokens)
+        _require(self.covering(ids), path, user_id, tokens)
 
     def require_below(self, node: Node, path: str, *, user_id: int | None, tokens: Collection[str]) -> None:
         """The same for everything below ``node``, each locked thing by itself."""
@@ -112,12 +111,12 @@ class Locks:
         Raises:
             LockConflict: with the path of the lock.
         """
-        others = self.covering(chain)
-        if depth == INFINITY and chain[-1].is_folder:
-            others = [*others, *self.below(chain[-1])]
+        others = self.covering(chain.ids)
+        if depth == INFINITY and chain.last.is_folder:
+            others = [*others, *self.below(chain.last)]
         _exclude(others, path, scope)
 
-    def require_free_name(self, parents: Chain, path: str, *, scope: str) -> None:
+    def require_free_name(self, parents: Ids, path: str, *, scope: str) -> None:
         """The same for a lock of something that is not there yet: one of depth 0 on its folder does not reach it.
 
         Raises:

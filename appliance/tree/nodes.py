@@ -50,44 +50,58 @@ def etags(nodes: Sequence[Node], incarnation: str) -> list[str]:
     return [f'"{incarnation}-{node.id:x}-{node.version_seq or node.subtree_seq:x}"' for node in nodes]
 
 
-Chain = tuple[Node, ...]
-"""The nodes of a path that exist, from the root downwards."""
+Ids = tuple[int, ...]
+"""The ids of nodes that lie in each other, from the root downwards."""
 
 
-def resolve(session: Session, root_id: int, path: Path) -> Chain:
-    """The nodes along ``path`` as far as they exist, at least the root.
+class Chain(NamedTuple):
+    """The nodes along a path as far as they exist; ``ids`` are of all, from the ``root`` to the ``last``."""
 
-    All of the path exists if the chain has ``len(path) + 1`` nodes. Empty if the root itself is gone.
+    root: Node
+    ids: Ids
+    last: Node
+
+
+def resolve(session: Session, root_id: int, path: Path) -> Chain | None:
+    """The nodes along ``path`` as far as they exist, at least the root. None if the root itself is gone.
+
+    All of the path exists if the chain has ``len(path) + 1`` ids.
     """
-    chain: list[Node] = []
-    start: int = root_id
-    position = 0
-    while True:
+    root = last = None if path else get(session, root_id)
+    ids: Ids = (root_id,)
+    for position in range(0, len(path), _STRETCH):
         stretch = path[position : position + _STRETCH]
         keys = {f"key{index}": name_key(name) for index, name in enumerate(stretch)}
-        row = session.row(_walk(len(stretch)), root=start, **keys)
+        row = session.row(_walk(len(stretch)), start=ids[-1], **keys)
         if row is None:
-            return ()
-        # The first node of a further stretch is the last one of the stretch before.
-        for offset in range(_WIDTH if chain else 0, len(row), _WIDTH):
-            if row[offset] is None:
-                return tuple(chain)
-            chain.append(Node._make(row[offset : offset + _WIDTH]))
-        position += len(stretch)
-        if position >= len(path):
-            return tuple(chain)
-        start = chain[-1].id
+            return None
+        root = root or Node._make(row[:_WIDTH])
+        last = Node._make(row[_WIDTH : 2 * _WIDTH])
+        found = row[2 * _WIDTH :]
+        if found[-1] is None:
+            ids += found[: found.index(None)]
+            break
+        ids += found
+    return None if root is None or last is None else Chain(root, ids, last)
 
 
 @cache
 def _walk(steps: int) -> Sql:
-    """One statement for a path of so many names: a join costs a fraction of one query a name."""
-    columns = ", ".join(f"n{step}.{column}" for step in range(steps + 1) for column in _COLUMNS.split(", "))
+    """One statement for a path of so many names: a join costs a fraction of one query a name.
+
+    Of the nodes on the way it wants what the index of names has; only the ends are looked up in the table.
+    """
+    ends = ", ".join(f"{end}.{column}" for end in ("n0", "last") for column in _COLUMNS.split(", "))
+    ids = [f"n{step}.id" for step in range(1, steps + 1)]
     joins = " ".join(
         f"LEFT JOIN node n{step} ON n{step}.parent_id = n{step - 1}.id AND n{step}.name_key = :key{step - 1}"
         for step in range(1, steps + 1)
     )
-    return Sql(f"SELECT {columns} FROM node n0 {joins} WHERE n0.id = :root")
+    deepest = ", ".join([*reversed(ids), "n0.id"])
+    return Sql(f"""
+        SELECT {ends}, {", ".join(ids)} FROM node n0 {joins}
+        JOIN node last ON last.id = COALESCE({deepest}) WHERE n0.id = :start
+    """)
 
 
 _GET = Sql(f"SELECT {_COLUMNS} FROM node WHERE id = :id")

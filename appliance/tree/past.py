@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from appliance.db.sql import Session, Sql
-from appliance.tree.nodes import FOLDER, Chain
+from appliance.tree.nodes import FOLDER, Ids
 from appliance.tree.paths import Path, name_key
 
 
@@ -90,13 +90,13 @@ def children(session: Session, parent_id: int, seq: int) -> list[PastNode]:
     return [PastNode._make(row) for row in session.rows(_CHILDREN, parent_id=parent_id, seq=seq)]
 
 
-def stays(session: Session, chain: Chain, path: Path) -> list[Stay]:
-    """Everything that ``path`` has ever named. ``chain``: what it names now, as far as it exists.
+def stays(session: Session, ids: Ids, path: Path) -> list[Stay]:
+    """Everything that ``path`` has ever named. ``ids``: of the nodes along it now, as far as they exist.
 
     What is there now brought its own past along, so its stay has no limits: a moved folder keeps what its members
     have had, a moved file its versions. Of what is there no more only the time counts in which the path led to it.
     """
-    found = [Stay(chain[0].id, 0, OPEN)]
+    found = [Stay(ids[0], 0, OPEN)]
     for depth, name in enumerate(path, 1):
         folders: dict[int, list[Stay]] = {}
         for stay in found:
@@ -108,6 +108,6 @@ def stays(session: Session, chain: Chain, path: Path) -> list[Stay]:
             for folder in folders[parent_id]
             if max(from_seq, folder.from_seq) < min(to_seq, folder.to_seq)
         ]
-        if depth < len(chain):
-            found.append(Stay(chain[depth].id, 0, OPEN))
+        if depth < len(ids):
+            found.append(Stay(ids[depth], 0, OPEN))
     return found

@@ -11,7 +11,7 @@ from appliance.errors import Damaged
 from appliance.journal.change import Change
 from appliance.principal import system
 from appliance.tree import copying, edit, nodes
-from appliance.tree.nodes import Chain, Node
+from appliance.tree.nodes import Node
 
 _SEGMENTS = Sql("SELECT sha256, data FROM segment")
 _VERSIONS = Sql("SELECT node_id, seq, manifest FROM version")
@@ -50,14 +50,10 @@ def _set_back(session: Session, node: Node) -> None:
     row = session.row(_OWNER, tree_id=node.tree_id)
     assert row is not None
     change = Change.begin(session, node.tree_id, system(row[0], face="recovery"))
-    edit.update_file(change, _chain(session, node), content)
+    # As far up as it goes: to the root, or to the top of something removed.
+    *parents, _ = (node_id for node_id, _ in nodes.above(session, node.id))
+    edit.update_file(change, tuple(parents), node, content)
     change.finish()
-
-
-def _chain(session: Session, node: Node) -> Chain:
-    """The node with what is above it, as far as it goes: to the root, or to the top of something removed."""
-    found = [nodes.get(session, node_id) for node_id, _ in nodes.above(session, node.id)]
-    return tuple(each for each in found if each is not None)
 
 
 def _is_broken(head: bytes, lost: Set[bytes], segments: Set[bytes]) -> bool:

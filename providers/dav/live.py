@@ -150,12 +150,12 @@ class Columns:
         """RFC 4331 §3, on folders: what the quota leaves, else what the store has."""
         room = self._free
         if self._listing.quota_bytes is not None:
-            left = max(self._listing.quota_bytes - self._listing.place.chain[0].bytes, 0)
+            left = max(self._listing.quota_bytes - self._listing.place.chain.root.bytes, 0)
             room = left if room is None else min(left, room)
         return [room] * len(nodes)
 
     def _quota_used(self, nodes: Sequence[Node]) -> list[int]:
-        return [self._listing.place.chain[0].bytes] * len(nodes)
+        return [self._listing.place.chain.root.bytes] * len(nodes)
 
     def _checksums(self, nodes: Sequence[Node]) -> list[str | None]:
         known = self._listing.extras.checksums

@@ -27,7 +27,7 @@ class HttpServer(HTTPServer):
 
     Several forked processes may share the socket, each with a server of its own that was made, or at least only used,
     after the fork; their loads make them take as many connections each. An application may answer with memoryviews,
-    which are sent without being copied. ``warm_up`` is called by each thread before its first request.
+    which are sent without being copied.
     """
 
     ConnectionClass = Connection
@@ -40,7 +40,6 @@ class HttpServer(HTTPServer):
         threads: int,
         limits: Limits,
         load: Load | None = None,
-        warm_up: Callable[[], object] = lambda: None,
         server_name: str = "Holdfast",
         on_error: Callable[[str], None] | None = None,
     ) -> None:
@@ -48,7 +47,7 @@ class HttpServer(HTTPServer):
         super().__init__((host, port), gateway=None, server_name=server_name)
         self.software = server_name
         self.socket = listener
-        self.requests = Workers(self, threads, warm_up)
+        self.requests = Workers(self, threads)
         self.service = Service(
             app,
             limits,

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import queue
 import time
-from collections.abc import Callable
 
 from cheroot.workers.threadpool import (  # type: ignore[attr-defined]
     _SHUTDOWNREQUEST,
@@ -14,27 +12,12 @@ from cheroot.workers.threadpool import (  # type: ignore[attr-defined]
 )
 
 
-class _Worker(WorkerThread):
-    """A thread that makes itself ready for its first request before that comes."""
-
-    def __init__(self, server: object, warm_up: Callable[[], object]) -> None:
-        super().__init__(server)  # type: ignore[no-untyped-call]
-        self._warm_up = warm_up
-
-    def run(self) -> None:
-        self.ready = True
-        with contextlib.suppress(Exception):  # the first request will meet it, and can answer
-            self._warm_up()
-        super().run()
-
-
 class Workers(ThreadPool):
-    """A fixed number of threads that answer requests; each of them calls ``warm_up`` once."""
+    """A fixed number of threads that answer requests."""
 
     _threads: list[WorkerThread]
 
-    def __init__(self, server: object, threads: int, warm_up: Callable[[], object]) -> None:
-        self._warm_up = warm_up
+    def __init__(self, server: object, threads: int) -> None:
         super().__init__(server, min=threads, max=threads)
         # In place of queue.Queue, whose locks are Python code: handing a connection over costs a fraction.
         self._queue: queue.SimpleQueue[object] = queue.SimpleQueue()
@@ -43,7 +26,7 @@ class Workers(ThreadPool):
 
     # Replaces ThreadPool._spawn_worker: a thread whose client does not move must not hold up the process's end.
     def _spawn_worker(self) -> WorkerThread:
-        worker = _Worker(self.server, self._warm_up)
+        worker = WorkerThread(self.server)  # type: ignore[no-untyped-call]
         worker.name = f"http-{worker.name}"
         worker.daemon = True
         worker.start()

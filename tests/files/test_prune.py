@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 import pytest
 
 from appliance.accounts import users
@@ -164,7 +166,8 @@ def test_store_that_is_looked_at_in_parts_loses_the_same(alice: Person, monkeypa
     alice.put("/small", b"small")
     cut(alice, "/film")
     monkeypatch.setattr(marks, "parts", lambda session: whole(session, in_part=7))
-    assert len(marks.parts(alice.files.database.read().__enter__())) > 10
+    with alice.files.database.read() as session:
+        assert len(marks.parts(session)) > 10
     prune_ripe(alice)
     assert unnamed(alice.files.database) == []
     assert alice.get("/kept") == noise(3 * MIB, 5)
@@ -182,17 +185,19 @@ def test_store_with_a_damaged_manifest_loses_nothing_more(alice: Person, damage:
     prune_of(alice)
     alice.files.chunks.writers.renew()
     before = stored(alice)
-    connection = alice.files.database.read().__enter__().connection
-    kept = {table: connection.execute(f"SELECT * FROM {table}").fetchall() for table in ("version", "segment")}
-    connection.execute(damage)
-    spoiled = stored(alice)
-    with pytest.raises(Damaged, match="manifest"):
-        prune_of(alice)
-    assert stored(alice) == spoiled
-    assert count(alice, "garbage") == 1
-    for table, rows in kept.items():
-        connection.execute(f"DELETE FROM {table}")
-        connection.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(rows[0]))})", rows)
+    with alice.files.database.read() as session:
+        connection = session.connection
+        assert isinstance(connection, sqlite3.Connection)
+        kept = {table: connection.execute(f"SELECT * FROM {table}").fetchall() for table in ("version", "segment")}
+        connection.execute(damage)
+        spoiled = stored(alice)
+        with pytest.raises(Damaged, match="manifest"):
+            prune_of(alice)
+        assert stored(alice) == spoiled
+        assert count(alice, "garbage") == 1
+        for table, rows in kept.items():
+            connection.execute(f"DELETE FROM {table}")
+            connection.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(rows[0]))})", rows)
     assert stored(alice) == before
     assert prune_of(alice).blobs > 0
 

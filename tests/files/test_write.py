@@ -220,9 +220,29 @@ def test_put_long_path_is_stored_and_found(alice: Person) -> None:
     for depth in range(1, 60):
         alice.mkdir("/" + "/".join(names[:depth]))
     path = "/" + "/".join(names)
+    assert parse(path) == tuple(names)
     alice.put(path, b"deep")
     assert alice.get(path) == b"deep"
     for depth in (23, 24, 25, 47, 48, 49):
-        assert len(alice.listing("/" + "/".join(names[:depth])).place.chain) == depth + 1
+        chain = alice.listing("/" + "/".join(names[:depth])).place.chain
+        assert (len(chain.ids), chain.root.name, chain.last.name) == (depth + 1, "", names[depth - 1])
     assert not alice.exists(path + "/x")
-    assert parse(path) == tuple(names)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 23, 24, 25, 48, 49])
+def test_put_below_what_is_missing_is_refused_at_any_depth(alice: Person, depth: int) -> None:
+    """The last name may be new; of the others each has to be a folder, wherever a statement ends."""
+    names = [f"n{index}" for index in range(depth)]
+    for end in range(1, depth + 1):
+        alice.mkdir("/" + "/".join(names[:end]))
+    folder = "/" + "/".join(names)
+    alice.put(f"{folder}/file", b"last")
+    assert alice.get(f"{folder}/file") == b"last"
+    with pytest.raises(ParentMissing):
+        alice.put(f"{folder}/missing/x", b"")
+    with pytest.raises(ParentMissing):
+        alice.put(f"{folder}/missing/" + "/".join(names) + "/x", b"")
+    with pytest.raises(NotAFolder, match="/file is not a folder"):
+        alice.put(f"{folder}/file/x", b"")
+    with pytest.raises(NotAFolder, match="/file is not a folder"):
+        alice.put(f"{folder}/file/" + "/".join(names), b"")

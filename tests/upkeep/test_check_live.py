@@ -58,7 +58,6 @@ def work_on(world: World, who: str, seed: int, until: float) -> int:
             done += 1
         except (HoldfastError, IndexError):
             pass  # random changes often meet a tree that they do not fit
-    world.leave()
     return done
 
 
@@ -81,7 +80,6 @@ def test_check_while_others_write_is_clean(world: World) -> None:
         while time.monotonic() < until:
             sweep(world.database, world.backend)
             time.sleep(0.1)
-        world.leave()
 
     threads = [threading.Thread(target=run, args=(who, seed)) for seed, who in enumerate(("anna", "anna", "bruno"))]
     threads.append(threading.Thread(target=tidy))
@@ -111,14 +109,14 @@ def fingerprint(folder: Path, rows: str) -> str:
 
 def test_check_changes_nothing(world: World) -> None:
     """Neither when all is well nor when it is not."""
-    connection = world.database.read().__enter__().connection
-    assert isinstance(connection, sqlite3.Connection)
-    dump = connection.iterdump
-    for statement in ("UPDATE chunk SET xxh3 = 1", "DELETE FROM small", "UPDATE node SET bytes = 1"):
-        before = fingerprint(world.folder, "\n".join(dump()))
-        world.check()
-        assert fingerprint(world.folder, "\n".join(dump())) == before
-        world.sql(statement)
+    with world.database.read() as session:
+        assert isinstance(session.connection, sqlite3.Connection)
+        dump = session.connection.iterdump
+        for statement in ("UPDATE chunk SET xxh3 = 1", "DELETE FROM small", "UPDATE node SET bytes = 1"):
+            before = fingerprint(world.folder, "\n".join(dump()))
+            world.check()
+            assert fingerprint(world.folder, "\n".join(dump())) == before
+            world.sql(statement)
 
 
 def test_check_works_in_an_empty_store(world: World) -> None:

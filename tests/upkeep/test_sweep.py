@@ -105,7 +105,6 @@ def test_sweep_during_a_slow_write_leaves_it_whole(world: World) -> None:
     def put() -> None:
         anna, path = world.people["anna"], paths.parse("photos/slow.bin")
         write.put_file(world.files, anna, path, Slow(content), length=len(content))
-        world.leave()
 
     thread = threading.Thread(target=put)
     thread.start()

@@ -78,11 +78,6 @@ class World:
         """The file that holds a blob."""
         return self.folder / "blobs" / key
 
-    def leave(self) -> None:
-        """Close the calling thread's own connection; others go on working."""
-        with self.database.read() as session:
-            session.connection.close()
-
     def close(self) -> None:
         self.database.close()
 
@@ -90,7 +85,9 @@ class World:
 def open_world(folder: Path) -> World:
     """The world in a folder, made there if it is empty; nobody is signed in."""
     database = SqliteDatabase(folder / NAME, synced=False)
-    if not database.read().__enter__().rows(Sql("SELECT 1 FROM sqlite_master LIMIT 1")):
+    with database.read() as session:
+        is_new = not session.rows(Sql("SELECT 1 FROM sqlite_master LIMIT 1"))
+    if is_new:
         engine = sqlite_engine(database)
         models.metadata.create_all(engine)
         engine.dispose()
