@@ -15,20 +15,17 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple, Protocol
 
 from appliance import faults
-from appliance.backends.base import Backend, Buffer
+from appliance.backends.base import Backend
 from appliance.chunks import codec, manifest, rows
-from appliance.chunks.channel import Block
 from appliance.chunks.cutter import Chunking, Cutter
 from appliance.chunks.garbage import Ahead
+from appliance.chunks.group import GROUP, Buffers, Found, Lent, large_pieces, records
 from appliance.chunks.manifest import Entry, ManifestBuilder
 from appliance.chunks.packing import OpenPack, StoredPack
 from appliance.chunks.stored import Stored
 from appliance.chunks.writers import Write, Writers, require
 from appliance.db.database import Database
 from appliance.db.sql import Session
-
-GROUP = 1_048_576
-"""Bytes received before the next step begins with them."""
 
 _THOROUGH_LIMIT = 131_072
 """Content up to this size is compressed thoroughly: most files are, and it makes their PUT less than 1 ms slower."""
@@ -53,54 +50,6 @@ class Watcher(Protocol):
         ...
 
 
-class _Found(NamedTuple):
-    """A chunk of a group, hashed. ``stored`` is None when the store has it."""
-
-    id: bytes
-    length: int
-    codec: int
-    xxh3: int
-    stored: Buffer | None
-
-
-class _Buffers:
-    """Blocks of memory that are used again; a fresh one costs a page fault every 4 KiB."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._free: deque[bytearray] = deque(maxlen=_EXTRA_GROUPS)
-
-    def take(self) -> bytearray:
-        try:
-            return self._free.pop()
-        except IndexError:
-            return bytearray(self._size)
-
-    def give_back(self, buffer: bytearray) -> None:
-        self._free.append(buffer)
-
-
-class _Lent:
-    """A buffer that several hold: the pipeline first, then each raw chunk in it until it is written."""
-
-    def __init__(self, buffers: _Buffers, buffer: bytearray) -> None:
-        self._buffers = buffers
-        self._buffer = buffer
-        self._holders = 1
-        self._mutex = threading.Lock()
-
-    def hold(self) -> None:
-        with self._mutex:
-            self._holders += 1
-
-    def let_go(self) -> None:
-        with self._mutex:
-            self._holders -= 1
-            free = self._holders == 0
-        if free:
-            self._buffers.give_back(self._buffer)
-
-
 class Ingestor:
     """Receives content for one process; any number of threads at a time."""
 
@@ -123,7 +72,7 @@ class Ingestor:
         self.inline_threshold = inline_threshold
         self.synced = synced
         self.pool = ThreadPoolExecutor(2, thread_name_prefix="hash")
-        self.buffers = _Buffers(GROUP + chunking.most)
+        self.buffers = Buffers(GROUP + chunking.most, kept=_EXTRA_GROUPS)
         # A slow client keeps one group for long; the further groups of a fast one are limited for the process.
         self.extra = threading.BoundedSemaphore(_EXTRA_GROUPS)
 
@@ -166,22 +115,23 @@ class Ingestor:
 
     def examine(
         self, block: memoryview, ends: list[int], write: Write, ahead: Ahead, *, thorough: bool = False
-    ) -> list[_Found]:
+    ) -> list[Found]:
         """Hash the chunks of a group, and compress those that the store does not have."""
         faults.point("chunk.hash")
-        views = [block[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+        starts = [0, *ends]
+        views = [block[start:end] for start, end in zip(starts, ends, strict=False)]
         ids = [hashlib.sha256(view).digest() for view in views]
         known = self._known(ids, write, ahead)
         faults.point("chunk.compress")
         compressor = codec.Compressor(thorough=thorough)
         found = []
-        for chunk_id, view in zip(ids, views, strict=True):
+        for chunk_id, start, view in zip(ids, starts, views, strict=False):
             if chunk_id in known:
-                found.append(_Found(chunk_id, len(view), 0, 0, None))
+                found.append(Found(chunk_id, start, len(view), False))
                 continue
             known.add(chunk_id)
             how, stored = compressor.encode(view)
-            found.append(_Found(chunk_id, len(view), how, codec.checksum(stored), stored))
+            found.append(Found(chunk_id, start, len(view), True, how, codec.checksum(stored), stored))
         return found
 
     def _known(self, ids: list[bytes], write: Write, ahead: Ahead) -> set[bytes]:
@@ -204,8 +154,8 @@ class Ingestor:
 class _Group(NamedTuple):
     """A group under way."""
 
-    lent: _Lent
-    found: Future[list[_Found]]
+    lent: Lent
+    found: Future[list[Found]]
 
 
 class _Stream:
@@ -255,14 +205,14 @@ class _Stream:
         view = memoryview(block)[:size]
         ends = self._cutter.cut(view, last=True)
         found = self._in.examine(view, ends, self._write, self.ahead, thorough=size <= _THOROUGH_LIMIT)
-        self._absorb(_Lent(self._in.buffers, block), found)
+        self._absorb(Lent(self._in.buffers, block), found)
 
     def _begin(self, block: bytearray, view: memoryview, ends: list[int]) -> None:
         while len(self._groups) >= _GROUPS_UNDER_WAY or (self._groups and not self._in.extra.acquire(blocking=False)):
             self._absorb_oldest()
         self._extra += 1 if self._groups else 0
         future = self._in.pool.submit(self._in.examine, view, ends, self._write, self.ahead)
-        self._groups.append(_Group(_Lent(self._in.buffers, block), future))
+        self._groups.append(_Group(Lent(self._in.buffers, block), future))
 
     def _absorb_oldest(self) -> None:
         group = self._groups.popleft()
@@ -271,21 +221,17 @@ class _Stream:
             self._in.extra.release()
         self._absorb(group.lent, group.found.result())
 
-    def _absorb(self, lent: _Lent, found: list[_Found]) -> None:
+    def _absorb(self, lent: Lent, found: list[Found]) -> None:
         self._manifest.add([Entry(each.id, each.length) for each in found])
-        # Chunks wait in the channel by their own size: a few of them must not keep a whole group from being used again.
-        lends = sum(each.length for each in found if each.codec == codec.RAW and each.stored is not None) > GROUP // 2
-        for each in found:
-            if each.stored is None or each.id in self._fresh:
-                continue
+        new = [each for each in found if each.is_new and each.id not in self._fresh]
+        if new:
+            self._fresh.update(each.id for each in new)
             if self._pack is None:
                 self._pack = OpenPack(
                     self._in.backend, self._write.writer_id, self._in.writers.next_pack(), self._in.store_id
                 )
-            self._fresh.add(each.id)
-            self._pack.add(
-                each.id, _block(each, lent, lends=lends), length=each.length, codec=each.codec, xxh3=each.xxh3
-            )
+            for together, piece in large_pieces(new, lent):
+                self._pack.add(records(together), piece)
         lent.let_go()
         if self._pack is not None and self._pack.full:
             self._close_pack()
@@ -343,17 +289,6 @@ class _Stream:
             self._pack.break_off()
         if self._closing is not None:
             self._closing[0].join()
-
-
-def _block(found: _Found, lent: _Lent, *, lends: bool) -> Block:
-    """The stored bytes: raw ones are still in the buffer in which they came, and are lent or copied."""
-    assert found.stored is not None
-    if found.codec != codec.RAW:
-        return Block(found.stored)
-    if not lends:
-        return Block(bytes(found.stored))
-    lent.hold()
-    return Block(found.stored, lent.let_go)
 
 
 def _fill(source: Source, view: memoryview) -> int:

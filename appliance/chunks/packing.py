@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from appliance import faults
@@ -44,11 +44,12 @@ class OpenPack:
     def full(self) -> bool:
         return self._offset >= PACK_SIZE
 
-    def add(self, chunk_id: bytes, stored: Block, *, length: int, codec: int, xxh3: int) -> None:
-        """Append a chunk; its bytes stay as they are until ``stored.done`` is called."""
-        size = len(stored.data)
-        self._records.append(Record(chunk_id, self._offset, size, length, codec, xxh3))
-        self._offset += size
+    def add(self, records: Iterable[Record], stored: Block) -> None:
+        """Append chunks that lie side by side in ``stored``, with their offsets there; its bytes stay as they are until
+        ``stored.done`` is called.
+        """
+        self._records += [record._replace(offset=self._offset + record.offset) for record in records]
+        self._offset += len(stored.data)
         if self._stream is not None:
             self._stream.send(stored)
             return

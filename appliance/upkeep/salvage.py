@@ -41,7 +41,7 @@ def copy_intact(backend: Backend, writers: Writers, write: Write, store_id: str,
     try:
         for record in broken.intact:
             stored = Block(backend.get(broken.key, record.offset, record.stored))
-            pack.add(record.id, stored, length=record.length, codec=record.codec, xxh3=record.xxh3)
+            pack.add([record._replace(offset=0)], stored)
         return Salvaged(broken.pack_id, pack.close()())
     except BaseException:
         pack.break_off()

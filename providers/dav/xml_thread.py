@@ -6,6 +6,7 @@ end: a client could fill the memory with names.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,15 @@ _BYTES_OF_A_THREAD = 2 * 1024 * 1024
 _mutex = threading.Lock()
 _thread: ThreadPoolExecutor | None = None
 _left = 0
+
+
+def _forget() -> None:
+    """A forked process has neither the thread nor whoever held the lock."""
+    global _mutex, _thread
+    _mutex, _thread = threading.Lock(), None
+
+
+os.register_at_fork(after_in_child=_forget)
 
 
 def parsed_apart(size: int, parse: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:

@@ -42,6 +42,8 @@ class Linger:
         # All wait equally long, so the first in is the first to expire.
         self._peers: deque[_Peer] = deque()
         self._waker: socket.socket | None = None
+        self._thread: threading.Thread | None = None
+        self._closing = False
         self._closed_early = 0
 
     def __len__(self) -> int:
@@ -55,14 +57,24 @@ class Linger:
         except OSError:
             sock.close()
             return
-        if len(self) >= _MOST:
-            sock.close()
-            return
-        self._arrived.append(sock)
         with self._lock:
+            if self._closing or len(self) >= _MOST:
+                sock.close()
+                return
+            self._arrived.append(sock)
             waker = self._waker or self._start()
-        with contextlib.suppress(BlockingIOError):
-            waker.send(b".")
+            with contextlib.suppress(BlockingIOError):
+                waker.send(b".")
+
+    def close(self) -> None:
+        """Cut off what lingers still and what comes later, and end the thread."""
+        with self._lock:
+            self._closing = True
+        if self._waker is not None and self._thread is not None:
+            with contextlib.suppress(BlockingIOError):
+                self._waker.send(b".")
+            self._thread.join()
+            self._waker.close()
 
     def _start(self) -> socket.socket:
         ear, self._waker = socket.socketpair()
@@ -70,12 +82,13 @@ class Linger:
         self._waker.setblocking(False)
         selector = selectors.DefaultSelector()
         selector.register(ear, selectors.EVENT_READ)
-        threading.Thread(target=self._run, args=(selector, ear), name="http-linger", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, args=(selector, ear), name="http-linger", daemon=True)
+        self._thread.start()
         return self._waker
 
     def _run(self, selector: selectors.BaseSelector, ear: socket.socket) -> None:
         scratch = bytearray(_SCRATCH_BYTES)
-        while True:
+        while not self._closing:
             wait_s = max(0.0, self._peers[0].deadline - time.monotonic()) if self._peers else None
             for key, _ in selector.select(wait_s):
                 if key.fileobj is ear:
@@ -84,6 +97,10 @@ class Linger:
                     self._drop(selector, key.data, scratch)
             self._admit(selector)
             self._expire(selector)
+        for sock in (*self._arrived, *(peer.sock for peer in self._peers)):
+            sock.close()
+        selector.close()
+        ear.close()
 
     def _admit(self, selector: selectors.BaseSelector) -> None:
         limits = self._limits

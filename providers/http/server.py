@@ -104,6 +104,7 @@ class HttpServer(HTTPServer):
         done: bool = self.requests.finish(deadline)
         while len(self.service.linger) and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
+        self.service.linger.close()
         return done
 
     # Replaces HTTPServer.put_conn: after stop() nothing is watched any more.

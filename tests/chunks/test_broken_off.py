@@ -9,7 +9,7 @@ import pytest
 
 from appliance.backends.disk import DiskBackend
 from appliance.chunks import packing
-from appliance.chunks.ingest import GROUP
+from appliance.chunks.group import GROUP
 from appliance.chunks.store import ChunkStore
 from appliance.db.database import Database
 from appliance.db.sql import Sql

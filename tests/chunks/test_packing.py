@@ -13,7 +13,7 @@ from appliance.backends.disk import DiskBackend
 from appliance.backends.memory import MemoryBackend
 from appliance.chunks import codec, packing
 from appliance.chunks.channel import Block
-from appliance.chunks.pack import HEADER_SIZE, pack_key, read_index
+from appliance.chunks.pack import HEADER_SIZE, Record, pack_key, read_index
 from appliance.chunks.packing import OpenPack, StoredPack
 from tests.support.content import MIB, noise
 from tests.support.faults import BackendProxy, FailingBackend, busy_threads, within
@@ -31,7 +31,8 @@ def add(pack: OpenPack, count: int, done: list[int] | None = None) -> list[bytes
             if done is not None:
                 done.append(number)
 
-        pack.add(bytes([number % 256]) * 32, Block(content, note), length=CHUNK, codec=0, xxh3=codec.checksum(content))
+        record = Record(bytes([number % 256]) * 32, 0, CHUNK, CHUNK, 0, codec.checksum(content))
+        pack.add([record], Block(content, note))
     return contents
 
 
@@ -59,9 +60,10 @@ def test_pack_holds_its_chunks_side_by_side_with_an_index(backend: DiskBackend, 
 def test_pack_is_full_at_its_size() -> None:
     """The header counts too."""
     pack = OpenPack(MemoryBackend(), 1, 1, STORE)
-    pack.add(b"x" * 32, Block(bytes(packing.PACK_SIZE - HEADER_SIZE - 1)), length=1, codec=0, xxh3=0)
+    size = packing.PACK_SIZE - HEADER_SIZE - 1
+    pack.add([Record(b"x" * 32, 0, size, 1, 0, 0)], Block(bytes(size)))
     before = pack.full
-    pack.add(b"y" * 32, Block(b"z"), length=1, codec=0, xxh3=0)
+    pack.add([Record(b"y" * 32, 0, 1, 1, 0, 0)], Block(b"z"))
     assert (before, pack.full) == (False, True)
     pack.break_off()
 
@@ -128,7 +130,7 @@ def test_slow_backend_holds_up_the_writer_and_loses_nothing() -> None:
 
     def write() -> StoredPack:
         for number, content in enumerate(contents):
-            pack.add(bytes([number]) * 32, Block(content), length=MIB, codec=0, xxh3=0)
+            pack.add([Record(bytes([number]) * 32, 0, MIB, MIB, 0, 0)], Block(content))
             added.append(number)
         return close(pack)
 

@@ -7,7 +7,7 @@ import hashlib
 import pytest
 
 from appliance.chunks import codec, manifest, packing
-from appliance.chunks.ingest import GROUP
+from appliance.chunks.group import GROUP
 from appliance.chunks.manifest import Kind
 from appliance.chunks.store import ChunkStore
 from appliance.db.database import Database

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import time
 from collections.abc import Callable
 
@@ -24,6 +25,18 @@ from providers.dav.xml_in import (
 from tests.http.harness import rss
 
 D = 'xmlns:D="DAV:"'
+
+
+def test_forked_process_parses_too() -> None:
+    """The thread that parses is not in it."""
+    body = f"<D:propertyupdate {D}><D:set><D:prop><D:a>1</D:a></D:prop></D:set></D:propertyupdate>".encode()
+    parse_proppatch(body)
+    child = multiprocessing.get_context("fork").Process(target=parse_proppatch, args=(body,))
+    child.start()
+    child.join(20)
+    exitcode = child.exitcode
+    child.kill()
+    assert exitcode == 0
 
 
 def test_long_namespace_in_many_names_is_refused() -> None:

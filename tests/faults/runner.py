@@ -296,10 +296,9 @@ def _wait_for_end(stage: Stage) -> None:
 
 
 def _goes_on(thread: threading.Thread) -> bool:
-    """Whether it does after a while. The one for connections that are being closed lives as long as its process."""
-    if thread.name != "http-linger":
-        thread.join(2.0)
-    return thread.name != "http-linger" and thread.is_alive()
+    """Whether it does after a while."""
+    thread.join(2.0)
+    return thread.is_alive()
 
 
 Case = tuple[Operation, list[tuple[int, Action]]]

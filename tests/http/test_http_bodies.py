@@ -245,6 +245,22 @@ def test_lingering_ends_after_its_time_though_the_peer_stays() -> None:
         until(lambda: len(running.server.service.linger) == 0, 2)
 
 
+def test_lingering_ends_with_the_server() -> None:
+    """Its thread and its sockets are gone after a stop whose time was too short for it."""
+    threads = set(threading.enumerate())
+    with serving(unauthorized, limits=Limits(linger_seconds=60)) as running, running.client() as client:
+        client.send(put(1_000_000))
+        assert client.answer().status == 401
+        until(lambda: len(running.server.service.linger) == 1)
+        running.server.stop(0.1)
+        assert client.closed()
+        late, its = socket.socketpair()
+        with late:
+            running.server.service.linger.add(its)
+            assert late.recv(1) == b""
+    assert [thread.name for thread in set(threading.enumerate()) - threads if thread.name == "http-linger"] == []
+
+
 @pytest.mark.parametrize("coded", [False, True])
 @pytest.mark.parametrize(
     ("size", "sent_at_once", "keeps"),
