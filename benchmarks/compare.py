@@ -70,7 +70,7 @@ def compare(plan: Plan) -> Results:
         payload = Payload(plan.sizes.large_mib * MIB)
         closing.callback(payload.close)
         sites = [Site(server.name, server.endpoint, server.pid, plan.sizes, payload) for server in servers]
-        measure(sites, plan.workloads, results, lambda: results.save(plan.json) if plan.json else None)
+        measure(sites, plan.workloads, results, scratch, lambda: results.save(plan.json) if plan.json else None)
         for site in sites:
             if site.reconnects:
                 say(f"{site.name} closed {site.reconnects} connections that should have been kept")

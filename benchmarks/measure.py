@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 from benchmarks.failures import WrongAnswer
@@ -19,6 +20,8 @@ from benchmarks.workloads import Taken, Workload
 T = TypeVar("T")
 
 _REST_S = 0.05
+_LARGE_FILES_AT_ONCE = 2
+_BLOCK = 1_048_576
 
 
 def say(text: str) -> None:
@@ -27,9 +30,16 @@ def say(text: str) -> None:
 
 
 def measure(
-    sites: Sequence[Site], workloads: Sequence[Workload], results: Results, after_run: Callable[[], None]
+    sites: Sequence[Site],
+    workloads: Sequence[Workload],
+    results: Results,
+    scratch: Path,
+    after_run: Callable[[], None],
 ) -> None:
-    """Fill ``results`` with ``results.runs`` runs. A server that gives a wrong answer fails in that workload alone."""
+    """Fill ``results`` with ``results.runs`` runs. A server that gives a wrong answer fails in that workload alone.
+
+    ``scratch`` is a folder on the disk of the servers' files.
+    """
     for run in range(results.runs):
         if run:
             sites[0].payload.refresh()
@@ -39,7 +49,7 @@ def measure(
                 if site.name in down:
                     results.add_failure(site.name, workload.name, down[site.name])
                 else:
-                    _measure_one(site, workload, results, f"run {run + 1} of {results.runs}")
+                    _measure_one(site, workload, results, scratch, f"run {run + 1} of {results.runs}")
         for site in sites:
             _failure(site.end_run)
         after_run()
@@ -64,14 +74,14 @@ def turned(those: Sequence[T], by: int) -> list[T]:
     return [*those[start:], *those[:start]]
 
 
-def _measure_one(site: Site, workload: Workload, results: Results, where: str) -> None:
+def _measure_one(site: Site, workload: Workload, results: Results, scratch: Path, where: str) -> None:
     taken: Taken | None = None
     meter = Meter(site.pid, every_s=0.1 if workload.large else 0.5)
 
     def run() -> None:
         nonlocal taken
         workload.prepare(site)
-        _rest(workload)
+        _rest(workload, site.payload.size, scratch)
         with meter:
             taken = workload.run(site)
         taken.check()
@@ -89,8 +99,23 @@ def _measure_one(site: Site, workload: Workload, results: Results, where: str) -
     )
 
 
-def _rest(workload: Workload) -> None:
-    """What earlier workloads left to be written shall not be paid by the next server."""
+def _rest(workload: Workload, large_bytes: int, scratch: Path) -> None:
+    """What earlier workloads left to be written shall not be paid by the next server, nor memory that is not there."""
     if workload.writes:
         os.sync()
     time.sleep(_REST_S)
+    if workload.writes and workload.large:
+        _touch_page_cache(scratch / "touched", _LARGE_FILES_AT_ONCE * large_bytes)
+
+
+def _touch_page_cache(path: Path, size: int) -> None:
+    """Let the kernel have that much free memory for files which a virtual machine's host has really given to it.
+
+    A guest reports free memory to its host, which takes it away, and the first write into it is ten times slower. Who
+    deletes files gets its own pages back, who keeps them gets such ones.
+    """
+    block = os.urandom(_BLOCK)
+    with path.open("wb", buffering=0) as file:
+        for _ in range(0, size, _BLOCK):
+            file.write(block)
+    path.unlink()

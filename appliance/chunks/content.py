@@ -18,7 +18,8 @@ from appliance import faults
 from appliance.backends.base import Backend, Buffer
 from appliance.chunks import codec, manifest, rows
 from appliance.chunks.manifest import Entry, Kind, SegmentIndex, overlapping
-from appliance.chunks.pack import Record, pack_key
+from appliance.chunks.pack import Record
+from appliance.chunks.places import Course, Indexes, Place
 from appliance.db.database import Database
 from appliance.errors import BlobMissing, Damaged
 
@@ -57,9 +58,10 @@ class _Fetched(NamedTuple):
 class Reader:
     """Reads content for one process; any number of threads at a time."""
 
-    def __init__(self, database: Database, backend: Backend) -> None:
+    def __init__(self, database: Database, backend: Backend, store_id: str) -> None:
         self._database = database
         self._backend = backend
+        self._indexes = Indexes(backend, store_id)
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="read")
         self._mutex = threading.Lock()
         self._segments: OrderedDict[bytes, SegmentIndex] = OrderedDict()
@@ -147,22 +149,22 @@ class Reader:
 
     def _read_ahead(self, batches: Iterator[list[_Piece]]) -> Iterator[Buffer]:
         """Fetch the next portion while the present one is consumed, where it is worth the hand-over."""
+        course = Course(self._database, self._indexes)
         fetched: _Fetched | None = None
         slow = False
         for batch in batches:
-            following = self._pool.submit(self._fetch, batch) if slow else None
+            following = self._pool.submit(self._fetch, batch, course) if slow else None
             if fetched is not None:
                 yield from fetched.blocks
-            fetched = self._fetch(batch) if following is None else following.result()
+            fetched = self._fetch(batch, course) if following is None else following.result()
             slow = fetched.seconds > _SLOW_S
         if fetched is not None:
             yield from fetched.blocks
 
-    def _fetch(self, batch: list[_Piece]) -> _Fetched:
+    def _fetch(self, batch: list[_Piece], course: Course) -> _Fetched:
         faults.point("read.batch")
         began = time.monotonic()
-        with self._database.read() as session:
-            places = rows.locate(session, [piece.entry.id for piece in batch])
+        places = course.places([piece.entry.id for piece in batch])
         blocks: list[Buffer] = []
         for run in _runs(batch, places):
             blocks += self._fetch_run(run)
@@ -186,12 +188,10 @@ class Reader:
         return [data] if intact and _is_one_block(run) else blocks
 
     def _fetch_again(self, piece: _Piece) -> Buffer:
-        with self._database.read() as session:
-            place = rows.locate(session, [piece.entry.id]).get(piece.entry.id)
+        place = Course(self._database, self._indexes).places([piece.entry.id]).get(piece.entry.id)
         if place is None:
             raise Damaged(what=f"chunk {piece.entry.id.hex()}")
-        writer_id, counter, record = place
-        key = pack_key(writer_id, counter)
+        key, record = place
         try:
             return _plain(record, memoryview(self._backend.get(key, record.offset, record.stored)), piece)
         except (BlobMissing, ValueError) as error:
@@ -203,14 +203,13 @@ def _pieces(entries: Sequence[Entry], start: int, end: int) -> Iterator[_Piece]:
         yield _Piece(entries[index], first, last)
 
 
-def _runs(batch: list[_Piece], places: dict[bytes, tuple[int, int, Record]]) -> Iterator[_Run]:
+def _runs(batch: list[_Piece], places: dict[bytes, Place]) -> Iterator[_Run]:
     run: _Run | None = None
     for piece in batch:
         place = places.get(piece.entry.id)
         if place is None:
             raise Damaged(what=f"chunk {piece.entry.id.hex()}")
-        writer_id, counter, record = place
-        key = pack_key(writer_id, counter)
+        key, record = place
         if run is not None and run.key == key and run.records[-1].offset + run.records[-1].stored == record.offset:
             run.records.append(record)
             run.pieces.append(piece)

@@ -32,7 +32,7 @@ _OF_PACK = Sql("SELECT 1 FROM chunk WHERE id IN (:ids*) AND pack_id = :pack_id")
 _WANTED = Sql("SELECT id, wanted FROM chunk WHERE id IN (:ids*)")
 _RENEW = Sql("UPDATE chunk SET wanted = :epoch WHERE id IN (:ids*) AND wanted < :epoch")
 _LOCATE = Sql("""
-    SELECT c.id, p.writer_id, p.counter, c."offset", c.stored, c.length, c.codec, c.xxh3
+    SELECT c.id, p.writer_id, p.counter, p.size, c."offset", c.stored, c.length, c.codec, c.xxh3
     FROM chunk c JOIN pack p ON p.id = c.pack_id WHERE c.id IN (:ids*)
 """)
 _SMALL = Sql("SELECT codec, length, data FROM small WHERE sha256 = :sha256")
@@ -88,11 +88,10 @@ def renew(session: Session, ids: Sequence[bytes], *, epoch: int) -> set[bytes]:
     return {row[0] for row in session.rows_by(_WANTED, ids)}
 
 
-def locate(session: Session, ids: Sequence[bytes]) -> dict[bytes, tuple[int, int, Record]]:
-    """Where chunks lie: (writer id, counter, record) by id; those unknown are left out."""
-    return {
-        row[0]: (row[1], row[2], Record(row[0], *row[3:])) for row in session.rows_by(_LOCATE, list(dict.fromkeys(ids)))
-    }
+def locate(session: Session, ids: Sequence[bytes]) -> dict[bytes, tuple[int, int, int, Record]]:
+    """Where chunks lie: (writer id, counter and size of the pack, record) by id; those unknown are left out."""
+    found = session.rows_by(_LOCATE, list(dict.fromkeys(ids)))
+    return {row[0]: (*row[1:4], Record(row[0], *row[4:])) for row in found}
 
 
 def small_content(session: Session, sha256: bytes) -> tuple[int, int, bytes] | None:

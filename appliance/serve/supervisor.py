@@ -15,7 +15,7 @@ from appliance import faults
 from appliance.config import Settings
 from appliance.serve.background import run_scheduler
 from appliance.serve.prepare import finish_store, hold_folder, listen, prepare_store
-from appliance.serve.process import fork
+from appliance.serve.process import fork, share_heaps
 from appliance.serve.worker import run_worker
 from providers.http.balance import Tally
 
@@ -48,6 +48,7 @@ def serve(settings: Settings, *, tell: Callable[[str], None], announce: Callable
         Fatal: something has to be put right first.
     """
     # Kept open for the life of this process and of every child: it is the claim on the folder.
+    share_heaps()
     claim = hold_folder(settings.data)
     listener = listen(settings)
     prepare_store(settings, tell=tell)
