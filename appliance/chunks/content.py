@@ -167,14 +167,15 @@ class Reader:
         places = course.places([piece.entry.id for piece in batch])
         blocks: list[Buffer] = []
         for run in _runs(batch, places):
-            blocks += self._fetch_run(run)
+            blocks += self._fetch_run(run, course)
         return _Fetched(blocks, time.monotonic() - began)
 
-    def _fetch_run(self, run: _Run) -> list[Buffer]:
+    def _fetch_run(self, run: _Run, course: Course) -> list[Buffer]:
         first, last = run.records[0].offset, run.records[-1]
         try:
             data = memoryview(self._backend.get(run.key, first, last.offset + last.stored - first))
         except BlobMissing:
+            course.forget(run.key)
             return [self._fetch_again(piece) for piece in run.pieces]
         blocks: list[Buffer] = []
         intact = True

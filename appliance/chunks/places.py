@@ -56,6 +56,11 @@ class Indexes:
                 self._kept.popitem(last=False)
         return found
 
+    def forget(self, key: str) -> None:
+        """The pack is gone."""
+        with self._mutex:
+            self._kept.pop(key, None)
+
 
 class Course:
     """One reading of content, portion by portion. Not for several threads at a time."""
@@ -78,6 +83,11 @@ class Course:
         if missing:
             found |= self._ask(missing)
         return found
+
+    def forget(self, key: str) -> None:
+        """The pack is gone: what was in it is somewhere else."""
+        self._at_hand.pop(key, None)
+        self._indexes.forget(key)
 
     def _ask(self, ids: Sequence[bytes]) -> dict[bytes, Place]:
         with self._database.read() as session:

@@ -130,8 +130,16 @@ class Connections(ConnectionManager):
             sock.close()
             return
         load.add(conn)
+        if self._has_many_idle():
+            # Most clients connect because they have something to ask: the worker is awake when it comes.
+            self._hand_over(conn)
+            return
         conn.park()
         self._watch(conn)
+
+    def _has_many_idle(self) -> bool:
+        workers = self.server.requests
+        return bool(workers.queue.idle() * 2 > workers.min)
 
     def _watch(self, conn: Connection) -> None:
         try:

@@ -52,7 +52,7 @@ class HttpServer(HTTPServer):
             app,
             limits,
             server_name,
-            waiting=self.requests.waiting,
+            waiting=self.requests.queue.waiting,
             load=load or Tally(1).load(0),
             on_error=on_error,
         )

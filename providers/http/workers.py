@@ -2,14 +2,67 @@
 
 from __future__ import annotations
 
-import queue
+import threading
 import time
+from collections import deque
 
 from cheroot.workers.threadpool import (  # type: ignore[attr-defined]
     _SHUTDOWNREQUEST,
     ThreadPool,
     WorkerThread,
 )
+
+
+class _Seat:
+    """Where one idle thread waits for what is handed to it."""
+
+    __slots__ = ("given", "item")
+
+    def __init__(self) -> None:
+        self.item: object = None
+        self.given = threading.Lock()
+        self.given.acquire()
+
+
+class HandOver:
+    """A queue that hands each item to the thread that has become idle last, and wakes no other.
+
+    ``queue.SimpleQueue`` wakes a second one for each item, which competes with the first for the interpreter just when
+    a client waits; and it takes the thread that has rested longest, which is the coldest.
+    """
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+        self._items: deque[object] = deque()
+        self._seats: list[_Seat] = []
+
+    def put(self, item: object) -> None:
+        """Never blocks."""
+        with self._mutex:
+            if not self._seats:
+                self._items.append(item)
+                return
+            seat = self._seats.pop()
+        seat.item = item
+        seat.given.release()
+
+    def get(self) -> object:
+        """The oldest item; blocks until there is one."""
+        with self._mutex:
+            if self._items:
+                return self._items.popleft()
+            seat = _Seat()
+            self._seats.append(seat)
+        seat.given.acquire()
+        return seat.item
+
+    def waiting(self) -> int:
+        """Items that no thread has taken yet."""
+        return len(self._items)
+
+    def idle(self) -> int:
+        """Threads that wait for an item."""
+        return len(self._seats)
 
 
 class Workers(ThreadPool):
@@ -19,10 +72,13 @@ class Workers(ThreadPool):
 
     def __init__(self, server: object, threads: int) -> None:
         super().__init__(server, min=threads, max=threads)
-        # In place of queue.Queue, whose locks are Python code: handing a connection over costs a fraction.
-        self._queue: queue.SimpleQueue[object] = queue.SimpleQueue()
-        self.get = self._queue.get
-        self.waiting = self._queue.qsize
+        # In place of queue.Queue and what ThreadPool does with it.
+        self.queue = HandOver()
+        self.get = self.queue.get
+
+    def put(self, obj: object) -> None:
+        """Hand a connection to a thread. Never blocks."""
+        self.queue.put(obj)
 
     # Replaces ThreadPool._spawn_worker: a thread whose client does not move must not hold up the process's end.
     def _spawn_worker(self) -> WorkerThread:
@@ -39,7 +95,7 @@ class Workers(ThreadPool):
         ``deadline`` is monotonic. True if all threads ended before it.
         """
         for _ in self._threads:
-            self._queue.put(_SHUTDOWNREQUEST)
+            self.put(_SHUTDOWNREQUEST)
         for worker in self._threads:
             worker.join(max(0.0, deadline - time.monotonic()))
         return not any(worker.is_alive() for worker in self._threads)

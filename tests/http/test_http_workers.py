@@ -1,0 +1,91 @@
+"""Connections are handed to threads: each to one, the warmest that is idle, and in their order."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+
+from providers.http.workers import HandOver
+from tests.http.harness import Environ, StartResponse, serving, until
+
+
+def taking(queue: HandOver, taken: list[object]) -> threading.Thread:
+    """A thread that takes one item."""
+    thread = threading.Thread(target=lambda: taken.append(queue.get()), daemon=True)
+    idle = queue.idle()
+    thread.start()
+    until(lambda: queue.idle() > idle)
+    return thread
+
+
+def test_items_that_nobody_waits_for_are_taken_in_order() -> None:
+    """First in, first out; a taker does not wait for them."""
+    queue = HandOver()
+    for number in range(3):
+        queue.put(number)
+    assert (queue.waiting(), queue.idle()) == (3, 0)
+    assert [queue.get() for _ in range(3)] == [0, 1, 2]
+    assert queue.waiting() == 0
+
+
+def test_item_goes_to_the_thread_that_became_idle_last() -> None:
+    """The others sleep on."""
+    queue = HandOver()
+    taken: dict[str, list[object]] = {name: [] for name in ("first", "second", "third")}
+    threads = {name: taking(queue, those) for name, those in taken.items()}
+    assert queue.idle() == 3
+    for name, item in (("third", "a"), ("second", "b"), ("first", "c")):
+        queue.put(item)
+        threads[name].join(5)
+        assert taken[name] == [item]
+        assert queue.waiting() == 0
+
+
+def test_every_item_reaches_exactly_one_thread() -> None:
+    """With many on both sides, who come and go."""
+    queue = HandOver()
+    taken: list[object] = []
+
+    def take() -> None:
+        while (item := queue.get()) is not None:
+            taken.append(item)
+
+    def put(of: int) -> None:
+        for number in range(2000):
+            queue.put((of, number))
+            if number % 100 == of:
+                time.sleep(0)
+
+    takers = [threading.Thread(target=take) for _ in range(8)]
+    putters = [threading.Thread(target=put, args=(number,)) for number in range(4)]
+    for thread in takers + putters:
+        thread.start()
+    for thread in putters:
+        thread.join(30)
+    for _ in takers:
+        queue.put(None)
+    for thread in takers:
+        thread.join(30)
+    assert Counter(taken) == Counter((of, number) for of in range(4) for number in range(2000))
+    assert (queue.waiting(), queue.idle()) == (0, 0)
+
+
+def test_clients_that_connect_and_say_nothing_keep_no_thread() -> None:
+    """A new connection goes to an idle thread at once; a silent one is given back, and others are answered."""
+
+    def hello(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "5")])
+        return [b"hello"]
+
+    with serving(hello, threads=4) as running:
+        silent = [running.client() for _ in range(40)]
+        started = time.monotonic()
+        for _ in range(10):
+            with running.client() as client:
+                assert client.ask("GET / HTTP/1.1\nHost: h").body == b"hello"
+        assert time.monotonic() - started < 2
+        until(lambda: running.server.requests.queue.idle() == 4)
+        assert silent[7].ask("GET / HTTP/1.1\nHost: h").body == b"hello"
+        for client in silent:
+            client.sock.close()
