@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import multiprocessing
 import os
 import shutil
 import signal
@@ -11,7 +10,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -326,34 +324,3 @@ def few(runner: Runner, operations: Sequence[Operation]) -> list[Case]:
         # The last passage is where most has been done already.
         cases.append((operation, [(len(points) - points[::-1].index(name), next(turns)) for name in fresh]))
     return cases
-
-
-def run_parallel(runner: Runner, cases: Sequence[Case], *, share: int = 12) -> dict[str, Tally]:
-    """All of them in one process a core, so many trials at a time; by operation."""
-    operations = {operation.name: operation for operation, _ in cases}
-    # Operations cannot be sent to a process; it has them from its parent.
-    pieces = [(operation.name, part[at : at + share]) for operation, part in cases for at in range(0, len(part), share)]
-    tallies = {name: Tally() for name in operations}
-    with ProcessPoolExecutor(
-        len(os.sched_getaffinity(0)),
-        mp_context=multiprocessing.get_context("fork"),
-        initializer=_take,
-        initargs=(runner, operations),
-    ) as pool:
-        for name, tally in pool.map(_run, pieces):
-            tallies[name].add(tally)
-    return tallies
-
-
-# What a child process, made by fork, works with.
-_inherited: list[tuple[Runner, dict[str, Operation]]] = []
-
-
-def _take(runner: Runner, operations: dict[str, Operation]) -> None:
-    _inherited.append((runner, operations))
-
-
-def _run(piece: tuple[str, list[tuple[int, Action]]]) -> tuple[str, Tally]:
-    name, cases = piece
-    runner, operations = _inherited[0]
-    return name, runner.run(operations[name], cases)
