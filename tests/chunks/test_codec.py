@@ -59,9 +59,9 @@ def test_more_time_makes_sources_smaller(size: int) -> None:
     [
         (noise(4096), [(2, 1024)]),
         (noise(4097), [(2, 1024), (2, 4097)]),
-        (noise(40_000) + bytes(10_000) + noise(40_000), [(2, 1024), (6, 90_000)]),
-        (prose(500), [(2, 500), (6, 500)]),
-        (prose(65_536), [(2, 1024), (6, 65_536)]),
+        (noise(40_000) + bytes(10_000) + noise(40_000), [(2, 1024), (9, 90_000)]),
+        (prose(500), [(2, 500), (9, 500)]),
+        (prose(65_536), [(2, 1024), (9, 65_536)]),
     ],
     ids=["small noise", "noise", "zeros amid noise", "short text", "text"],
 )
