@@ -79,8 +79,8 @@ def trailer(records: Sequence[Record], offset: int) -> bytes:
     return index + _FOOTER.pack(offset, len(index), checksum(index), len(records), _INDEX_MAGIC)
 
 
-def read_index(backend: Backend, key: str, size: int, store_id: str) -> list[Record]:
-    """The records of a pack, as its own index tells.
+def read_index(backend: Backend, key: str, size: int, store_id: str, *, at_most: int | None = None) -> list[Record]:
+    """The records of a pack, as its own index tells; none if there are more than ``at_most``.
 
     Raises:
         Damaged: the blob is missing, shorter, of another store, or not a pack.
@@ -97,6 +97,8 @@ def read_index(backend: Backend, key: str, size: int, store_id: str) -> list[Rec
             raise Damaged(what=f"the frame of pack {key}")
         if store.hex() != store_id:
             raise Damaged(what=f"pack {key} (it belongs to another store)")
+        if at_most is not None and count > at_most:
+            return []
         index = backend.get(key, offset, length)
     except (BlobMissing, struct.error) as error:
         raise Damaged(what=f"pack {key}") from error

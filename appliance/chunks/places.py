@@ -17,8 +17,10 @@ from appliance.chunks.pack import Record, pack_key, read_index
 from appliance.db.database import Database
 from appliance.errors import BackendError, BlobMissing, Damaged
 
-# Each takes some 200 KB.
 _INDEXES_KEPT = 8
+# A record takes some 300 bytes. Raw chunks of the common size are 500 to a pack; of what compresses to almost nothing
+# there could be a hundred thousand, of which a reading would need few.
+_MOST_RECORDS = 4096
 # Indexes that one reading looks into: files that were changed lie in an old pack and in newer ones.
 _AT_HAND = 3
 
@@ -40,14 +42,15 @@ class Indexes:
         self._kept: OrderedDict[str, Mapping[bytes, Record]] = OrderedDict()
 
     def get(self, key: str, size: int) -> Mapping[bytes, Record]:
-        """By chunk id; empty if the pack has no readable index (``check`` tells of that)."""
+        """By chunk id; empty if the pack has too many, or no readable index (``check`` tells of that)."""
         with self._mutex:
             known = self._kept.get(key)
             if known is not None:
                 self._kept.move_to_end(key)
                 return known
         try:
-            found = {record.id: record for record in read_index(self._backend, key, size, self._store_id)}
+            records = read_index(self._backend, key, size, self._store_id, at_most=_MOST_RECORDS)
+            found = {record.id: record for record in records}
         except (BackendError, BlobMissing, Damaged):
             found = {}
         with self._mutex:

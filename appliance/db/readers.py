@@ -7,6 +7,7 @@ would meet a cold one. Few threads read at the same moment, so few connections a
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -27,6 +28,7 @@ class Readers:
         self._connect = connect
         self.translate = translate
         self._idle: deque[Session] = deque()
+        self._mutex = threading.Lock()
         # Who was lent one before a close() does not bring it back into use.
         self.generation = 0
 
@@ -43,22 +45,23 @@ class Readers:
 
     def give_back(self, session: Session, generation: int) -> None:
         """To be lent to the next who asks."""
-        if generation == self.generation and len(self._idle) < _KEPT:
-            self._idle.append(session)
-        else:
-            session.connection.close()
+        with self._mutex:
+            if generation == self.generation and len(self._idle) < _KEPT:
+                self._idle.append(session)
+                return
+        session.connection.close()
 
     def close(self) -> None:
         """Close what is idle, now, and what is lent when it comes back."""
-        self.generation += 1
-        while self._idle:
-            self._idle.pop().connection.close()
+        with self._mutex:
+            self.generation += 1
+            idle, self._idle = self._idle, deque()
+        for session in idle:
+            session.connection.close()
 
 
 class Loan(AbstractContextManager[Session]):
     """One use of a session; SQLite's errors leave it translated."""
-
-    __slots__ = ("_generation", "_readers", "_session")
 
     def __init__(self, readers: Readers) -> None:
         self._readers = readers

@@ -47,8 +47,8 @@ def serve(settings: Settings, *, tell: Callable[[str], None], announce: Callable
     Raises:
         Fatal: something has to be put right first.
     """
-    # Kept open for the life of this process and of every child: it is the claim on the folder.
     share_heaps()
+    # Kept open for the life of this process and of every child: it is the claim on the folder.
     claim = hold_folder(settings.data)
     listener = listen(settings)
     prepare_store(settings, tell=tell)

@@ -122,7 +122,7 @@ def _changed_at(session: Session, chain: Chain) -> int:
     """When the path of ``chain`` began to name the state that it names; microseconds."""
     node = chain.last
     placed = session.rows_by(_PLACED, chain.ids)
-    seq = max(node.version_seq or node.subtree_seq, *(row[0] for row in placed))
+    seq = max([node.version_seq or node.subtree_seq, *(row[0] for row in placed)])
     row = session.row(_CHANGED, tree_id=node.tree_id, seq=seq)
     # A tree in which nothing has happened yet has no such row.
     return node.created_at if row is None else int(row[0])

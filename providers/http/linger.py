@@ -61,10 +61,15 @@ class Linger:
             if self._closing or len(self) >= _MOST:
                 sock.close()
                 return
+            if self._waker is None:
+                try:
+                    self._waker, self._thread = self._start()
+                except (OSError, RuntimeError):  # no descriptor or no thread to be had
+                    sock.close()
+                    return
             self._arrived.append(sock)
-            waker = self._waker or self._start()
             with contextlib.suppress(BlockingIOError):
-                waker.send(b".")
+                self._waker.send(b".")
 
     def close(self) -> None:
         """Cut off what lingers still and what comes later, and end the thread."""
@@ -76,15 +81,20 @@ class Linger:
             self._thread.join()
             self._waker.close()
 
-    def _start(self) -> socket.socket:
-        ear, self._waker = socket.socketpair()
-        ear.setblocking(False)
-        self._waker.setblocking(False)
-        selector = selectors.DefaultSelector()
-        selector.register(ear, selectors.EVENT_READ)
-        self._thread = threading.Thread(target=self._run, args=(selector, ear), name="http-linger", daemon=True)
-        self._thread.start()
-        return self._waker
+    def _start(self) -> tuple[socket.socket, threading.Thread]:
+        with contextlib.ExitStack() as undo:
+            ear, waker = socket.socketpair()
+            undo.callback(ear.close)
+            undo.callback(waker.close)
+            ear.setblocking(False)
+            waker.setblocking(False)
+            selector = selectors.DefaultSelector()
+            undo.callback(selector.close)
+            selector.register(ear, selectors.EVENT_READ)
+            thread = threading.Thread(target=self._run, args=(selector, ear), name="http-linger", daemon=True)
+            thread.start()
+            undo.pop_all()
+        return waker, thread
 
     def _run(self, selector: selectors.BaseSelector, ear: socket.socket) -> None:
         scratch = bytearray(_SCRATCH_BYTES)

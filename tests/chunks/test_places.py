@@ -88,27 +88,31 @@ def move(store: ChunkStore, database: Database, damage: Damage) -> None:
     damage.delete(key)
 
 
+@pytest.mark.parametrize("at", [1, 100], ids=["footer", "index"])
 def test_pack_without_a_readable_index_is_read_all_the_same(
-    store: ChunkStore, database: Database, damage: Damage
+    store: ChunkStore, database: Database, damage: Damage, at: int
 ) -> None:
     """Its rows say where the chunks are."""
     head = keep(store, database, CONTENT)
     (key,) = damage.packs()
     size = store.backend.head(key)
     assert size is not None
-    damage.flip(key, size - 1)
+    damage.flip(key, size - at)
     assert read(store, head, 0, SIZE) == CONTENT
-    damage.flip(key, size - 1)
-    damage.flip(key, size - 100)
-    assert read(store, head, 0, SIZE) == CONTENT
+    assert Indexes(store.backend, store.identity.store_id).get(key, size) == {}
 
 
-def test_damage_is_found_where_the_index_led(store: ChunkStore, database: Database, damage: Damage) -> None:
+def test_damage_is_found_where_the_index_led(
+    database: Database, backend: DiskBackend, open_store: OpenStore, damage: Damage
+) -> None:
     """What the index says is verified like what the rows say."""
-    head = keep(store, database, CONTENT)
+    counting = Counting(database)
+    store = open_store(counting, backend)
+    head = keep(store, counting, CONTENT)
     assert read(store, head, 0, SIZE) == CONTENT
     (key,) = damage.packs()
     damage.flip(key, SIZE // 2)
+    counting.reads = 0
     came = b""
 
     def all_of_it() -> None:
@@ -119,6 +123,7 @@ def test_damage_is_found_where_the_index_led(store: ChunkStore, database: Databa
     with pytest.raises(Damaged):
         all_of_it()
     assert SIZE // 4 < len(came) < SIZE
+    assert counting.reads < 8
     assert CONTENT.startswith(came)
 
 
@@ -162,6 +167,18 @@ def test_few_indexes_are_kept(store: ChunkStore, database: Database, monkeypatch
     assert noting.got == []
     assert indexes.get(*packs[0])
     assert set(noting.got) == {packs[0][0]}
+
+
+def test_index_of_very_many_chunks_is_left_alone(
+    store: ChunkStore, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would fill the memory; its rows tell as well."""
+    monkeypatch.setattr(places, "_MOST_RECORDS", 100)
+    head = keep(store, database, CONTENT)
+    ((key, size),) = sizes(database)
+    assert len(all_ids(database)) > 100
+    assert Indexes(store.backend, store.identity.store_id).get(key, size) == {}
+    assert read(store, head, 0, SIZE) == CONTENT
 
 
 def sizes(database: Database) -> Iterator[tuple[str, int]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -179,3 +180,25 @@ def test_first_commit_after_a_rest_syncs_nothing(path: Path, database: SqliteDat
     # Its head has stayed: another one would have had to be synced.
     assert path.with_name(f"{path.name}-wal").read_bytes()[:32] == before
     assert log_size(path) > 20_000
+
+
+def test_log_that_cannot_be_begun_is_left_empty(
+    path: Path, database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a full disk: it is tried once a rest, and everything is in the database all the same."""
+    tried: list[float] = []
+
+    def fails(connection: sqlite3.Connection) -> None:
+        tried.append(time.monotonic())
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "_begin_log", fails)
+        fill(database, 3)
+        until(lambda: len(tried) == 1 and log_size(path) == 0, 10)
+        time.sleep(1)
+        assert len(tried) == 1
+        assert counted_without_the_log(path) == 3
+    fill(database, 1)
+    until(lambda: is_begun_anew(path), 10)
+    assert counted_without_the_log(path) == 4

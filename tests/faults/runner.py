@@ -55,14 +55,6 @@ class Tally:
             f"{len(self.broken)} broken"
         )
 
-    def add(self, other: Tally) -> None:
-        """Sum up."""
-        self.tried += other.tried
-        self.missed += other.missed
-        self.absorbed += other.absorbed
-        self.by_point += other.by_point
-        self.broken += other.broken
-
 
 class Recorder:
     """A hook that notes every point, also those of forked processes."""

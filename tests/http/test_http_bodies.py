@@ -14,6 +14,7 @@ import pytest
 
 from appliance.errors import BodyIncomplete, BodyStalled
 from providers.http.limits import Limits
+from providers.http.linger import Linger
 from tests.http.harness import App, Client, Environ, StartResponse, echo, rss, serving, until
 
 CHUNKED = "PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -259,6 +260,28 @@ def test_lingering_ends_with_the_server() -> None:
             running.server.service.linger.add(its)
             assert late.recv(1) == b""
     assert [thread.name for thread in set(threading.enumerate()) - threads if thread.name == "http-linger"] == []
+
+
+def test_lingering_that_gets_no_thread_closes_at_once_and_works_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no thread can be made nothing piles up, and the server still stops."""
+    linger = Linger(Limits(linger_seconds=60))
+
+    def fails(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    mine, its = socket.socketpair()
+    with mine, monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fails)
+        linger.add(its)
+        assert mine.recv(1) == b""
+        assert its.fileno() == -1
+    assert len(linger) == 0
+    mine, its = socket.socketpair()
+    with mine:
+        linger.add(its)
+        until(lambda: len(linger) == 1)
+        linger.close()
+        assert its.fileno() == -1
 
 
 @pytest.mark.parametrize("coded", [False, True])

@@ -6,8 +6,12 @@ import threading
 import time
 from collections import Counter
 
+import pytest
+
+from providers.http.connection import Connection
+from providers.http.manager import Connections
 from providers.http.workers import HandOver
-from tests.http.harness import Environ, StartResponse, serving, until
+from tests.http.harness import Environ, StartResponse, hello, serving, until
 
 
 def taking(queue: HandOver, taken: list[object]) -> threading.Thread:
@@ -73,19 +77,51 @@ def test_every_item_reaches_exactly_one_thread() -> None:
 
 def test_clients_that_connect_and_say_nothing_keep_no_thread() -> None:
     """A new connection goes to an idle thread at once; a silent one is given back, and others are answered."""
-
-    def hello(environ: Environ, start_response: StartResponse) -> list[bytes]:
-        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "5")])
-        return [b"hello"]
-
     with serving(hello, threads=4) as running:
         silent = [running.client() for _ in range(40)]
         started = time.monotonic()
         for _ in range(10):
             with running.client() as client:
-                assert client.ask("GET / HTTP/1.1\nHost: h").body == b"hello"
+                assert client.ask("GET / HTTP/1.1\nHost: h").body == b"/"
         assert time.monotonic() - started < 2
         until(lambda: running.server.requests.queue.idle() == 4)
-        assert silent[7].ask("GET / HTTP/1.1\nHost: h").body == b"hello"
+        assert silent[7].ask("GET / HTTP/1.1\nHost: h").body == b"/"
         for client in silent:
             client.sock.close()
+
+
+def test_new_connection_waits_in_the_selector_only_while_most_threads_are_busy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else its request needs no trip through it."""
+    watched: list[Connection] = []
+    watch = Connections._watch
+    gate = threading.Event()
+
+    def noted(self: Connections, conn: Connection) -> None:
+        watched.append(conn)
+        watch(self, conn)
+
+    def waiting(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        gate.wait(10)
+        return hello(environ, start_response)
+
+    monkeypatch.setattr(Connections, "_watch", noted)
+    request = "GET / HTTP/1.1\nHost: h\nConnection: close"
+    with serving(waiting, threads=4) as running:
+        busy = [running.client() for _ in range(2)]
+        for client in busy:
+            client.send("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+            until(lambda: running.server.busy > busy.index(client))  # noqa: B023
+        assert watched == []
+        with running.client() as client:
+            until(lambda: len(watched) == 1)
+            gate.set()
+            assert client.ask(request).body == b"/"
+        for client in busy:
+            assert client.answer().body == b"/"
+            client.close()
+        until(lambda: running.server.requests.queue.idle() == 4)
+        with running.client() as client:
+            assert client.ask(request).body == b"/"
+        assert len(watched) == 1
