@@ -113,15 +113,21 @@ def test_new_connection_waits_in_the_selector_only_while_most_threads_are_busy(
         for client in busy:
             client.send("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
             until(lambda: running.server.busy > busy.index(client))  # noqa: B023
-        assert watched == []
+        before = len(watched)
         with running.client() as client:
-            until(lambda: len(watched) == 1)
+            until(lambda: len(watched) > before)
             gate.set()
             assert client.ask(request).body == b"/"
         for client in busy:
             assert client.answer().body == b"/"
             client.close()
         until(lambda: running.server.requests.queue.idle() == 4)
-        with running.client() as client:
-            assert client.ask(request).body == b"/"
-        assert len(watched) == 1
+
+        def goes_straight() -> bool:
+            before = len(watched)
+            with running.client() as client:
+                assert client.ask(request).body == b"/"
+            return len(watched) == before
+
+        # Not if the client is so slow to ask that it counts as silent.
+        until(goes_straight)
