@@ -9,6 +9,7 @@ from typing import NamedTuple
 from appliance.tree.nodes import FILE, FOLDER, Node
 from providers.dav import live
 from providers.dav.live import Columns
+from providers.dav.win32 import is_told_anyway
 from providers.dav.xml_in import PropfindRequest
 from providers.dav.xml_out import empty_property, missing_propstat
 
@@ -94,7 +95,8 @@ class Entries:
         missing += [name for name in form.dead if name not in values]
         names = [name for name in form.dead if name in values]
         if form.any_dead:
-            names += [name for name in values if name not in form.dead]
+            others = [name for name in values if name not in form.dead]
+            names += others if form.bare else [name for name in others if not is_told_anyway(name, values[name], node)]
         return "".join([empty_property(name) if form.bare else values[name] for name in names])
 
     def _lacks(self, missing: tuple[str, ...]) -> str:

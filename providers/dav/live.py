@@ -13,10 +13,11 @@ from appliance import clock
 from appliance.files.read import Listing
 from appliance.tree.locks import Lock
 from appliance.tree.nodes import FILE, FOLDER, Node, etags
+from providers.dav import win32
 from providers.dav.conditions import format_http_date, format_iso_date
 from providers.dav.content_types import content_types_of
 from providers.dav.paths import encode_path
-from providers.dav.xml_out import OWNCLOUD_NS, WIN32_NS, escape
+from providers.dav.xml_out import OWNCLOUD_NS, escape
 
 Column = Callable[[Sequence[Node]], Sequence[object]]
 
@@ -24,7 +25,7 @@ CHECKSUMS = f"{{{OWNCLOUD_NS}}}checksums"
 LOCKDISCOVERY = "{DAV:}lockdiscovery"
 QUOTA_AVAILABLE = "{DAV:}quota-available-bytes"
 QUOTA_USED = "{DAV:}quota-used-bytes"
-WIN32_MODIFIED = f"{{{WIN32_NS}}}Win32LastModifiedTime"
+CREATIONDATE = "{DAV:}creationdate"
 LASTMODIFIED = "{DAV:}lastmodified"
 GETLASTMODIFIED = "{DAV:}getlastmodified"
 
@@ -39,7 +40,7 @@ SUPPORTED_LOCK = (
 # reads at most 1,000,000 bytes of a listing, and always asks for all.
 ALLPROP = (
     "{DAV:}resourcetype",
-    "{DAV:}creationdate",
+    CREATIONDATE,
     "{DAV:}getcontentlength",
     "{DAV:}getcontenttype",
     "{DAV:}getetag",
@@ -57,14 +58,14 @@ ELEMENTS: Mapping[str, Mapping[int, str]] = {
         FILE: "<D:resourcetype/>",
         FOLDER: "<D:resourcetype><D:collection/></D:resourcetype>",
     },
-    "{DAV:}creationdate": _of_both("<D:creationdate>%s</D:creationdate>"),
+    CREATIONDATE: _of_both("<D:creationdate>%s</D:creationdate>"),
     "{DAV:}getcontentlength": {FILE: "<D:getcontentlength>%s</D:getcontentlength>"},
     "{DAV:}getcontenttype": {FILE: "<D:getcontenttype>%s</D:getcontenttype>"},
     "{DAV:}getetag": _of_both("<D:getetag>%s</D:getetag>"),
     GETLASTMODIFIED: _of_both("<D:getlastmodified>%s</D:getlastmodified>"),
     "{DAV:}displayname": _of_both("<D:displayname>%s</D:displayname>"),
     "{DAV:}supportedlock": _of_both(SUPPORTED_LOCK),
-    WIN32_MODIFIED: _of_both("<Z:Win32LastModifiedTime>%s</Z:Win32LastModifiedTime>"),
+    win32.MODIFIED: _of_both("<Z:Win32LastModifiedTime>%s</Z:Win32LastModifiedTime>"),
     f"{{{OWNCLOUD_NS}}}size": _of_both("<oc:size>%s</oc:size>"),
     QUOTA_AVAILABLE: {FOLDER: "<D:quota-available-bytes>%s</D:quota-available-bytes>"},
     QUOTA_USED: {FOLDER: "<D:quota-used-bytes>%s</D:quota-used-bytes>"},
@@ -81,14 +82,18 @@ OPTIONAL = frozenset((QUOTA_AVAILABLE, CHECKSUMS))
 UNSETTLED = frozenset((QUOTA_AVAILABLE, QUOTA_USED, LOCKDISCOVERY))
 """Those that can change for a member of a folder while the folder's ``subtree_seq`` stays."""
 
-SETTABLE = frozenset((WIN32_MODIFIED, LASTMODIFIED, GETLASTMODIFIED))
+SETTABLE = frozenset((win32.MODIFIED, LASTMODIFIED, GETLASTMODIFIED))
 """Those by which a client sets the modification time; ``lastmodified`` is only written (rclone, ownCloud)."""
 
 
-def creation_dates(nodes: Sequence[Node]) -> list[str]:
-    days = [node.created_at // clock.SECOND for node in nodes]
-    shown = {second: format_iso_date(second * clock.SECOND) for second in set(days)}
-    return [shown[second] for second in days]
+def creation_dates(nodes: Sequence[Node], properties: Mapping[int, Mapping[str, str]]) -> list[str]:
+    """``properties``: the dead ones by node, among them when a client says that the file was made."""
+    if not properties:
+        seconds = [node.created_at // clock.SECOND for node in nodes]
+    else:
+        seconds = [win32.created_seconds(node, properties.get(node.id)) for node in nodes]
+    shown = {second: format_iso_date(second * clock.SECOND) for second in set(seconds)}
+    return [shown[second] for second in seconds]
 
 
 def modification_dates(nodes: Sequence[Node]) -> list[str]:
@@ -111,12 +116,11 @@ def _display_names(nodes: Sequence[Node]) -> list[str]:
 
 
 _PLAIN: Mapping[str, Column] = {
-    "{DAV:}creationdate": creation_dates,
     "{DAV:}getcontentlength": _lengths,
     "{DAV:}getcontenttype": _content_types,
     GETLASTMODIFIED: modification_dates,
     "{DAV:}displayname": _display_names,
-    WIN32_MODIFIED: modification_dates,
+    win32.MODIFIED: modification_dates,
     f"{{{OWNCLOUD_NS}}}size": _lengths,
 }
 
@@ -135,6 +139,7 @@ class Columns:
         if plain is not None:
             return plain
         bound: Mapping[str, Column] = {
+            CREATIONDATE: self._creation_dates,
             "{DAV:}getetag": self._etags,
             QUOTA_AVAILABLE: self._quota_available,
             QUOTA_USED: self._quota_used,
@@ -142,6 +147,9 @@ class Columns:
             LOCKDISCOVERY: self._locks,
         }
         return bound[name]
+
+    def _creation_dates(self, nodes: Sequence[Node]) -> list[str]:
+        return creation_dates(nodes, self._listing.extras.properties)
 
     def _etags(self, nodes: Sequence[Node]) -> list[str]:
         return etags(nodes, self._incarnation)
@@ -195,4 +203,5 @@ def _activelock(lock: Lock, prefix: str, *, on_folder: bool) -> str:
 
 def kinds(names: tuple[str, ...]) -> tuple[bool, bool, bool]:
     """Whether these names need dead properties, checksums, locks."""
-    return any(name not in LIVE for name in names), CHECKSUMS in names, LOCKDISCOVERY in names
+    dead = any(name not in LIVE or name == CREATIONDATE for name in names)
+    return dead, CHECKSUMS in names, LOCKDISCOVERY in names

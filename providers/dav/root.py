@@ -72,7 +72,7 @@ def _properties(wanted: PropfindRequest, node: Node) -> tuple[list[str], list[st
     """The elements that were asked for, and the names of those that the root of a server does not have."""
     values = {
         "{DAV:}resourcetype": (),
-        "{DAV:}creationdate": tuple(creation_dates([node])),
+        "{DAV:}creationdate": tuple(creation_dates([node], {})),
         GETLASTMODIFIED: tuple(modification_dates([node])),
     }
     shown = {name: ELEMENTS[name][FOLDER] % value for name, value in values.items()}

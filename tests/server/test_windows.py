@@ -151,3 +151,73 @@ def test_windows_listing_stays_below_its_limit_of_one_megabyte(dav: Dav, area: s
         dav.ok("PUT", f"{area}IMG_{number}.jpg", b"x")
     answer = dav("PROPFIND", area, b"", {**HEADERS, "Depth": "1"})
     assert len(answer.body) / 41 < 430
+
+
+_SET = (
+    '<?xml version="1.0" encoding="utf-8" ?><D:propertyupdate xmlns:D="DAV:" xmlns:Z="urn:schemas-microsoft-com:">'
+    "<D:set><D:prop>{}</D:prop></D:set></D:propertyupdate>"
+)
+_CREATED = "Sun, 22 Nov 2026 10:00:00 GMT"
+
+
+def win32_of(entry: Entry) -> dict[str, str | None]:
+    """The Win32 properties of an entry."""
+    space = "{urn:schemas-microsoft-com:}"
+    return {name.removeprefix(space): value.text for name, value in entry.values.items() if name.startswith(space)}
+
+
+def test_windows_sees_a_folder_of_2000_files_that_it_copied_in(dav: Dav, area: str) -> None:
+    """It reads 1,000,000 bytes of a listing, and loses the folder where there are more."""
+    stamp = _SET.format(
+        f"<Z:Win32CreationTime>{_CREATED}</Z:Win32CreationTime>"
+        f"<Z:Win32LastAccessTime>{_CREATED}</Z:Win32LastAccessTime>"
+        f"<Z:Win32LastModifiedTime>{_CREATED}</Z:Win32LastModifiedTime>"
+        "<Z:Win32FileAttributes>00000020</Z:Win32FileAttributes>"
+    ).encode()
+    dav.ok("MKCOL", f"{area}photos/")
+    for number in range(2000):
+        path = f"{area}photos/IMG_20261122_{number:06d}.jpeg"
+        dav.ok("PUT", path, b"x")
+        dav.ok("PROPPATCH", path, stamp)
+    explorer = Explorer(dav)
+    answer = explorer("PROPFIND", f"{area}photos", b"", Depth="1", Content_Length="0")
+    assert len(answer.body) < 1_000_000
+    found = parse(answer)
+    assert len(found) == 2001
+    entry = found[f"{area}photos/IMG_20261122_000007.jpeg"]
+    assert entry["D:creationdate"] == "2026-11-22T10:00:00Z"
+    assert entry["D:getlastmodified"] == _CREATED
+
+
+def test_windows_is_told_what_it_set_where_that_says_something(dav: Dav, area: str) -> None:
+    """Hidden and read only in allprop, everything by name, and what is no date as it was sent."""
+    path = f"{area}desktop.ini"
+    dav.ok("PUT", path, b"x")
+    made_here = properties(dav, path, "D:creationdate")["D:creationdate"]
+    for sent, told in (
+        ({"Win32FileAttributes": "00000026"}, {"Win32FileAttributes": "00000026"}),
+        ({"Win32FileAttributes": "00000020"}, {}),
+        ({"Win32FileAttributes": "00000080"}, {}),
+        ({"Win32FileAttributes": "archive"}, {"Win32FileAttributes": "archive"}),
+        ({"Win32FileAttributes": "00000020", "Win32CreationTime": "long ago"}, {"Win32CreationTime": "long ago"}),
+        ({"Win32CreationTime": _CREATED, "Win32LastAccessTime": _CREATED}, {}),
+    ):
+        inner = "".join(f"<Z:{name}>{value}</Z:{name}>" for name, value in sent.items())
+        dav.ok("PROPPATCH", path, _SET.format(inner).encode())
+        (entry,) = parse(dav("PROPFIND", path, b"", {"Depth": "0"})).values()
+        assert win32_of(entry) == told
+        assert win32_of(properties(dav, path, *(f"Z:{name}" for name in sent))) == sent
+    assert properties(dav, path, "D:creationdate")["D:creationdate"] == "2026-11-22T10:00:00Z"
+    remove = _SET.replace("set>", "remove>").format("<Z:Win32CreationTime/>").encode()
+    dav.ok("PROPPATCH", path, remove)
+    assert properties(dav, path, "D:creationdate")["D:creationdate"] == made_here
+
+
+def test_windows_folder_attributes_are_told_unless_they_are_a_folders(dav: Dav, area: str) -> None:
+    """00000010 is what every folder has; archive and hidden are not."""
+    dav.ok("MKCOL", f"{area}f/")
+    for value, is_told in (("00000010", False), ("00000012", True), ("00000020", True)):
+        inner = f"<Z:Win32FileAttributes>{value}</Z:Win32FileAttributes>"
+        dav.ok("PROPPATCH", f"{area}f/", _SET.format(inner).encode())
+        (entry,) = parse(dav("PROPFIND", f"{area}f/", b"", {"Depth": "0"})).values()
+        assert ("Win32FileAttributes" in win32_of(entry)) == is_told
