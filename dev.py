@@ -143,6 +143,16 @@ def read(path: Path) -> str:
     return path.read_text() if path.exists() else ""
 
 
+def install_fuzzer(folder: Path) -> None:
+    """What guides fuzzing by coverage, where there is a build of it; elsewhere those tests are skipped."""
+    python = str(folder / "bin" / "python")
+    if subprocess.run([python, "-c", "import atheris"], check=False, stderr=subprocess.DEVNULL).returncode == 0:
+        return
+    command = [python, "-m", "pip", "install", "--quiet", "--no-input", "--only-binary", ":all:", "atheris>=2.3,<4"]
+    if subprocess.run(command, check=False, stderr=subprocess.DEVNULL).returncode != 0:
+        print("dev.py: atheris is not to be had, so fuzzing guided by coverage is skipped", flush=True)
+
+
 def install_tools() -> None:
     """What the tests drive: root on Debian or Ubuntu gets it installed, everybody else is told."""
     missing = [tool for tool in TOOLS if not tool.found()]
@@ -296,6 +306,7 @@ def soak(args: list[str]) -> int:
     """The long tests, with what they measured."""
     folder = install("dev")
     install_tools()
+    install_fuzzer(folder)
     return summary([run_pytest(folder, ["-m", "soak", "--timeout=0", "-raP", *parallel(args), *args], "soak")])
 
 

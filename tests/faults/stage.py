@@ -44,14 +44,14 @@ class Opened:
         self.appliance: Appliance = open_appliance(settings)
         self.errors: list[str] = []
         listener = socket.create_server(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
+        self.port: int = listener.getsockname()[1]
         self._http = HttpServer(
             build_wsgi(self.appliance), listener, threads=2, limits=Limits(), on_error=self.errors.append
         )
         self._http.prepare()
         self._thread = threading.Thread(target=self._http.serve, name="accept", daemon=True)
         self._thread.start()
-        self.dav = Dav(port, ADMIN, secret, _PATIENCE_S)
+        self.dav = Dav(self.port, ADMIN, secret, _PATIENCE_S)
 
     def close(self) -> None:
         """As a worker ends."""
