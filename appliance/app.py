@@ -48,9 +48,14 @@ class Appliance:
     backend: DiskBackend
     chunks: ChunkStore
     files: Files
+    sign_in: SignIn
 
     def close(self) -> None:
         """Give the writer's lease back, end the threads and close the database."""
+        try:
+            self.sign_in.flush()
+        except HoldfastError as error:
+            _log.warning("the failed sign-ins of the last second are forgotten: %s", error)
         try:
             self.chunks.writers.retire()
         except HoldfastError as error:
@@ -103,8 +108,8 @@ def blaming_data(folder: Path) -> Iterator[None]:
         raise ConfigError(setting="data", problem=_problem(folder, error)) from error
 
 
-def open_appliance(settings: Settings) -> Appliance:
-    """The services over an existing data folder whose database is up to date.
+def open_appliance(settings: Settings, *, guess_key: bytes | None = None) -> Appliance:
+    """The services over an existing data folder whose database is up to date. ``guess_key`` is that of ``SignIn``.
 
     Raises:
         ConfigError: as ``open_store``.
@@ -125,7 +130,7 @@ def open_appliance(settings: Settings) -> Appliance:
         synced=settings.durability == "safe",
     )
     files = Files(database, chunks, settings.max_file_size, Reserve(settings.data, settings.reserve).usable)
-    return Appliance(settings, database, backend, chunks, files)
+    return Appliance(settings, database, backend, chunks, files, SignIn(database, guess_key=guess_key))
 
 
 def build_wsgi(appliance: Appliance) -> Front:
@@ -139,7 +144,7 @@ def build_wsgi(appliance: Appliance) -> Front:
         lock_s=settings.lock_seconds,
         max_lock_s=settings.max_lock_seconds,
     )
-    dav = DavApp(face, SignIn(appliance.database))
+    dav = DavApp(face, appliance.sign_in)
     root = RootApp(dav, face, _Landing(settings.public_urls))
     return Front({DAV_PREFIX.strip("/"): dav}, root, lambda: _require_ready(appliance), settings.public_urls)
 

@@ -10,6 +10,7 @@
     │   ├── BodyStalled         no byte arrived for longer than the stall limit
     │   └── ChecksumMismatch    the bytes are not the ones the client announced
     ├── Unauthenticated         no valid credentials
+    ├── SignInBlocked           too many wrong passwords; nothing is compared for a while
     ├── Denied                  known, but not allowed
     ├── NotFound
     ├── Conflict                the tree is not in the state that the request assumes
@@ -100,6 +101,14 @@ class Unauthenticated(HoldfastError):
 
     def __init__(self) -> None:
         super().__init__("user name or password is wrong, or missing")
+
+
+class SignInBlocked(HoldfastError):
+    """Too many wrong passwords: none is looked at for ``retry_after_s``. Never says whether the user exists."""
+
+    def __init__(self, *, retry_after_s: int) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(f"too many failed attempts to sign in; try again in {retry_after_s} s")
 
 
 class Denied(HoldfastError):

@@ -2,6 +2,9 @@
 
 A verified pair is remembered for a few minutes under a keyed digest. What it relies on is the user's generation,
 compared on each request: a password changed, a device revoked or a user disabled anywhere is refused at once.
+
+What is remembered, and app passwords, are never throttled; a main password that has to be compared is
+(``appliance.accounts.throttle``).
 """
 
 from __future__ import annotations
@@ -11,12 +14,16 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import NamedTuple
 
+from appliance import clock
 from appliance.accounts import app_passwords, passwords
+from appliance.accounts.failures import Guess
+from appliance.accounts.throttle import Throttle
 from appliance.config.credentials import canonical, is_name
 from appliance.db.database import Database
-from appliance.db.sql import Sql
+from appliance.db.sql import Row, Sql
 from appliance.errors import Unauthenticated
 from appliance.principal import Home, Principal
 
@@ -24,6 +31,8 @@ REMEMBER_S = 600
 REMEMBER_MOST = 4096
 
 _ATTEMPTS = 3
+# Neither a row nor None, which stands for a user who does not exist.
+_NEVER: Row = ()
 
 
 class _Verified(NamedTuple):
@@ -43,10 +52,16 @@ _BY_NAME = Sql('SELECT id, password_hash, state, generation FROM "user" WHERE na
 class SignIn:
     """The verified credentials of one process. Any thread."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(
+        self, database: Database, *, guess_key: bytes | None = None, now: Callable[[], int] = clock.now
+    ) -> None:
+        """``guess_key`` is that of ``Throttle``, and the same in all processes of a server."""
         self._database = database
+        self._throttle = Throttle(database, key=guess_key, now=now)
         self._key = secrets.token_bytes(32)
         self._verified: OrderedDict[bytes, _Verified] = OrderedDict()
+        # What a guess was compared with, and was not.
+        self._refused: OrderedDict[Guess, Row | None] = OrderedDict()
         self._mutex = threading.Lock()
 
     def principal(self, name: str, password: str, *, face: str, address: str) -> Principal:
@@ -54,6 +69,7 @@ class SignIn:
 
         Raises:
             Unauthenticated: nobody that may sign in. Never says which part was wrong.
+            SignInBlocked: too many main passwords were wrong.
         """
         text = f"{name}\0{password}".encode("utf-8", "surrogatepass")
         digest = hashlib.blake2b(text, key=self._key, digest_size=32).digest()
@@ -61,18 +77,24 @@ class SignIn:
         if verified is not None:
             principal = self._principal(verified, face, address)
             if principal is not None:
+                self._throttle.spare(name, address)
                 return principal
         # Not known, or no longer what it was: verified anew; and again if the user changed in between.
         for _ in range(_ATTEMPTS):
-            verified = self._verify(name, password)
+            verified = self._verify(name, password, address)
             if verified is None:
                 break
             principal = self._principal(verified, face, address)
             if principal is not None:
                 self._remember(digest, verified)
+                self._throttle.spare(name, address)
                 return principal
         self._forget(digest)
         raise Unauthenticated
+
+    def flush(self) -> None:
+        """Let other processes know of failures; to be called every ``throttle.FLUSH_EVERY_S``, and at the end."""
+        self._throttle.flush()
 
     def _principal(self, verified: _Verified, face: str, address: str) -> Principal | None:
         with self._database.read() as session:
@@ -85,7 +107,7 @@ class SignIn:
         user_id = verified.user_id
         return Principal("user", user_id, name, role, user_id, verified.device_id, face, address, Home(*home))
 
-    def _verify(self, name: str, password: str) -> _Verified | None:
+    def _verify(self, name: str, password: str, address: str) -> _Verified | None:
         until = time.monotonic() + REMEMBER_S
         name = canonical(name)
         with self._database.read() as session:
@@ -93,9 +115,25 @@ class SignIn:
             device = app_passwords.find(session, password)
         if row is not None and device is not None and device[1] == row[0]:
             return _Verified(row[0], device[0], row[3], until)
-        if not passwords.verify(password, None if row is None else row[1]) or row is None or row[2] != "active":
+        guess = self._throttle.guess(name, password, address)
+        if not self._throttle.compare(guess, lambda: self._matches(guess, password, row)) or row is None:
             return None
         return _Verified(row[0], None, row[3], until)
+
+    def _matches(self, guess: Guess, password: str, row: Row | None) -> bool:
+        """Whether the row of a user that may sign in has this password. The hash is spared if that was asked before:
+        a client with an old password asks for ever. For those who do not exist it is the same.
+        """
+        if self._refused.get(guess, _NEVER) == row:
+            return False
+        matches = passwords.verify(password, None if row is None else row[1])
+        if matches and row is not None and row[2] == "active":
+            return True
+        with self._mutex:
+            self._refused[guess] = row
+            while len(self._refused) > REMEMBER_MOST:
+                self._refused.popitem(last=False)
+        return False
 
     def _recall(self, digest: bytes) -> _Verified | None:
         verified = self._verified.get(digest)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from appliance import clock
-from appliance.accounts import passwords
+from appliance.accounts import failures, passwords
 from appliance.config.credentials import canonical, is_name, name_problem
 from appliance.db.database import Database
 from appliance.db.sql import Session, Sql
@@ -146,6 +146,7 @@ def purge_user(database: Database, user: User) -> None:
     def work(session: Session) -> None:
         purge.purge(session, user.tree_id)
         session.run(_DELETE_DEVICES, id=user.id)
+        failures.forget_account(session, user.name)
         session.run(_DELETE, id=user.id)
 
     database.write(work)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TextIO
 
 from appliance import __version__, config, faults
-from appliance.cli import accounts, check, history, locks, serve
+from appliance.cli import accounts, check, history, locks, logins, serve
 from appliance.cli.context import Context, visible
 from appliance.errors import Fatal, HoldfastError, Invalid
 from appliance.faults import Fault
@@ -122,7 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="holdfast", description="A self-hosted WebDAV and sync appliance.")
     parser.add_argument("--version", action="version", version=f"holdfast {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for group in (serve, accounts, history, locks, check):
+    for group in (serve, accounts, logins, history, locks, check):
         group.add_commands(commands, common)
     return parser
 

@@ -194,6 +194,45 @@ app_password = Table(
     sqlite_autoincrement=True,
 )
 
+login_failure = Table(
+    "login_failure",
+    metadata,
+    # A wrong main password, each once an hour. Without an invariant: losing rows means that more guesses are possible.
+    # The name that was given, in lower case, whether somebody has it or not; what nobody can have: "(16 hex digits)".
+    Column("account", Text, nullable=False, primary_key=True),
+    # An IPv4 address, or the /64 network of an IPv6 one.
+    Column("network", Text, nullable=False, primary_key=True),
+    # 64 bits of a digest of account, network and password under a key that only the running server knows: the same
+    # password again is known, and nothing of it can be found out from here.
+    Column("digest", BigInteger, nullable=False, primary_key=True, autoincrement=False),
+    Column("at", BigInteger, nullable=False, index=True),
+    sqlite_with_rowid=False,
+)
+
+login_block = Table(
+    "login_block",
+    metadata,
+    # Main passwords for the account are not looked at from there until then.
+    Column("account", Text, nullable=False, primary_key=True),
+    # As in `login_failure`, or "*": every network without a row in `login_network`.
+    Column("network", Text, nullable=False, primary_key=True),
+    # How many blocks there were without a quiet hour in between; each is twice as long as the one before.
+    Column("strikes", Integer, nullable=False),
+    Column("until_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+login_network = Table(
+    "login_network",
+    metadata,
+    # From where somebody has signed in to the account; guesses from elsewhere do not block it there.
+    Column("account", Text, nullable=False, primary_key=True),
+    Column("network", Text, nullable=False, primary_key=True),
+    # To the day.
+    Column("seen_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 tree = Table(
     "tree",
     metadata,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from appliance import faults
+from appliance.accounts import failures
 from appliance.app import open_appliance, open_database
 from appliance.backends.reserve import Reserve
 from appliance.config import Settings
@@ -22,6 +23,7 @@ def run_scheduler(settings: Settings, supervisor_pipe: int) -> None:
     jobs = [
         Job("sweep", settings.sweep_minutes * _MINUTE, 10 * _MINUTE, lambda: sweep.sweep(database, backend)),
     ]
+    jobs.append(Job("login failures", 5 * _MINUTE, _MINUTE, lambda: failures.forget_old(database)))
     # Whatever is answered before it is durable: a blob goes only when its row is gone for good.
     durably = open_database(settings)
     reserve = Reserve(settings.data, settings.reserve)

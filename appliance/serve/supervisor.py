@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from appliance import faults
+from appliance.accounts.throttle import new_key
 from appliance.config import Settings
 from appliance.serve.background import run_scheduler
 from appliance.serve.prepare import finish_store, hold_folder, listen, prepare_store
@@ -61,9 +62,10 @@ def serve(settings: Settings, *, tell: Callable[[str], None], announce: Callable
         run()
 
     tally = Tally(settings.workers)
+    guess_key = new_key()
 
     def worker(number: int) -> None:
-        run_worker(settings, listener, tally.load(number), reading)
+        run_worker(settings, listener, tally.load(number), reading, guess_key)
 
     children = [
         _Child(f"worker {number + 1}", partial(child, partial(worker, number))) for number in range(settings.workers)

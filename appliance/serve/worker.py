@@ -7,6 +7,7 @@ import socket
 import threading
 
 from appliance import faults
+from appliance.accounts.throttle import FLUSH_EVERY_S
 from appliance.app import build_wsgi, open_appliance
 from appliance.chunks.writers import RENEW_S
 from appliance.config import Settings
@@ -18,11 +19,11 @@ from providers.http.server import HttpServer
 _log = logging.getLogger(__name__)
 
 
-def run_worker(settings: Settings, listener: socket.socket, load: Load, supervisor_pipe: int) -> None:
+def run_worker(settings: Settings, listener: socket.socket, load: Load, supervisor_pipe: int, guess_key: bytes) -> None:
     """The life of a worker process. After SIGTERM running requests have ``shutdown_seconds`` to finish."""
     stop = StopSignal(supervisor_pipe)
     faults.point("worker.begun")
-    appliance = open_appliance(settings)
+    appliance = open_appliance(settings, guess_key=guess_key)
     server = HttpServer(
         build_wsgi(appliance),
         listener,
@@ -39,6 +40,7 @@ def run_worker(settings: Settings, listener: socket.socket, load: Load, supervis
     faults.point("worker.ready")
     done = threading.Event()
     repeat(done, RENEW_S, appliance.chunks.writers.renew, name="writer lease")
+    repeat(done, FLUSH_EVERY_S, appliance.sign_in.flush, name="failed sign-ins")
     threading.Thread(target=server.serve, name="accept", daemon=True).start()
     stop.wait()
     if not server.stop(settings.shutdown_seconds):

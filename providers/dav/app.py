@@ -105,7 +105,7 @@ class Authenticator(HTTPAuthenticator):
             if credentials is not None and self.domain_controller.basic_auth_user(REALM, *credentials, environ):
                 return None
         except HoldfastError as error:
-            # The database fails; nobody knows whether the credentials are right.
+            # Too many were wrong, or the database fails: nobody knows whether these are right.
             return answer_error(error, prefix="", is_folder=lambda _: False)
         return challenge()
 

@@ -31,6 +31,7 @@ _STATUS: dict[type[HoldfastError], _Mapped] = {
     UnwantedBody: _Mapped(415),
     ForeignDestination: _Mapped(502),
     errors.Unauthenticated: _Mapped(401),
+    errors.SignInBlocked: _Mapped(429),
     errors.Denied: _Mapped(403),
     errors.NotFound: _Mapped(404),
     errors.Conflict: _Mapped(409),
@@ -56,7 +57,7 @@ def answer_error(error: HoldfastError, *, prefix: str, is_folder: Callable[[Path
     """
     mapped = _mapped(error)
     headers: Headers = []
-    if isinstance(error, (errors.Unavailable, errors.BackendError)):
+    if isinstance(error, (errors.Unavailable, errors.BackendError, errors.SignInBlocked)):
         headers.append(("Retry-After", str(getattr(error, "retry_after_s", 5))))
     if mapped.status == 405:
         headers.append(("Allow", ALLOW))

@@ -113,12 +113,29 @@ def test_remembered_sign_in_hashes_nothing(
     assert hashes == [PASSWORD] * len(workers)
 
 
-def test_wrong_password_is_hashed_each_time(workers: list[SignIn], hashes: list[str]) -> None:
-    """Also for a user who does not exist: the time tells nothing. It is never remembered as wrong."""
+def test_wrong_password_is_hashed_once(
+    database: Database, user: User, workers: list[SignIn], hashes: list[str]
+) -> None:
+    """Also for a user who does not exist: the time tells nothing. Once it is right, that is noticed."""
     for name in ("alice", "nobody"):
-        for _ in range(2):
-            assert is_refused(workers[0], name, "wrong password")
-    assert len(hashes) == 4
+        for _ in range(3):
+            assert is_refused(workers[0], name, "another password")
+    assert hashes == ["another password"] * 2
+    users.set_password(database, user, "another password")
+    enter(workers[0], "alice", "another password")
+
+
+def test_right_password_of_a_disabled_user_takes_no_other_time_than_a_wrong_one(
+    database: Database, user: User, workers: list[SignIn], hashes: list[str]
+) -> None:
+    """Neither is hashed twice. After ``enable`` it works at once."""
+    users.set_state(database, user, "disabled")
+    for password in (PASSWORD, "wrong password"):
+        for _ in range(3):
+            assert is_refused(workers[0], "alice", password)
+    assert hashes == [PASSWORD, "wrong password"]
+    users.set_state(database, user, "active")
+    enter(workers[0], "alice", PASSWORD)
 
 
 def test_unknown_user_costs_what_a_known_one_costs(workers: list[SignIn]) -> None:

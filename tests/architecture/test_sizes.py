@@ -11,7 +11,9 @@ FILE_LINES = 400
 FUNCTION_LINES = 60
 
 # Path, or path::function, and the reason. Whoever shortens one removes its line here.
-ALLOWED: dict[str, str] = {}
+ALLOWED: dict[str, str] = {
+    "appliance/db/models.py": "the reference of the whole schema is one page",
+}
 
 
 def sources() -> Iterator[Path]:

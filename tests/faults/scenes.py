@@ -126,6 +126,9 @@ _FIRST = (
     ("docs/empty", b""),
 )
 _FIRST_REVISION = """
+    DROP TABLE login_failure;
+    DROP TABLE login_block;
+    DROP TABLE login_network;
     DROP INDEX ix_pack_dropped;
     ALTER TABLE pack DROP COLUMN dropped_at;
     DROP TABLE garbage;

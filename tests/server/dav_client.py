@@ -31,12 +31,17 @@ class Answer(NamedTuple):
 
 
 class Dav:
-    """A connection to the server, opened at need, with Basic credentials on each request."""
+    """A connection to the server, opened at need, with Basic credentials on each request.
 
-    def __init__(self, port: int, user: str, password: str, timeout: float) -> None:
+    ``source`` is an address of this machine to come from.
+    """
+
+    def __init__(self, port: int, user: str, password: str, timeout: float, source: str | None = None) -> None:
         self.port = port
         self.authorization = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+        self._connection = http.client.HTTPConnection(
+            "127.0.0.1", port, timeout=timeout, source_address=None if source is None else (source, 0)
+        )
         self._timeout = timeout
 
     def __enter__(self) -> Dav:

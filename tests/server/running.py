@@ -129,9 +129,11 @@ class Server:
         """Where the files are, with a slash at its end."""
         return f"http://127.0.0.1:{self.port}/dav/"
 
-    def dav(self, user: str = ADMIN, password: str = PASSWORD, timeout: float = PATIENCE_S) -> Dav:
+    def dav(
+        self, user: str = ADMIN, password: str = PASSWORD, timeout: float = PATIENCE_S, source: str | None = None
+    ) -> Dav:
         """A connection of its own, signed in as the administrator unless told otherwise."""
-        return Dav(self.port, user, password, timeout)
+        return Dav(self.port, user, password, timeout, source)
 
     def environment(self) -> dict[str, str]:
         """Of the server and the commands: nothing of the machine's own settings."""

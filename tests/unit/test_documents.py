@@ -31,5 +31,16 @@ def test_schema_refers_to_what_exists() -> None:
 def test_readme_names_every_group_of_commands() -> None:
     """And the options of those that end what others began."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    for command in ("user", "app-password", "versions", "restore", "trash", "check", "lock list", "lock break"):
+    for command in (
+        "user",
+        "app-password",
+        "versions",
+        "restore",
+        "trash",
+        "check",
+        "lock list",
+        "lock break",
+        "login blocked",
+        "login unblock",
+    ):
         assert f"holdfast {command}" in text, command
