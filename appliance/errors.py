@@ -8,6 +8,7 @@
     │   ├── BadRequest          another part of the request
     │   ├── BodyIncomplete      fewer bytes arrived than were announced, or a broken coding
     │   ├── BodyStalled         no byte arrived for longer than the stall limit
+    │   ├── CursorRefused       a position in the changes that is none of this folder, or is too old
     │   └── ChecksumMismatch    the bytes are not the ones the client announced
     ├── Unauthenticated         no valid credentials
     ├── SignInBlocked           too many wrong passwords; nothing is compared for a while
@@ -84,6 +85,14 @@ class BodyStalled(Invalid):
     def __init__(self, *, seconds: float) -> None:
         self.seconds = seconds
         super().__init__(f"no byte of the body arrived for {seconds:g} s; nothing was stored")
+
+
+class CursorRefused(Invalid):
+    """A client's position in the changes of a folder cannot be gone on from; ``reason`` is a whole clause."""
+
+    def __init__(self, *, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"{reason}; begin anew, without a token")
 
 
 class ChecksumMismatch(Invalid):

@@ -267,7 +267,8 @@ node = Table(
     Column("kind", SmallInteger, nullable=False),
     # The change that put it where it is. Earlier places are rows of `placement`.
     Column("placed_seq", BigInteger, nullable=False),
-    # The newest change in or below it. Invariant: at least that of each child, and at most the tree's seq.
+    # The newest change of it (content, properties), or in or below it; where it lies does not count. Invariant: at
+    # least that of each child, and at most the tree's seq.
     Column("subtree_seq", BigInteger, nullable=False),
     # Files and logical bytes in and below it now; a file counts itself. Invariant: the sum over the children.
     Column("files", BigInteger, nullable=False),

@@ -1,8 +1,8 @@
 """Statements written once for every database, and sessions that run them.
 
 A statement is text with ``:name`` parameters. ``(:ids*)`` stands for a list; ``{lock}`` and ``{share}`` for the row
-locks of databases that have them. The text is turned into the driver's own form once, and then runs on the bare driver:
-built statements cost several times the query itself.
+locks of databases that have them; ``{binary}`` behind a column makes it compare by code points. The text is turned into
+the driver's own form once, and then runs on the bare driver: built statements cost several times the query itself.
 """
 
 from __future__ import annotations
@@ -39,21 +39,24 @@ class Connection(Protocol):
 
 
 class Dialect:
-    """How one database writes parameters and row locks.
+    """How one database writes parameters, row locks, and the order of code points.
 
     ``lock`` keeps others from changing the row's tree, ``share`` from changing the row at all, until the end of
     the transaction. SQLite needs neither: a write transaction is alone there.
     """
 
-    def __init__(self, *, name: str, marker: str, lock: str, share: str) -> None:
+    def __init__(self, *, name: str, marker: str, lock: str, share: str, binary: str) -> None:
         self.name = name
         self.marker = marker
         self.lock = lock
         self.share = share
+        self.binary = binary
 
 
-SQLITE = Dialect(name="sqlite", marker="?", lock="", share="")
-POSTGRESQL = Dialect(name="postgresql", marker="%s", lock="FOR NO KEY UPDATE OF tree", share="FOR SHARE")
+SQLITE = Dialect(name="sqlite", marker="?", lock="", share="", binary="")
+POSTGRESQL = Dialect(
+    name="postgresql", marker="%s", lock="FOR NO KEY UPDATE OF tree", share="FOR SHARE", binary='COLLATE "C"'
+)
 
 Pick = Callable[[Mapping[str, Any]], Sequence[Any]]
 
@@ -87,7 +90,9 @@ class Sql:
             return dialect.marker
 
         text = self.text if dialect.marker == "?" else self.text.replace("%", "%%")
-        text = _PARAMETER.sub(mark, text).replace("{lock}", dialect.lock).replace("{share}", dialect.share)
+        text = _PARAMETER.sub(mark, text)
+        for place, written in (("{lock}", dialect.lock), ("{share}", dialect.share), ("{binary}", dialect.binary)):
+            text = text.replace(place, written)
         return text, _picker(names)
 
 

@@ -142,9 +142,8 @@ def set_modified(change: Change, node: Node, modified_at: int) -> None:
 
 
 def note_properties(change: Change, parents: Ids, node: Node) -> None:
-    """Journal that properties or times of ``node`` changed; its own ETag stays as it is. No parents: it is the root."""
-    if parents:
-        _touch(change, parents, files=0, size=0)
+    """Journal that properties or times of ``node`` changed; a file's ETag stays. No parents: it is the root."""
+    _touch(change, (*parents, node.id), files=0, size=0)
     place = (parents[-1], node.name) if parents else None
     change.record(Kind.PROPERTIES, node.id, target=place)
 

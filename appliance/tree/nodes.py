@@ -45,6 +45,11 @@ class Node(NamedTuple):
         return etags((self,), incarnation)[0]
 
 
+def folder_etag(incarnation: str, node_id: int, seq: int) -> str:
+    """``Node.etag`` of a folder after the newest change in or below it."""
+    return f'"{incarnation}-{node_id:x}-{seq:x}"'
+
+
 def etags(nodes: Sequence[Node], incarnation: str) -> list[str]:
     """``Node.etag`` of each, without a call for each."""
     return [f'"{incarnation}-{node.id:x}-{node.version_seq or node.subtree_seq:x}"' for node in nodes]
@@ -107,6 +112,13 @@ def _walk(steps: int) -> Sql:
 _GET = Sql(f"SELECT {_COLUMNS} FROM node WHERE id = :id")
 _CHILDREN = Sql(f"SELECT {_COLUMNS} FROM node WHERE parent_id = :parent_id ORDER BY name_key")
 _CHILDREN_OF = Sql(f"SELECT {_COLUMNS} FROM node WHERE parent_id IN (:parent_ids*) ORDER BY parent_id, name_key")
+# In the order of code points, which a database need not have for texts.
+_FROM = "WHERE parent_id = :parent_id AND name_key {binary} >= :key"
+_IN_ORDER = "ORDER BY name_key {binary} LIMIT :count"
+_MEMBERS_FROM = Sql(f"SELECT {_COLUMNS} FROM node {_FROM} {_IN_ORDER}")
+_CHANGED_FROM = Sql(
+    f"SELECT {_COLUMNS} FROM node {_FROM} AND (placed_seq > :since OR subtree_seq > :since) {_IN_ORDER}"
+)
 _ABOVE = Sql("""
     WITH RECURSIVE above (id, parent_id, name, depth) AS (
         SELECT id, parent_id, name, 0 FROM node WHERE id = :id
@@ -130,6 +142,18 @@ def children(session: Session, parent_id: int) -> list[Node]:
 def children_of(session: Session, parent_ids: Sequence[int]) -> list[Node]:
     """The members of several folders, folder by folder."""
     return [Node._make(row) for row in session.rows_by(_CHILDREN_OF, parent_ids)]
+
+
+def members_from(session: Session, parent_id: int, key: str, *, count: int, since: int | None = None) -> list[Node]:
+    """The first members of a folder whose ``name_key`` is at least ``key``, by code points.
+
+    Since a change: only those that came or changed after it, or have something below them that did.
+    """
+    if since is None:
+        rows = session.rows(_MEMBERS_FROM, parent_id=parent_id, key=key, count=count)
+    else:
+        rows = session.rows(_CHANGED_FROM, parent_id=parent_id, key=key, count=count, since=since)
+    return list(map(Node._make, rows))
 
 
 def above(session: Session, node_id: int) -> list[tuple[int, str]]:

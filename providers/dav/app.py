@@ -35,7 +35,7 @@ from appliance.principal import Principal
 from providers.dav import answer
 from providers.dav.answer import Answer
 from providers.dav.errors import answer_error
-from providers.dav.methods import folders, get, lock, options, propfind, proppatch, put, transfer
+from providers.dav.methods import folders, get, lock, options, propfind, proppatch, put, report, transfer
 from providers.dav.request import DavRequest, Face
 
 Environ = dict[str, Any]
@@ -55,6 +55,7 @@ _METHODS: dict[str, Method] = {
     "MKCOL": folders.mkcol,
     "PROPFIND": propfind.propfind,
     "PROPPATCH": proppatch.proppatch,
+    "REPORT": report.report,
     "COPY": transfer.copy,
     "MOVE": transfer.move,
     "LOCK": lock.take,

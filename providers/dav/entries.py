@@ -126,7 +126,7 @@ def _make_form(wanted: PropfindRequest, kind: int) -> _Form:
         dead=tuple(name for name in names if name not in live.LIVE),
         any_dead=wanted.mode != "prop",
         missing=tuple(name for name in names if name in live.LIVE and name not in has),
-        report=wanted.mode == "prop",
+        report=wanted.mode == "prop" and not wanted.minimal,
         bare=bare,
     )
 

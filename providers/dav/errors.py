@@ -14,6 +14,7 @@ from providers.dav.destination import ForeignDestination
 from providers.dav.methods.options import ALLOW
 from providers.dav.paths import encode_path
 from providers.dav.request import UnwantedBody
+from providers.dav.xml_in import UnsupportedReport
 
 
 class _Mapped(NamedTuple):
@@ -28,6 +29,8 @@ _STATUS: dict[type[HoldfastError], _Mapped] = {
     HoldfastError: _Mapped(500),
     errors.Invalid: _Mapped(400),
     errors.BodyStalled: _Mapped(408),
+    errors.CursorRefused: _Mapped(403, "valid-sync-token"),
+    UnsupportedReport: _Mapped(403, "supported-report"),
     UnwantedBody: _Mapped(415),
     ForeignDestination: _Mapped(502),
     errors.Unauthenticated: _Mapped(401),

@@ -1,4 +1,4 @@
-"""The single-valued headers of WebDAV and of the ownCloud dialect: Depth, Overwrite, Timeout, Lock-Token, X-OC-Mtime.
+"""The headers of WebDAV and of the ownCloud dialect: Depth, Overwrite, Timeout, Lock-Token, Prefer, X-OC-Mtime.
 
 Checksums and media types have files of their own; their names are offered here too.
 """
@@ -26,12 +26,17 @@ __all__ = [
     "parse_oc_checksum",
     "parse_oc_mtime",
     "parse_overwrite",
+    "parse_prefer",
     "parse_timeout",
 ]
 
 _DEPTHS: Final = ("0", "1", "infinity")
 _seconds = re.compile(r"second-0*([0-9]{1,100})", re.IGNORECASE).fullmatch
 _coded_url = re.compile(r"<?([^<>\s\x00-\x20\x7f]+)>?").fullmatch
+_elements = re.compile(r'(?:[^",]|"(?:[^"\\]|\\.)*")+').findall
+_preference = re.compile(
+    r'\s*([!#$%&\'*+.^_`|~0-9a-z-]+)\s*(?:=\s*(?:"([^"\\]*)"|([!#$%&\'*+.^_`|~0-9a-z-]*))\s*)?(?:;.*)?', re.DOTALL
+).fullmatch
 _epoch = re.compile(r"[+-]?[0-9]{1,20}(?:\.[0-9]{0,40})?(?:[eE][+-]?[0-9]{1,2})?").fullmatch
 
 
@@ -87,6 +92,18 @@ def parse_lock_token(value: str) -> str:
     if found is None or text.startswith("<") != text.endswith(">"):
         raise BadRequest(reason="the Lock-Token header must hold one token in angle brackets")
     return found[1]
+
+
+def parse_prefer(value: str | None) -> dict[str, str]:
+    """Preferences by name, in lower case, each with its value or "" (RFC 7240 §2). What cannot be read is ignored, and
+    so is what is said of the same one later.
+    """
+    found: dict[str, str] = {}
+    for element in _elements((value or "").lower()):
+        read = _preference(element)
+        if read is not None:
+            found.setdefault(read[1], read[2] or read[3] or "")
+    return found
 
 
 def parse_oc_mtime(value: str | None) -> int | None:

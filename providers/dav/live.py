@@ -8,15 +8,19 @@ each of them would cost more than all the rest.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
 
 from appliance import clock
-from appliance.files.read import Listing
+from appliance.files.context import Place
+from appliance.files.read import Extras
+from appliance.files.sync import cursor_of
 from appliance.tree.locks import Lock
 from appliance.tree.nodes import FILE, FOLDER, Node, etags
 from providers.dav import win32
 from providers.dav.conditions import format_http_date, format_iso_date
 from providers.dav.content_types import content_types_of
 from providers.dav.paths import encode_path
+from providers.dav.sync_tokens import write_token
 from providers.dav.xml_out import OWNCLOUD_NS, escape
 
 Column = Callable[[Sequence[Node]], Sequence[object]]
@@ -28,6 +32,9 @@ QUOTA_USED = "{DAV:}quota-used-bytes"
 CREATIONDATE = "{DAV:}creationdate"
 LASTMODIFIED = "{DAV:}lastmodified"
 GETLASTMODIFIED = "{DAV:}getlastmodified"
+SYNC_TOKEN = "{DAV:}sync-token"
+
+SYNC_TOKEN_ELEMENT = "<D:sync-token>%s</D:sync-token>"
 
 SUPPORTED_LOCK = (
     "<D:supportedlock>"
@@ -36,8 +43,14 @@ SUPPORTED_LOCK = (
     "</D:supportedlock>"
 )
 
-# What allprop tells. Locks, quota and display name are told when they are asked for by name: a Windows client
-# reads at most 1,000,000 bytes of a listing, and always asks for all.
+# RFC 3253 §3.1.5: what REPORT answers.
+_SUPPORTED_REPORTS = (
+    "<D:supported-report-set><D:supported-report><D:report><D:sync-collection/></D:report></D:supported-report>"
+    "</D:supported-report-set>"
+)
+
+# What allprop tells. Locks, quota, display name and what is for sync are told when they are asked for by name: a
+# Windows client reads at most 1,000,000 bytes of a listing, and always asks for all.
 ALLPROP = (
     "{DAV:}resourcetype",
     CREATIONDATE,
@@ -71,6 +84,8 @@ ELEMENTS: Mapping[str, Mapping[int, str]] = {
     QUOTA_USED: {FOLDER: "<D:quota-used-bytes>%s</D:quota-used-bytes>"},
     CHECKSUMS: _of_both("<oc:checksums><oc:checksum>%s</oc:checksum></oc:checksums>"),
     LOCKDISCOVERY: _of_both("<D:lockdiscovery>%s</D:lockdiscovery>"),
+    SYNC_TOKEN: {FOLDER: SYNC_TOKEN_ELEMENT},
+    "{DAV:}supported-report-set": {FOLDER: _SUPPORTED_REPORTS},
 }
 
 LIVE = frozenset(ELEMENTS)
@@ -125,10 +140,25 @@ _PLAIN: Mapping[str, Column] = {
 }
 
 
+class Told(Protocol):
+    """What nodes were read with: a listing, or the changes of a folder."""
+
+    @property
+    def place(self) -> Place: ...
+
+    @property
+    def extras(self) -> Extras: ...
+
+    @property
+    def quota_bytes(self) -> int | None: ...
+
+    def locks_of(self, member: Node | None, /) -> list[Lock]: ...
+
+
 class Columns:
     """The columns of one listing, by the names of properties whose elements have a ``%s``."""
 
-    def __init__(self, listing: Listing, *, incarnation: str, prefix: str, free_bytes: int | None) -> None:
+    def __init__(self, listing: Told, *, incarnation: str, prefix: str, free_bytes: int | None) -> None:
         self._listing = listing
         self._incarnation = incarnation
         self._prefix = prefix
@@ -145,6 +175,7 @@ class Columns:
             QUOTA_USED: self._quota_used,
             CHECKSUMS: self._checksums,
             LOCKDISCOVERY: self._locks,
+            SYNC_TOKEN: self._sync_tokens,
         }
         return bound[name]
 
@@ -153,6 +184,9 @@ class Columns:
 
     def _etags(self, nodes: Sequence[Node]) -> list[str]:
         return etags(nodes, self._incarnation)
+
+    def _sync_tokens(self, nodes: Sequence[Node]) -> list[str]:
+        return [write_token(cursor_of(self._incarnation, node)) for node in nodes]
 
     def _quota_available(self, nodes: Sequence[Node]) -> list[int | None]:
         """RFC 4331 §3, on folders: what the quota leaves, else what the store has."""
@@ -173,7 +207,7 @@ class Columns:
         return [self._locks_of(node) for node in nodes]
 
     def _locks_of(self, node: Node) -> str:
-        member = None if node.id == self._listing.node.id else node
+        member = None if node.id == self._listing.place.chain.last.id else node
         # A lock that is on something above can only be on a folder.
         held = [(lock, node.is_folder or lock.node_id != node.id) for lock in self._listing.locks_of(member)]
         return active_locks(held, self._prefix)

@@ -10,11 +10,12 @@ from appliance.files.context import Files
 from appliance.principal import Principal
 from appliance.tree.conditions import NONE, Conditions, StateList, StateTest
 from appliance.tree.paths import Path
-from providers.dav.conditions import IfList, parse_etags, parse_http_date, parse_if, submitted_tokens
+from providers.dav.conditions import IfCondition, IfList, parse_etags, parse_http_date, parse_if, submitted_tokens
 from providers.dav.destination import parse_destination
 from providers.dav.headers import parse_lock_token
 from providers.dav.listings import Listings
 from providers.dav.paths import decode_path
+from providers.dav.sync_tokens import as_etag
 
 # RFC 4918 §8.4: what a body would ask of these is not known here, so carrying them out without it could be wrong.
 _BODYLESS = frozenset(("DELETE", "COPY", "MOVE", "UNLOCK", "MKCOL"))
@@ -173,4 +174,10 @@ class DavRequest:
 
 
 def _tests(entry: IfList) -> tuple[StateTest, ...]:
-    return tuple(StateTest(each.negated, each.token, each.etag) for each in entry.conditions)
+    return tuple(_test(each) for each in entry.conditions)
+
+
+def _test(each: IfCondition) -> StateTest:
+    """A sync token names a folder's state as its ETag does (RFC 6578 §5)."""
+    etag = None if each.token is None else as_etag(each.token)
+    return StateTest(each.negated, each.token, each.etag) if etag is None else StateTest(each.negated, None, etag)

@@ -18,6 +18,7 @@ from providers.dav.headers import parse_depth
 from providers.dav.live import ELEMENTS, GETLASTMODIFIED, creation_dates, modification_dates
 from providers.dav.methods.options import COMPLIANCE
 from providers.dav.methods.propfind import refuse_infinity
+from providers.dav.preferences import preferences
 from providers.dav.request import DavRequest, Face
 from providers.dav.xml_in import PropfindRequest, parse_propfind
 
@@ -62,10 +63,13 @@ class RootApp:
         if depth == "infinity":
             return refuse_infinity()
         found, missing = _properties(wanted, node)
-        hrefs = ["/"] if depth == "0" else ["/", f"{self._face.prefix}/"]
+        followed = preferences(request, below=depth == "1")
+        if followed.minimal:
+            missing = []
+        hrefs = [*([] if followed.noroot else ["/"]), *([] if depth == "0" else [f"{self._face.prefix}/"])]
         entries = [xml_out.response_prop(href, found, missing) for href in hrefs]
         document = xml_out.multistatus_head() + "".join(entries) + xml_out.multistatus_tail()
-        return answer.xml(207, document.encode("utf-8", "replace"))
+        return answer.xml(207, document.encode("utf-8", "replace"), followed.headers())
 
 
 def _properties(wanted: PropfindRequest, node: Node) -> tuple[list[str], list[str]]:

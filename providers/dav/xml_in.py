@@ -1,4 +1,4 @@
-"""The XML bodies of PROPFIND, PROPPATCH and LOCK (RFC 4918 §14), read so that no body can harm.
+"""The XML bodies of PROPFIND, PROPPATCH, LOCK (RFC 4918 §14) and REPORT, read so that no body can harm.
 
 Any DOCTYPE is refused, so there are no entities to expand and nothing to fetch; size and depth are bounded before a
 tree is built. Names are in Clark notation, ``{DAV:}getetag``, or bare where there is no namespace. Elements that are
@@ -29,6 +29,7 @@ _CACHED_BODY_BYTES: Final = 4096
 
 _DAV: Final = "{DAV:}"
 _XML_LANG: Final = "{http://www.w3.org/XML/1998/namespace}lang"
+_digits = re.compile(r"[0-9]{1,18}").fullmatch
 _words = re.compile(r"[\w.\-]+").findall
 
 Element = Any  # lxml comes without types
@@ -41,6 +42,22 @@ class PropfindRequest:
     mode: Literal["allprop", "propname", "prop"]
     names: tuple[str, ...] = ()
     include: tuple[str, ...] = ()
+    # What a node lacks is not told (RFC 8144 §2.1): the client's preference, which does not stand in the body.
+    minimal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SyncRequest:
+    """``token`` is empty for a client that knows nothing yet; ``limit`` None: as many responses as there are."""
+
+    token: str
+    deep: bool
+    limit: int | None
+    wanted: PropfindRequest
+
+
+class UnsupportedReport(BadRequest):
+    """A report that is not made here, or not of a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +158,41 @@ def _proppatch(body: bytes) -> tuple[PropertyUpdate, ...]:
                 raise BadRequest(reason=f"the properties are longer than {MAX_UPDATE_CHARS} characters together")
             updates.append(update)
     return tuple(updates)
+
+
+def parse_sync(body: bytes, *, limit_bytes: int = MAX_BODY_BYTES) -> SyncRequest:
+    """RFC 6578 §6.1, the one report that there is.
+
+    Raises: BadRequest; UnsupportedReport for other reports; TooLarge above ``limit_bytes``.
+    """
+    _require_length(body, limit_bytes)
+    return parsed_apart(len(body), _sync, body)
+
+
+def _sync(body: bytes) -> SyncRequest:
+    root = _parse(body, None)
+    if root.tag != _DAV + "sync-collection":
+        raise UnsupportedReport(reason="the only report is sync-collection in the namespace DAV:")
+    level = _text_in(_only_child(root, "sync-level"))
+    if level not in ("1", "infinite"):
+        raise BadRequest(reason="the sync-level element must hold 1 or infinite")
+    names = _names([_only_child(root, "prop")])
+    token = _text_in(_only_child(root, "sync-token"))
+    return SyncRequest(token, level == "infinite", _limit(root), PropfindRequest("prop", names))
+
+
+def _limit(root: Element) -> int | None:
+    """RFC 5323 §5.17."""
+    if root.find(_DAV + "limit") is None:
+        return None
+    text = _text_in(_only_child(_only_child(root, "limit"), "nresults"))
+    if not _digits(text):
+        raise BadRequest(reason="the nresults element must hold a number")
+    return int(text)
+
+
+def _text_in(element: Element) -> str:
+    return "".join(element.itertext()).strip()
 
 
 def parse_lockinfo(body: bytes, *, limit_bytes: int = MAX_BODY_BYTES) -> LockInfo:

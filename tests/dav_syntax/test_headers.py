@@ -1,4 +1,4 @@
-"""Depth, Overwrite, Timeout, Lock-Token, X-OC-Mtime, OC-Checksum and media types."""
+"""Depth, Overwrite, Timeout, Lock-Token, Prefer, X-OC-Mtime, OC-Checksum and media types."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from providers.dav.headers import (
     parse_oc_checksum,
     parse_oc_mtime,
     parse_overwrite,
+    parse_prefer,
     parse_timeout,
 )
 
@@ -351,3 +352,29 @@ def test_headers_any_text_raises_nothing_but_bad_request(value: str) -> None:
             parser(value)
         except BadRequest:
             pass
+
+
+@pytest.mark.parametrize(
+    "value, preferences",
+    [
+        (None, {}),
+        ("", {}),
+        ("return=minimal", {"return": "minimal"}),
+        ("Return = Minimal ; x=y", {"return": "minimal"}),
+        ('return="minimal"; x="a,b;c", depth-noroot', {"return": "minimal", "depth-noroot": ""}),
+        ("return=minimal, return=representation", {"return": "minimal"}),
+        ("wait=10,, depth-noroot;x , respond-async", {"wait": "10", "depth-noroot": "", "respond-async": ""}),
+        ('x="return=minimal, y"', {"x": "return=minimal, y"}),
+        ("return minimal", {}),
+        ('="x"', {}),
+    ],
+)
+def test_parse_prefer_gives_each_preference_once(value: str | None, preferences: dict[str, str]) -> None:
+    """RFC 7240 §2: the first of a name counts; parameters and what cannot be read are ignored."""
+    assert parse_prefer(value) == preferences
+
+
+@given(st.text(max_size=200))
+def test_parse_prefer_never_fails(value: str) -> None:
+    """It is only a wish."""
+    parse_prefer(value)

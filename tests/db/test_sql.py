@@ -26,6 +26,7 @@ def fill(database: Database, count: int) -> None:
         ("x LIKE '%y' AND 7 % :a", "x LIKE '%y' AND 7 % ?", "x LIKE '%%y' AND 7 %% %s", ("A",)),
         ("x::text, CAST(:a AS BIGINT)", "x::text, CAST(? AS BIGINT)", "x::text, CAST(%s AS BIGINT)", ("A",)),
         ("WHERE id = :a {lock}", "WHERE id = ? ", "WHERE id = %s FOR NO KEY UPDATE OF tree", ("A",)),
+        ("name {binary} >= :a", "name  >= ?", 'name COLLATE "C" >= %s', ("A",)),
         ("VALUES (:a, '10:30', 'b:c')", "VALUES (?, '10:30', 'b:c')", "VALUES (%s, '10:30', 'b:c')", ("A",)),
     ],
 )
@@ -48,6 +49,18 @@ def test_list_is_written_with_a_marker_for_each_value() -> None:
     values = {"x": "X", "y": "Y", "ids 0": 1, "ids 1": 2, "ids 2": 3}
     assert tuple(pick(values)) == ("X", 1, 2, 3, "Y")
     assert sql.form(POSTGRESQL, 1)[0] == "SELECT %s FROM t WHERE id IN (%s) AND y = %s"
+
+
+def test_texts_compare_by_code_points_where_it_says_so(database: Database) -> None:
+    """As Python does, whatever the database's own order is."""
+    names = ["B", "Z", "a", "b b", "b-a", "ba", "e\u0301", "z", "\u00e9", "\uffee", "\U0001f600"]
+    database.write(
+        lambda session: session.run_many(_INSERT, [{"name": name, "holder": "h", "at": 0} for name in names])
+    )
+    find = Sql("SELECT name FROM lease WHERE name {binary} >= :first ORDER BY name {binary}")
+    with database.read() as session:
+        for first in names:
+            assert [row[0] for row in session.rows(find, first=first)] == names[names.index(first) :]
 
 
 def test_lists_of_any_length_find_exactly_their_rows(database: Database) -> None:

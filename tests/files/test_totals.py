@@ -100,7 +100,7 @@ TOUCHED: dict[str, tuple[Work, set[str]]] = {
     "new folder": (lambda who: who.mkdir("/t/new"), {"/", "/t", "/t/new"}),
     "removal": (lambda who: who.remove("/d/e/f"), {"/", "/d", "/d/e"}),
     "move": (lambda who: who.move("/d/e/f", "/t/f"), {"/", "/d", "/d/e", "/t"}),
-    "properties": (lambda who: who.patch("/d/e/f", [("{x}y", "<y/>")]), {"/", "/d", "/d/e"}),
+    "properties": (lambda who: who.patch("/d/e/f", [("{x}y", "<y/>")]), {"/", "/d", "/d/e", "/d/e/f"}),
     "copy": (lambda who: who.copy("/d/e/f", "/t/f"), {"/", "/t", "/t/f"}),
     "copy onto a file": (lambda who: who.copy("/d/one", "/t/four", overwrite=True), {"/", "/t"}),
     "older version": (lambda who: who.restore_version("/t/four", who.versions("/t/four")[0].seq), {"/", "/t"}),

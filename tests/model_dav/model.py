@@ -132,8 +132,10 @@ class DavModel(Model):
                 node.properties.pop(name, None)
             else:
                 node.properties[name] = value
-        if node.parent is not None:
-            self._touch(node.parent)
+        # A folder's own properties are part of its state, a file's are not.
+        touched = node if node.version is None else node.parent
+        if touched is not None:
+            self._touch(touched)
 
     def lock(self, path: Path, *, scope: str, deep: bool) -> HeldLock:
         """The lock, still without a token; a free name becomes an empty file."""

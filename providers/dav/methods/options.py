@@ -6,7 +6,7 @@ from providers.dav import answer
 from providers.dav.answer import Answer, Headers
 from providers.dav.request import DavRequest
 
-ALLOW = "OPTIONS, GET, HEAD, PUT, DELETE, PROPFIND, PROPPATCH, MKCOL, COPY, MOVE, LOCK, UNLOCK"
+ALLOW = "OPTIONS, GET, HEAD, PUT, DELETE, PROPFIND, PROPPATCH, MKCOL, COPY, MOVE, LOCK, UNLOCK, REPORT"
 
 # Windows looks for MS-Author-Via before it writes; Finder mounts read-only without class 2.
 COMPLIANCE: Headers = [("DAV", "1, 2, 3"), ("MS-Author-Via", "DAV"), ("Allow", ALLOW)]

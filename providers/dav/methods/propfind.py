@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import chain
+from collections.abc import Iterator, Sequence
 
 from appliance.files import read
 from appliance.files.context import Place
 from appliance.files.read import Listing
+from appliance.tree.nodes import Node
 from providers.dav import answer, live, xml_out
 from providers.dav.answer import Answer
+from providers.dav.blocks import in_blocks, multistatus
 from providers.dav.entries import Entries
 from providers.dav.headers import parse_depth
 from providers.dav.listings import Key, Listings
 from providers.dav.live import Columns
 from providers.dav.paths import encode_names, encode_path
+from providers.dav.preferences import Preferences, preferences
 from providers.dav.request import DavRequest
 from providers.dav.xml_in import PropfindRequest, parse_propfind
-
-# An answer that is not longer is sent with its length, which every client understands.
-_BLOCK_BYTES = 1_048_576
-_FEW_ENTRIES = 8
 
 
 def propfind(request: DavRequest) -> Answer:
     """RFC 4918 §9.1. ``Depth: infinity`` is refused for folders, as §9.1.1 allows; of a file it says nothing."""
     depth = parse_depth(request.header("HTTP_DEPTH"), "infinity", ("0", "1", "infinity"))
     wanted = parse_propfind(request.xml(), limit_bytes=request.face.max_xml_bytes)
+    followed = preferences(request, below=depth == "1")
+    wanted = followed.of(wanted)
     known = _Known(request, wanted)
     listing = _read(request, wanted, known, members=depth == "1")
     if depth == "infinity" and listing.node.is_folder:
         return refuse_infinity()
-    return _answer(request, wanted, known, listing)
+    return _answer(request, wanted, known, listing, followed)
 
 
 class _Known:
@@ -81,7 +81,9 @@ def _read(request: DavRequest, wanted: PropfindRequest, known: _Known, *, member
     )
 
 
-def _answer(request: DavRequest, wanted: PropfindRequest, known: _Known, listing: Listing) -> Answer:
+def _answer(
+    request: DavRequest, wanted: PropfindRequest, known: _Known, listing: Listing, followed: Preferences
+) -> Answer:
     columns = Columns(
         listing,
         incarnation=request.files.incarnation,
@@ -90,16 +92,13 @@ def _answer(request: DavRequest, wanted: PropfindRequest, known: _Known, listing
     )
     entries = Entries(wanted, columns, listing.extras.properties)
     href = encode_path(listing.place.path, listing.node.is_folder, request.face.prefix)
-    head = (xml_out.multistatus_head() + entries.write([href], [listing.node])).encode("utf-8", "replace")
-    tail = xml_out.multistatus_tail().encode()
-    headers = [("Content-Type", xml_out.CONTENT_TYPE)]
-    if known.blocks is not None:
-        return Answer(207, headers, [head, *known.blocks, tail])
-    blocks = known.keep(listing, _members(listing, entries, href))
-    first, all_of_it = _whole(blocks)
-    if all_of_it:
-        return Answer(207, headers, [head, *first, tail])
-    return Answer(207, headers, chain((head, *first), blocks, (tail,)))
+    # A file has nothing below it that could be asked for instead of it.
+    followed = followed._replace(noroot=followed.noroot and listing.node.is_folder)
+    root = "" if followed.noroot else entries.write([href], [listing.node])
+    blocks = known.blocks
+    if blocks is None:
+        return multistatus(followed.headers(), root, known.keep(listing, _members(listing, entries, href)))
+    return multistatus(followed.headers(), root, blocks)
 
 
 def _needs(wanted: PropfindRequest) -> tuple[bool, bool, bool]:
@@ -117,25 +116,9 @@ def _asks_for_room(wanted: PropfindRequest) -> bool:
 
 
 def _members(listing: Listing, entries: Entries, href: str) -> Iterator[bytes]:
-    """Blocks of about ``_BLOCK_BYTES``: an entry may be a hundred times as long as another listing's."""
-    start, count = 0, _FEW_ENTRIES
-    while start < len(listing.members):
-        members = listing.members[start : start + count]
+    def write(members: Sequence[Node]) -> str:
         names = encode_names([node.name for node in members])
         hrefs = [f"{href}{name}/" if node.is_folder else href + name for name, node in zip(names, members, strict=True)]
-        block = entries.write(hrefs, members).encode("utf-8", "replace")
-        yield block
-        start += count
-        count = max(_BLOCK_BYTES * len(members) // max(len(block), 1), 1)
+        return entries.write(hrefs, members)
 
-
-def _whole(blocks: Iterator[bytes]) -> tuple[list[bytes], bool]:
-    """The first of the blocks, and whether they are all."""
-    taken: list[bytes] = []
-    size = 0
-    for block in blocks:
-        taken.append(block)
-        size += len(block)
-        if size > _BLOCK_BYTES:
-            return taken, False
-    return taken, True
+    return in_blocks(listing.members, write)

@@ -12,6 +12,7 @@ from providers.dav.answer import Answer
 from providers.dav.dates import parse_http_date, parse_iso_date
 from providers.dav.headers import parse_oc_mtime
 from providers.dav.paths import encode_path
+from providers.dav.preferences import preferences
 from providers.dav.request import DavRequest
 from providers.dav.xml_in import PropertyUpdate, parse_proppatch, text_of
 
@@ -38,6 +39,10 @@ def proppatch(request: DavRequest) -> Answer:
         modified_at=times[-1][1] if times else None,
         conditions=request.conditions(),
     )
+    followed = preferences(request)
+    if followed.minimal:
+        # RFC 8144 §2.2: all of it went as wished.
+        return answer.empty(200, followed.headers())
     return _multistatus(href, [xml_out.propstat(_elements(update.name for update in updates))])
 
 
@@ -82,4 +87,4 @@ def _elements(names: Iterable[str]) -> Iterable[str]:
 
 def _multistatus(href: str, propstats: list[str]) -> Answer:
     document = xml_out.multistatus_head() + xml_out.response(href, propstats) + xml_out.multistatus_tail()
-    return answer.xml(207, document.encode("utf-8", "replace"))
+    return answer.xml(207, document.encode("utf-8", "replace"), [("Vary", "Prefer")])
