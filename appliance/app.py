@@ -146,7 +146,13 @@ def build_wsgi(appliance: Appliance) -> Front:
     )
     dav = DavApp(face, appliance.sign_in)
     root = RootApp(dav, face, _Landing(settings.public_urls))
-    return Front({DAV_PREFIX.strip("/"): dav}, root, lambda: _require_ready(appliance), settings.public_urls)
+    return Front(
+        {DAV_PREFIX.strip("/"): dav},
+        root,
+        lambda: _require_ready(appliance),
+        settings.public_urls,
+        settings.trusted_proxies,
+    )
 
 
 class _Landing:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TextIO
 
 from appliance import __version__, config, faults
-from appliance.cli import accounts, check, history, locks, logins, serve
+from appliance.cli import accounts, check, history, locks, logins, serve, tls
 from appliance.cli.context import Context, visible
 from appliance.errors import Fatal, HoldfastError, Invalid
 from appliance.faults import Fault
@@ -112,7 +112,8 @@ def _set_up_logging(level: str) -> None:
 
 def _overrides(options: argparse.Namespace) -> Mapping[str, object]:
     """Settings given as options of ``serve``."""
-    given = {name: getattr(options, name, None) for name in ("listen", "workers", "durability")}
+    names = ("listen", "workers", "durability", "tls_certificate", "tls_key")
+    given = {name: getattr(options, name, None) for name in names}
     return {name: value for name, value in given.items() if value is not None}
 
 
@@ -122,7 +123,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="holdfast", description="A self-hosted WebDAV and sync appliance.")
     parser.add_argument("--version", action="version", version=f"holdfast {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for group in (serve, accounts, logins, history, locks, check):
+    for group in (serve, accounts, logins, history, locks, check, tls):
         group.add_commands(commands, common)
     return parser
 

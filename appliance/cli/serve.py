@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
+import shlex
 from contextlib import closing
 from typing import Any
 
@@ -14,6 +15,7 @@ from appliance.cli.context import Context
 from appliance.config import Settings
 from appliance.errors import HoldfastError
 from appliance.serve.supervisor import serve
+from appliance.tls.authority import Files
 
 
 def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -22,6 +24,8 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     command.add_argument("--listen", metavar="HOST:PORT", help="where to listen (setting listen)")
     command.add_argument("--workers", metavar="N", help="processes that answer requests (setting workers)")
     command.add_argument("--durability", metavar="safe|fast", help="what survives a power cut (setting durability)")
+    command.add_argument("--tls-certificate", metavar="FILE", help="speak https with it (setting tls_certificate)")
+    command.add_argument("--tls-key", metavar="FILE", help="its private key (setting tls_key)")
     command.set_defaults(run=_serve)
 
 
@@ -36,16 +40,34 @@ def _serve(context: Context, options: argparse.Namespace) -> int:
 
 def announcement(settings: Settings, host: str, port: int, user: str) -> str:
     """What a server that listens on ``host`` says when it answers: where it is, and how ``user`` mounts it."""
-    everywhere = ipaddress.ip_address(host).is_unspecified
+    address = ipaddress.ip_address(host)
+    everywhere = address.is_unspecified
     if everywhere:
         # Nobody can connect to an address that stands for all of them; this one is right for who reads the line.
         host = "::1" if ":" in host else "127.0.0.1"
     shown = f"[{host}]" if ":" in host else host
-    url = settings.public_urls[0] if settings.public_urls else f"http://{shown}:{port}"
+    scheme = "http" if settings.tls_certificate is None else "https"
+    url = settings.public_urls[0] if settings.public_urls else f"{scheme}://{shown}:{port}"
     text = f"Holdfast serves {settings.data} at {url}/\n"
     if everywhere and not settings.public_urls:
         text += "That is its address on this machine; set public_urls to the address that others use.\n"
+    if address.is_loopback and not (settings.public_urls or settings.trusted_proxies):
+        text += (
+            f"Only this machine reaches it. To serve the local network, stop it and type:\n{_opening(settings, port)}"
+        )
+    if settings.tls_certificate == Files.of(settings.data).certificate:
+        text += "Each device has to trust its certificate once: `holdfast tls trust` says how, for each system.\n"
     return f"{text}\n{mount_help(url, user)}"
+
+
+def _opening(settings: Settings, port: int) -> str:
+    """The command after which others in the network can connect."""
+    files = Files.of(settings.data)
+    makes = "holdfast tls self-signed && " if settings.tls_certificate is None else ""
+    certificate = shlex.quote(str(settings.tls_certificate or files.certificate))
+    key = shlex.quote(str(settings.tls_key or files.key))
+    serves = f"holdfast serve --listen 0.0.0.0:{port} --tls-certificate {certificate} --tls-key {key}"
+    return f"  {makes}{serves}\n"
 
 
 def _administrator(settings: Settings) -> str:

@@ -48,6 +48,7 @@ def load(config_file: Path | None, environ: Mapping[str, str], overrides: Mappin
     if "lock_seconds" not in given:
         values["lock_seconds"] = min(values["lock_seconds"], values["max_lock_seconds"])
     settings = Settings(**values)
+    _check_tls(settings)
     if settings.lock_seconds > settings.max_lock_seconds:
         raise ConfigError(
             setting="lock_seconds",
@@ -55,6 +56,17 @@ def load(config_file: Path | None, environ: Mapping[str, str], overrides: Mappin
             "lower it or raise the other",
         )
     return settings
+
+
+def _check_tls(settings: Settings) -> None:
+    for one, other in (("tls_certificate", "tls_key"), ("tls_key", "tls_certificate")):
+        if getattr(settings, one) is not None and getattr(settings, other) is None:
+            raise ConfigError(setting=one, problem=f"it is of no use alone; set {other} too, or neither")
+    if settings.hsts_seconds and settings.tls_certificate is None:
+        raise ConfigError(
+            setting="hsts_seconds",
+            problem="it has an effect with tls_certificate only; set that too, or let the proxy tell it",
+        )
 
 
 def _known(written: str, names: Mapping[str, str], where: str = "") -> str:

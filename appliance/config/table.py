@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 from appliance.config.credentials import NAME_LEAST, NAME_MOST, PASSWORD_LEAST, PASSWORD_MOST
 
 PREFIX = "HOLDFAST_"
 _EIB = 1024**6
 
-Kind = Literal["path", "address", "urls", "user", "password", "choice", "integer", "bytes"]
+Kind = Literal[
+    "path", "file", "address", "urls", "networks", "user", "password", "choice", "switch", "integer", "bytes"
+]
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Address(NamedTuple):
@@ -71,6 +75,8 @@ class Setting:
     @property
     def bounds_text(self) -> str:
         """The allowed values as documentation shows them, or an empty text."""
+        if self.type == "switch":
+            return "true | false"
         if self.choices:
             return " | ".join(self.choices)
         if self.low is None:
@@ -86,7 +92,25 @@ TABLE: tuple[Setting, ...] = (
                  " current folder."),
     Setting(name="listen", type="address", default="127.0.0.1:8080", unit="HOST:PORT", low=0, high=65535,
             help="Where to listen; an IPv6 address stands in brackets, as in [::1]:8080. 0.0.0.0:8080 listens on every"
-                 " IPv4 address: put a proxy with TLS in front then. Port 0 takes a free one."),
+                 " IPv4 address. Where others can reach it, it has to be set how passwords are kept from being read on"
+                 " the way: tls_certificate, trusted_proxies or allow_plain_http. Port 0 takes a free one."),
+    Setting(name="tls_certificate", type="file", default=None, unit="path",
+            help="The server speaks https with this certificate: a PEM file, the server's own first, then those between"
+                 " it and the root. A new file is taken while the server runs. `holdfast tls self-signed` makes one"
+                 " for a home network."),
+    Setting(name="tls_key", type="file", default=None, unit="path",
+            help="The private key of tls_certificate: a PEM file without a passphrase."),
+    Setting(name="hsts_seconds", type="integer", default=0, unit="seconds", low=0, high=63072000,
+            help="How long browsers that have been here come by https only, for every port of this host name. Only with"
+                 " tls_certificate. 0: nothing is told."),
+    Setting(name="allow_plain_http", type="switch", default="false", unit="true or false",
+            help="true: listen without TLS where others can reach it. Passwords and files can be read on the way, so"
+                 " only in a network that nobody else is in, such as a container's. Windows does not send passwords"
+                 " over http."),
+    Setting(name="trusted_proxies", type="networks", default="", unit="list of addresses",
+            help="Addresses and networks of proxies in front, as in 10.0.0.2 or 172.16.0.0/12. What X-Forwarded-For,"
+                 " X-Forwarded-Proto and X-Forwarded-Host say is believed if it comes from one of them. They send"
+                 " passwords on over plain http, so that way has to be safe. In the environment: separated by commas."),
     Setting(name="workers", type="integer", default=usable_cores, unit="processes", low=1, high=64,
             help="Processes that answer requests. They share the port."),
     Setting(name="threads", type="integer", default=32, unit="threads", low=4, high=512,
@@ -146,6 +170,11 @@ class Settings:
 
     data: Path
     listen: Address
+    tls_certificate: Path | None
+    tls_key: Path | None
+    hsts_seconds: int
+    allow_plain_http: bool
+    trusted_proxies: tuple[Network, ...]
     workers: int
     threads: int
     durability: Literal["safe", "fast"]

@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from appliance.config.credentials import canonical, name_problem, password_problem
-from appliance.config.table import Address, Kind, Setting
+from appliance.config.table import Address, Kind, Network, Setting
 from appliance.errors import ConfigError
 
 _UNITS = {"": 1, "B": 1} | {
@@ -105,6 +105,16 @@ def _choice(setting: Setting, given: Given) -> str:
     return text
 
 
+def _switch(setting: Setting, given: Given) -> bool:
+    if isinstance(given.value, bool):
+        return given.value
+    wanted = "one of its values; write true or false"
+    text = _line(given.value, wanted)
+    if text not in ("true", "false"):
+        raise _Wrong(f"{_shown(text)} is not {wanted}")
+    return text == "true"
+
+
 def _user(setting: Setting, given: Given) -> str:
     name = canonical(_line(given.value, "a user name"))
     problem = name_problem(name)
@@ -125,7 +135,9 @@ def _password(setting: Setting, given: Given) -> str:
 def _path(setting: Setting, given: Given) -> Path:
     text = str(given.value) if isinstance(given.value, Path) else given.value
     if not isinstance(text, str) or not text or "\0" in text:
-        raise _Wrong(f"{_shown(text)} is not a path; write the path of a folder")
+        raise _Wrong(
+            f"{_shown(text)} is not a path; write the path of a {'file' if setting.type == 'file' else 'folder'}"
+        )
     try:
         return Path(os.path.abspath(given.folder / Path(text).expanduser()))
     except RuntimeError:
@@ -171,6 +183,27 @@ def _urls(setting: Setting, given: Given) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_origin(text, wanted) for text in texts if text))
 
 
+def _networks(setting: Setting, given: Given) -> tuple[Network, ...]:
+    items = given.value.split(",") if isinstance(given.value, str) else given.value
+    if not isinstance(items, (list, tuple)):
+        raise _Wrong(f"{_shown(items)} is not a list of addresses; write for example [10.0.0.2, 172.16.0.0/12]")
+    wanted = "an address or a network; write for example 10.0.0.2, 172.16.0.0/12 or fd00::/8"
+    texts = [_line(item, wanted) for item in items]
+    return tuple(dict.fromkeys(_network(text, wanted) for text in texts if text))
+
+
+def _network(text: str, wanted: str) -> Network:
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError:
+        pass
+    try:
+        meant = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise _Wrong(f"{_shown(text)} is not {wanted}") from None
+    raise _Wrong(f"{_shown(text)} is an address within a network; write {meant} for all of it")
+
+
 def _origin(text: str, wanted: str) -> str:
     """The URL in the one form that can be compared: lower case, no default port, no slash at its end."""
     try:
@@ -187,11 +220,14 @@ def _origin(text: str, wanted: str) -> str:
 
 _PARSERS: Mapping[Kind, Callable[[Setting, Given], object]] = {
     "path": _path,
+    "file": _path,
     "address": _address,
     "urls": _urls,
+    "networks": _networks,
     "user": _user,
     "password": _password,
     "choice": _choice,
+    "switch": _switch,
     "integer": _integer,
     "bytes": _bytes,
 }

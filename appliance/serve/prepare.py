@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import ipaddress
 import logging
 import os
 import socket
@@ -79,7 +80,7 @@ def _close_to_others(folder: Path) -> None:
     if not stat.S_IMODE(found.st_mode) & 0o077:
         return
     # A folder of other things, named by mistake (/tmp, a home), keeps its mode.
-    is_data = not set(os.listdir(folder)) - {"lost+found", _CLAIM} or (folder / "holdfast.db").exists()
+    is_data = not set(os.listdir(folder)) - {"lost+found", _CLAIM, "tls"} or (folder / "holdfast.db").exists()
     if found.st_uid == os.geteuid() and is_data:
         try:
             folder.chmod(0o700)
@@ -101,13 +102,14 @@ def listen(settings: Settings) -> socket.socket:
     Bound once, without SO_REUSEPORT: with it a second server would silently share the port.
 
     Raises:
-        ConfigError: the address is not ours, or taken.
+        ConfigError: the address is not ours, or taken; or others could reach it, and read what is sent there.
     """
     address = settings.listen
     try:
         family, kind, protocol, _, where = socket.getaddrinfo(
             address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
+        _require_privacy(settings, str(where[0]))
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         faults.point("start.listen")
@@ -120,6 +122,19 @@ def listen(settings: Settings) -> socket.socket:
             setting="listen", problem=f"{address} cannot be used ({error.strerror}); is another server running there?"
         ) from error
     return listener
+
+
+def _require_privacy(settings: Settings, host: str) -> None:
+    ip = ipaddress.ip_address(host.partition("%")[0])
+    ip = getattr(ip, "ipv4_mapped", None) or ip
+    if ip.is_loopback or settings.tls_certificate or settings.trusted_proxies or settings.allow_plain_http:
+        return
+    raise ConfigError(
+        setting="listen",
+        problem=f"others can reach {settings.listen}, and without TLS their passwords can be read on the way; set "
+        "tls_certificate and tls_key (`holdfast tls self-signed` makes both), or trusted_proxies if a proxy with TLS "
+        "stands in front, or allow_plain_http: true if nobody else is in that network",
+    )
 
 
 def prepare_store(settings: Settings, *, tell: Callable[[str], None]) -> None:

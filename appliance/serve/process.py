@@ -29,6 +29,29 @@ def share_heaps() -> None:
         mallopt(_M_ARENA_MAX, _HEAPS)
 
 
+def has_terminal() -> bool:
+    """Whether a terminal controls this process; none does any more once its window is closed."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
+
+
+def on_hangup(work: Callable[[], object]) -> None:
+    """Do ``work`` in a thread at each SIGHUP. For children made by ``fork``."""
+
+    def loop() -> None:
+        while True:
+            signal.sigwait({signal.SIGHUP})
+            try:
+                work()
+            except Exception:  # noqa: BLE001 - whatever it was, the next one may succeed
+                _log.exception("SIGHUP had no effect")
+
+    threading.Thread(target=loop, name="hangup", daemon=True).start()
+
+
 class StopSignal:
     """Set by SIGTERM, and when the supervisor is gone: no child outlives it. For children made by ``fork``."""
 
@@ -58,7 +81,8 @@ class StopSignal:
 def fork(run: Callable[[], None], *, name: str) -> int:
     """Run a function in a child process, and return its pid. The child ends with the function, 1 on an exception.
 
-    SIGTERM is blocked in the child and waits for its ``StopSignal``, however early it comes.
+    SIGTERM is blocked in the child and waits for its ``StopSignal``, however early it comes; so is SIGHUP, which is for
+    ``on_hangup`` and else for nobody.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -67,7 +91,7 @@ def fork(run: Callable[[], None], *, name: str) -> int:
         return pid
     status = 1
     try:
-        signal.pthread_sigmask(signal.SIG_SETMASK, {signal.SIGTERM})
+        signal.pthread_sigmask(signal.SIG_SETMASK, {signal.SIGTERM, signal.SIGHUP})
         run()
         status = 0
     except HoldfastError as error:

@@ -16,13 +16,14 @@ from appliance.accounts.throttle import new_key
 from appliance.config import Settings
 from appliance.serve.background import run_scheduler
 from appliance.serve.prepare import finish_store, hold_folder, listen, prepare_store
-from appliance.serve.process import fork, share_heaps
+from appliance.serve.process import fork, has_terminal, share_heaps
+from appliance.serve.renewal import Renewal, certificate_of
 from appliance.serve.worker import run_worker
 from providers.http.balance import Tally
 
 _log = logging.getLogger(__name__)
 
-_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
+_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGHUP}
 # A child that dies right after its start is started again this much later: soon enough for who waits, and
 # no busy loop where it cannot start at all.
 _SOON_S = 1.0
@@ -41,7 +42,7 @@ class _Child:
 
 
 def serve(settings: Settings, *, tell: Callable[[str], None], announce: Callable[[str, int], None]) -> int:
-    """Serve until SIGTERM or SIGINT; the exit code.
+    """Serve until SIGTERM or SIGINT; the exit code. SIGHUP lets the certificate's files be read anew.
 
     ``tell`` says things to the person at the terminal, ``announce(host, port)`` once that the server answers.
 
@@ -49,6 +50,9 @@ def serve(settings: Settings, *, tell: Callable[[str], None], announce: Callable
         Fatal: something has to be put right first.
     """
     share_heaps()
+    shown = certificate_of(settings)
+    # Whoever ignores it (nohup) wants to outlive the terminal.
+    ends_with_terminal = has_terminal() and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN
     # Kept open for the life of this process and of every child: it is the claim on the folder.
     claim = hold_folder(settings.data)
     listener = listen(settings)
@@ -65,7 +69,7 @@ def serve(settings: Settings, *, tell: Callable[[str], None], announce: Callable
     guess_key = new_key()
 
     def worker(number: int) -> None:
-        run_worker(settings, listener, tally.load(number), reading, guess_key)
+        run_worker(settings, listener, tally.load(number), reading, guess_key=guess_key, shown=shown)
 
     children = [
         _Child(f"worker {number + 1}", partial(child, partial(worker, number))) for number in range(settings.workers)
@@ -84,7 +88,7 @@ def serve(settings: Settings, *, tell: Callable[[str], None], announce: Callable
     host, port = listener.getsockname()[:2]
     faults.point("start.announce")
     announce(host, port)
-    _watch(children)
+    _watch(children, Renewal(shown), ends_with_terminal=ends_with_terminal)
     # The last copy but the workers': nobody shall wait in a queue that is no longer served.
     listener.close()
     clean = _stop(children, settings.shutdown_seconds + _PATIENCE_S)
@@ -105,13 +109,22 @@ def _start(child: _Child) -> None:
         child.due = child.started + _SOON_S
 
 
-def _watch(children: list[_Child]) -> None:
-    """Start dead children anew until a signal says stop."""
+def _watch(children: list[_Child], renewal: Renewal, *, ends_with_terminal: bool) -> None:
+    """Start dead children anew, and tell workers of new certificates, until a signal says stop."""
     while True:
         waits = [child.due - time.monotonic() for child in children if not child.pid]
+        if renewal.wait_s is not None:
+            waits.append(renewal.wait_s)
         taken = signal.sigtimedwait(_SIGNALS, max(min(waits), 0.0)) if waits else signal.sigwaitinfo(_SIGNALS)
-        if taken is not None and taken.si_signo != signal.SIGCHLD:
+        number = 0 if taken is None else taken.si_signo
+        if number in (signal.SIGTERM, signal.SIGINT):
             return
+        if number == signal.SIGHUP and ends_with_terminal and not has_terminal():
+            return
+        if renewal.look(asked=number == signal.SIGHUP):
+            for child in children:
+                if child.pid:
+                    _kill(child.pid, signal.SIGHUP)
         while (pid := _reap()) is not None:
             _note_death(pid, children)
         for child in children:

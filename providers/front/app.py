@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 from appliance.backends.base import Buffer
 from appliance.errors import HoldfastError
+from providers.front.forwarded import Network, believe
 from providers.front.origin import is_foreign
 
 Environ = dict[str, Any]
@@ -22,15 +23,17 @@ _UNSAFE_ORIGIN = "this request came from another web site's page"
 class Front:
     """``faces`` by the first name of the path; ``root`` answers for "/" itself and for every other path.
 
-    ``ready`` raises when the server cannot do its work.
+    ``ready`` raises when the server cannot do its work. What ``trusted_proxies`` say of a request's origin is believed.
     """
 
     faces: dict[str, Application]
     root: Application
     ready: Callable[[], None]
     public_urls: tuple[str, ...]
+    trusted_proxies: tuple[Network, ...] = ()
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[Buffer]:
+        believe(environ, self.trusted_proxies)
         if is_foreign(environ, self.public_urls):
             return plain(start_response, "403 Forbidden", _UNSAFE_ORIGIN)
         first, slash, rest = environ["holdfast.target"].removeprefix("/").partition("/")

@@ -2,7 +2,8 @@
 
 The socket stays in blocking mode and its timeouts are the kernel's (SO_RCVTIMEO, SO_SNDTIMEO): receiving and sending
 are one system call each. Python's own timeouts cost a second one, and a second hand-over of the interpreter lock, which
-is what several workers wait for. A TLS connection is a subclass that replaces the methods under "the socket".
+is what several workers wait for. A TLS connection (``providers.http.tls``) is a subclass that replaces the methods
+under "the socket".
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ from providers.http.service import Environ, Service
 
 # How long a worker waits for what will probably come at once: the next request, or the rest of a head. Below one tick
 # of the kernel's clock, so one tick: 1 to 10 ms.
-_AT_ONCE_S = 0.003
+AT_ONCE_S = 0.003
 _RECEIVE_BYTES = 16 * 1024
 # Up to here pieces are copied into one buffer, which is cheaper than handing several to the kernel.
 _JOIN_BYTES = 64 * 1024
 _SEND_BYTES = 256 * 1024
 _PIECES_AT_ONCE = 64
-_NOW = 0.0
+NOW = 0.0
 
 
 def _timeval(seconds: float) -> bytes:
@@ -116,7 +117,7 @@ class Connection(HTTPConnection):
     def expire(self) -> None:
         """``deadline`` has passed: close, with an answer if a request had begun."""
         if self.head_since:
-            self.refuse(_late_head(self.service.limits.header_seconds))
+            self.refuse(late_head(self.service.limits.header_seconds))
         self.close()
 
     # Replaces HTTPConnection.close, whose lingering leaves the socket to the garbage collector.
@@ -132,6 +133,10 @@ class Connection(HTTPConnection):
                 self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.sock.close()
 
+    def stamp(self) -> str:
+        """The lines that every answer has."""
+        return self.service.stamp()
+
     def refuse(self, refusal: HeadError) -> None:
         """Answer what is no request. Never blocks; the connection must be closed then."""
         text = f"{refusal.reason}\n".encode("latin-1")
@@ -139,7 +144,7 @@ class Connection(HTTPConnection):
         ident = f"X-Request-Id: {self.service.request_id()}\r\n" if refusal.status >= 500 else ""
         head = (
             f"HTTP/1.1 {refusal.status} {phrase}\r\nContent-Type: text/plain; charset=utf-8\r\n"
-            f"Content-Length: {len(text)}\r\n{ident}Connection: close\r\n{self.service.stamp()}\r\n"
+            f"Content-Length: {len(text)}\r\n{ident}Connection: close\r\n{self.stamp()}\r\n"
         )
         try:
             self._send_now(head.encode("latin-1") + text)
@@ -155,7 +160,7 @@ class Connection(HTTPConnection):
         data = self._data[self._at :] if self._at else self._data
         self._data, self._at = b"", 0
         may_wait = not data
-        wait_s = _AT_ONCE_S
+        wait_s = AT_ONCE_S
         while True:
             if data[:2] == b"\r\n":
                 data = data[2:]  # RFC 9112 §2.2: an empty line before a request is ignored
@@ -172,7 +177,7 @@ class Connection(HTTPConnection):
             data = data + more if data else more
             # A head in pieces is awaited once, and only while nobody else needs the worker: a client that sends byte by
             # byte must cost no more than its bytes.
-            wait_s = _AT_ONCE_S if may_wait and not self.service.waiting() else _NOW
+            wait_s = AT_ONCE_S if may_wait and not self.service.waiting() else NOW
             may_wait = False
         self.head_since = 0.0
         if size == len(data):
@@ -189,7 +194,7 @@ class Connection(HTTPConnection):
         if not self.head_since:
             self.head_since = now
         elif now - self.head_since > self.service.limits.header_seconds:
-            raise _late_head(self.service.limits.header_seconds)
+            raise late_head(self.service.limits.header_seconds)
 
     # -- what a body needs (providers.http.body.Source) ---------------------------------------------------------------
 
@@ -296,14 +301,14 @@ class Connection(HTTPConnection):
         self.sock.send(data, socket.MSG_DONTWAIT)
 
     def _receive(self, limit: int, wait_s: float) -> bytes:
-        if wait_s == _NOW:
+        if wait_s == NOW:
             return self.sock.recv(limit, socket.MSG_DONTWAIT)
         if wait_s != self._wait_s:
             self._set_wait(wait_s)
         return self.sock.recv(limit)
 
     def _receive_into(self, target: memoryview, wait_s: float) -> int:
-        if wait_s == _NOW:
+        if wait_s == NOW:
             return self.sock.recv_into(target, 0, socket.MSG_DONTWAIT)
         if wait_s != self._wait_s:
             self._set_wait(wait_s)
@@ -325,5 +330,6 @@ def _unsent(window: list[memoryview], sent: int) -> list[memoryview]:
     return rest
 
 
-def _late_head(seconds: float) -> HeadError:
+def late_head(seconds: float) -> HeadError:
+    """What a head that takes too long is answered with."""
     return HeadError(408, f"the request's head was not complete after {seconds:g} s")

@@ -10,7 +10,7 @@ from providers.http.head import Head
 from providers.http.service import Environ
 
 
-def server_environ(name: str, host: str, port: int) -> Environ:
+def server_environ(name: str, host: str, port: int, *, scheme: str) -> Environ:
     """What is the same for all requests to a server that listens on ``host`` and ``port``."""
     return {
         "SCRIPT_NAME": "",
@@ -18,7 +18,7 @@ def server_environ(name: str, host: str, port: int) -> Environ:
         "SERVER_PORT": str(port),
         "SERVER_SOFTWARE": name,
         "wsgi.version": (1, 0),
-        "wsgi.url_scheme": "http",
+        "wsgi.url_scheme": scheme,
         "wsgi.errors": sys.stderr,
         "wsgi.input_terminated": True,
         "wsgi.multithread": True,

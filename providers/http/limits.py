@@ -15,7 +15,8 @@ class Limits:
     byte of a head to its last. ``idle_seconds`` is the life of a connection on which nothing happens.
     ``body_stall_seconds`` is the longest silence within a body, in both directions. ``drain_bytes`` of an unread body
     that are on their way save the connection; where more would come, or later, it is closed after at most
-    ``linger_bytes`` and ``linger_seconds`` of dropping (RFC 9112 §9.6).
+    ``linger_bytes`` and ``linger_seconds`` of dropping (RFC 9112 §9.6). ``hsts_seconds`` is told over TLS
+    only; 0: nothing is.
     """
 
     header_bytes: int = 64 * _KIB
@@ -25,3 +26,4 @@ class Limits:
     linger_bytes: int = 4 * _KIB * _KIB
     linger_seconds: float = 2.0
     drain_bytes: int = 64 * _KIB
+    hsts_seconds: int = 0

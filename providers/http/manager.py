@@ -6,6 +6,7 @@ import contextlib
 import errno
 import selectors
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterable
 from typing import Protocol
@@ -15,6 +16,7 @@ from cheroot.connections import ConnectionManager
 from providers.http.connection import Connection
 from providers.http.environ import connection_environ
 from providers.http.service import Service
+from providers.http.tls import TlsConnection
 
 # The process or the machine is out of descriptors or memory: accepting must pause, or the listener, which stays
 # readable, would keep this thread spinning.
@@ -43,10 +45,17 @@ class Connections(ConnectionManager):
     _selector: _Selector
     _serving: bool
 
-    def __init__(self, server: object, service: Service, hand_over: Callable[[Connection], None]) -> None:
+    def __init__(
+        self,
+        server: object,
+        service: Service,
+        hand_over: Callable[[Connection], None],
+        tls: Callable[[], ssl.SSLContext] | None,
+    ) -> None:
         super().__init__(server)
         self._service = service
         self._hand_over = hand_over
+        self._tls = tls
         self._listener: socket.socket = self.server.socket
         self._paused_until = 0.0
         self._ear, self._waker = socket.socketpair()
@@ -123,9 +132,7 @@ class Connections(ConnectionManager):
             return
         try:
             sock.setblocking(True)
-            host, port = address[:2]
-            environ = connection_environ(self._service.environ, host, port)
-            conn = Connection(self._service, sock, (host, port), environ)
+            conn = self._connection(sock, address[0], address[1])
         except OSError:
             sock.close()
             return
@@ -136,6 +143,12 @@ class Connections(ConnectionManager):
             return
         conn.park()
         self._watch(conn)
+
+    def _connection(self, sock: socket.socket, host: str, port: int) -> Connection:
+        environ = connection_environ(self._service.environ, host, port)
+        if self._tls is None:
+            return Connection(self._service, sock, (host, port), environ)
+        return TlsConnection(self._service, sock, (host, port), environ, self._tls())
 
     def _has_many_idle(self) -> bool:
         workers = self.server.requests

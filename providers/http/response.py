@@ -39,6 +39,9 @@ class Channel(Source, Protocol):
     lingers: bool
     resets: bool
 
+    def stamp(self) -> str:
+        """The lines that every answer has: Date, Server and, with TLS, what the limits ask for."""
+
     def send(self, *pieces: Block) -> None:
         """All of it; raises ``OSError`` and sets ``gone`` when the peer cannot be reached."""
 
@@ -171,7 +174,7 @@ class Response:
         if code >= 500 and "x-request-id" not in given:
             lines.append(f"X-Request-Id: {self._request_id}")
         fields = "\r\n".join(lines) + "\r\n" if lines else ""
-        stamp = self._channel.service.stamp()
+        stamp = self._channel.stamp()
         if "date" in given or "server" in given:
             own = (line for line in stamp.splitlines(keepends=True) if line.partition(":")[0].lower() not in given)
             stamp = "".join(own)

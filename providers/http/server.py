@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import ssl
 import threading
 import time
 import traceback as traceback_module
@@ -28,6 +29,8 @@ class HttpServer(HTTPServer):
     Several forked processes may share the socket, each with a server of its own that was made, or at least only used,
     after the fork; their loads make them take as many connections each. An application may answer with memoryviews,
     which are sent without being copied.
+
+    With ``tls`` it speaks https, each connection with the context that ``tls`` gives when it is accepted.
     """
 
     ConnectionClass = Connection
@@ -40,6 +43,7 @@ class HttpServer(HTTPServer):
         threads: int,
         limits: Limits,
         load: Load | None = None,
+        tls: Callable[[], ssl.SSLContext] | None = None,
         server_name: str = "Holdfast",
         on_error: Callable[[str], None] | None = None,
     ) -> None:
@@ -56,7 +60,8 @@ class HttpServer(HTTPServer):
             load=load or Tally(1).load(0),
             on_error=on_error,
         )
-        self.service.environ = server_environ(server_name, host, port)
+        self.service.environ = server_environ(server_name, host, port, scheme="http" if tls is None else "https")
+        self._tls = tls
         self._loop: threading.Thread | None = None
 
     @property
@@ -70,7 +75,7 @@ class HttpServer(HTTPServer):
         # Two processes wake for one connection, and accept() must not hold the one that comes second.
         self.socket.setblocking(False)
         self.service.opened()
-        self._connections = Connections(self, self.service, self.requests.put)
+        self._connections = Connections(self, self.service, self.requests.put, self._tls)
         self.requests.start()
         self.ready = True
 

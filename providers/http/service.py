@@ -49,6 +49,9 @@ class Service:
         self.running: set[object] = set()
         self.linger = Linger(limits)
         self.environ: Environ = {}
+        # RFC 6797: whoever has been here over https once comes that way only, for so long.
+        seconds = limits.hsts_seconds
+        self.hsts = f"Strict-Transport-Security: max-age={seconds}\r\n" if seconds else ""
         self._on_error = on_error
         self._stamp = (0, "")
         self._ids = itertools.count(1)

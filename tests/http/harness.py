@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,10 +27,16 @@ class Running:
     port: int
     errors: list[str]
     thread: threading.Thread
+    trust: ssl.SSLContext | None = None
 
     def client(self, timeout: float = 10.0) -> Client:
-        """A new connection."""
-        return Client(socket.create_connection(("127.0.0.1", self.port), timeout))
+        """A new connection, over TLS if the server has it."""
+        raw = self.raw(timeout)
+        return Client(raw if self.trust is None else self.trust.wrap_socket(raw, server_hostname="127.0.0.1"))
+
+    def raw(self, timeout: float = 10.0) -> socket.socket:
+        """A new connection on which nothing was sent."""
+        return socket.create_connection(("127.0.0.1", self.port), timeout)
 
 
 @dataclass
@@ -120,17 +127,24 @@ class Client:
 
 
 @contextlib.contextmanager
-def serving(app: App, *, threads: int = 4, limits: Limits | None = None) -> Iterator[Running]:
-    """Stopped at the end of the block."""
+def serving(
+    app: App,
+    *,
+    threads: int = 4,
+    limits: Limits | None = None,
+    tls: Callable[[], ssl.SSLContext] | None = None,
+    trust: ssl.SSLContext | None = None,
+) -> Iterator[Running]:
+    """Stopped at the end of the block. ``tls`` is what the server shows, ``trust`` what its clients connect with."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=256)
     port = listener.getsockname()[1]
     errors: list[str] = []
-    server = HttpServer(app, listener, threads=threads, limits=limits or Limits(), on_error=errors.append)
+    server = HttpServer(app, listener, threads=threads, limits=limits or Limits(), tls=tls, on_error=errors.append)
     thread = threading.Thread(target=server.serve)
     thread.start()
     until(lambda: server.ready)
     try:
-        yield Running(server, port, errors, thread)
+        yield Running(server, port, errors, thread, trust)
     finally:
         server.stop(5.0)
         thread.join(5.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.client
 import socket
+import ssl
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -31,16 +32,27 @@ class Answer(NamedTuple):
 
 
 class Dav:
-    """A connection to the server, opened at need, with Basic credentials on each request.
+    """A connection to the server, opened at need, with Basic credentials on each request; over TLS with ``trust``.
 
     ``source`` is an address of this machine to come from.
     """
 
-    def __init__(self, port: int, user: str, password: str, timeout: float, source: str | None = None) -> None:
+    def __init__(
+        self,
+        port: int,
+        user: str,
+        password: str,
+        timeout: float,
+        trust: ssl.SSLContext | None = None,
+        source: str | None = None,
+    ) -> None:
         self.port = port
         self.authorization = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
-        self._connection = http.client.HTTPConnection(
-            "127.0.0.1", port, timeout=timeout, source_address=None if source is None else (source, 0)
+        bound = None if source is None else (source, 0)
+        self._connection = (
+            http.client.HTTPConnection("127.0.0.1", port, timeout=timeout, source_address=bound)
+            if trust is None
+            else http.client.HTTPSConnection("127.0.0.1", port, timeout=timeout, source_address=bound, context=trust)
         )
         self._timeout = timeout
 

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sysconfig
 import time
@@ -19,7 +20,7 @@ ADMIN = "admin"
 PASSWORD = "a password for tests"
 # Generous, since other things may run on the machine; nothing waits for so long when all is well.
 PATIENCE_S = 30.0
-_ANNOUNCED = re.compile(r"^Holdfast serves .* at http://127\.0\.0\.1:(\d+)/$", re.MULTILINE)
+_ANNOUNCED = re.compile(r"^Holdfast serves .* at https?://127\.0\.0\.1:(\d+)/$", re.MULTILINE)
 
 
 def until(condition: Callable[[], bool], seconds: float = PATIENCE_S, what: str = "it") -> None:
@@ -33,17 +34,25 @@ def until(condition: Callable[[], bool], seconds: float = PATIENCE_S, what: str 
 class Server:
     """A data folder with the processes over it; everything lies below ``scratch``.
 
-    ``settings`` are given by environment, without their prefix. Port 0 at first, the same one after a restart.
+    ``settings`` are given by environment, without their prefix. Port 0 at first, the same one after a restart. With
+    ``trust`` the server speaks https, and clients connect with it.
     """
 
     def __init__(
-        self, scratch: Path, *, workers: int = 2, durability: str = "safe", settings: Mapping[str, object] | None = None
+        self,
+        scratch: Path,
+        *,
+        workers: int = 2,
+        durability: str = "safe",
+        settings: Mapping[str, object] | None = None,
+        trust: ssl.SSLContext | None = None,
     ) -> None:
         self.scratch = scratch
         self.data = scratch / "data"
         self.workers = workers
         self.durability = durability
         self.settings = {"admin_password": PASSWORD, **(settings or {})}
+        self.trust = trust
         self.port = 0
         self.process: subprocess.Popen[bytes] | None = None
         # What a test breaks on purpose may be reported; a traceback never.
@@ -127,13 +136,13 @@ class Server:
     @property
     def url(self) -> str:
         """Where the files are, with a slash at its end."""
-        return f"http://127.0.0.1:{self.port}/dav/"
+        return f"{'http' if self.trust is None else 'https'}://127.0.0.1:{self.port}/dav/"
 
     def dav(
         self, user: str = ADMIN, password: str = PASSWORD, timeout: float = PATIENCE_S, source: str | None = None
     ) -> Dav:
         """A connection of its own, signed in as the administrator unless told otherwise."""
-        return Dav(self.port, user, password, timeout, source)
+        return Dav(self.port, user, password, timeout, self.trust, source)
 
     def environment(self) -> dict[str, str]:
         """Of the server and the commands: nothing of the machine's own settings."""

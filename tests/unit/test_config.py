@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import fields
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,11 @@ EXAMPLE = Path(__file__).parents[2] / "config.example.yaml"
 SAMPLES: dict[str, tuple[str, object]] = {
     "data": ("/srv/holdfast", Path("/srv/holdfast")),
     "listen": ("0.0.0.0:9000", Address("0.0.0.0", 9000)),
+    "tls_certificate": ("/etc/certificate.pem", Path("/etc/certificate.pem")),
+    "tls_key": ("/etc/key.pem", Path("/etc/key.pem")),
+    "hsts_seconds": ("60", 60),
+    "allow_plain_http": ("true", True),
+    "trusted_proxies": ("10.0.0.2, fd00::/8,10.0.0.2", (ip_network("10.0.0.2/32"), ip_network("fd00::/8"))),
     "workers": ("3", 3),
     "threads": ("64", 64),
     "durability": ("fast", "fast"),
@@ -42,6 +48,13 @@ SAMPLES: dict[str, tuple[str, object]] = {
     "max_lock_seconds": ("86401", 86401),
     "sweep_minutes": ("10", 10),
     "log_level": ("debug", "debug"),
+}
+
+# What a setting is of no use without.
+TOGETHER = {
+    "tls_certificate": {"tls_key": "/etc/key.pem"},
+    "tls_key": {"tls_certificate": "/etc/certificate.pem"},
+    "hsts_seconds": {"tls_certificate": "/etc/certificate.pem", "tls_key": "/etc/key.pem"},
 }
 
 
@@ -84,7 +97,7 @@ def test_load_with_nothing_given_yields_the_defaults(monkeypatch: pytest.MonkeyP
 def test_setting_from_environment_is_taken(name: str) -> None:
     """Each setting has its variable."""
     text, value = SAMPLES[name]
-    settings = load(None, {f"HOLDFAST_{name.upper()}": text, "PATH": "/bin"}, {})
+    settings = load(None, {f"HOLDFAST_{name.upper()}": text, "PATH": "/bin"}, TOGETHER.get(name, {}))
     assert getattr(settings, name) == value
     assert value != getattr(load(None, {}, {}), name) or name == "workers"
 
@@ -93,7 +106,8 @@ def test_setting_from_environment_is_taken(name: str) -> None:
 def test_setting_from_file_is_taken(name: str, tmp_path: Path) -> None:
     """Each setting can stand in the file, in the words of the environment."""
     text, value = SAMPLES[name]
-    assert getattr(from_text(tmp_path, f'{name}: "{text}"\n'), name) == value
+    others = "".join(f"{key}: {other}\n" for key, other in TOGETHER.get(name, {}).items())
+    assert getattr(from_text(tmp_path, f'{name}: "{text}"\n{others}'), name) == value
 
 
 def test_sources_in_conflict_win_in_order(tmp_path: Path) -> None:
@@ -220,6 +234,14 @@ def test_file_unknown_key_is_refused(tmp_path: Path, key: str, advice: str, valu
         ("public_urls: ['https://files.example.com:99999']", "is not an address of this server"),
         ("public_urls: ['https://']", "is not an address of this server"),
         ("public_urls: [[https://a.example]]", "a list is not an address of this server"),
+        ("tls_key: [a]", "a list is not a path; write the path of a file"),
+        ("allow_plain_http: yes", "'yes' is not one of its values; write true or false"),
+        ("allow_plain_http: [true]", "a list is not one of its values"),
+        ("trusted_proxies: {a: b}", "a mapping is not a list of addresses"),
+        ("trusted_proxies: [proxy.example.com]", "'proxy.example.com' is not an address or a network"),
+        ("trusted_proxies: [10.0.0.256]", "'10.0.0.256' is not an address or a network"),
+        ("trusted_proxies: [10.0.0.1/8]", "is an address within a network; write 10.0.0.0/8 for all of it"),
+        ("trusted_proxies: [[10.0.0.1]]", "a list is not an address or a network"),
     ],
 )
 def test_file_wrong_value_is_refused(tmp_path: Path, line: str, clause: str) -> None:
@@ -237,6 +259,7 @@ def test_numbers_at_their_bounds_are_taken_and_beyond_refused(setting: Setting) 
     assert setting.high is not None
     for inside in (setting.low, setting.high):
         others = {"lock_seconds": 1} if setting.name == "max_lock_seconds" else {"max_lock_seconds": 2419200}
+        others |= TOGETHER.get(setting.name, {})
         assert getattr(load(None, {}, others | {setting.name: inside}), setting.name) == inside
     for outside in (setting.low - 1, setting.high + 1):
         with pytest.raises(ConfigError, match="out of bounds"):
