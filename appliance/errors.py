@@ -8,6 +8,7 @@
     │   ├── BadRequest          another part of the request
     │   ├── BodyIncomplete      fewer bytes arrived than were announced, or a broken coding
     │   ├── BodyStalled         no byte arrived for longer than the stall limit
+    │   │   └── BodyTooSlow     it kept from others what it made no use of
     │   ├── CursorRefused       a position in the changes that is none of this folder, or is too old
     │   └── ChecksumMismatch    the bytes are not the ones the client announced
     ├── Unauthenticated         no valid credentials
@@ -93,6 +94,17 @@ class CursorRefused(Invalid):
     def __init__(self, *, reason: str) -> None:
         self.reason = reason
         super().__init__(f"{reason}; begin anew, without a token")
+
+
+class BodyTooSlow(BodyStalled):
+    """The body came slower than ``floor`` bytes a second while others waited for the thread that it held."""
+
+    def __init__(self, *, floor: int) -> None:
+        self.floor = floor
+        super().__init__(seconds=1.0)
+        self.args = (
+            f"the body came slower than {floor} bytes a second while other requests waited; nothing was stored",
+        )
 
 
 class ChecksumMismatch(Invalid):

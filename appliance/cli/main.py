@@ -17,6 +17,7 @@ from appliance.cli import accounts, check, history, locks, logins, serve, tls
 from appliance.cli.context import Context, visible
 from appliance.errors import Fatal, HoldfastError, Invalid
 from appliance.faults import Fault
+from appliance.logs.setup import log_to_stderr
 
 DONE, NOT_DONE, WRONG, INTERRUPTED = 0, 1, 2, 130
 
@@ -103,7 +104,7 @@ def _say(error: object) -> None:
 
 
 def _set_up_logging(level: str) -> None:
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    log_to_stderr(level)
     if level != "DEBUG":
         # Both tell at "info" what only their own developers want to know.
         for name in ("alembic", "apscheduler"):

@@ -6,6 +6,7 @@ import argparse
 import ipaddress
 import shlex
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 from admin_ui.mounting import ANYBODY, mount_help
@@ -14,7 +15,10 @@ from appliance.app import open_database
 from appliance.cli.context import Context
 from appliance.config import Settings
 from appliance.errors import HoldfastError
+from appliance.logs.file import LogFile
+from appliance.logs.setup import log_to_file, require_usable
 from appliance.serve.supervisor import serve
+from appliance.serve.worker import access_file
 from appliance.tls.authority import Files
 
 
@@ -31,11 +35,23 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
 
 def _serve(context: Context, options: argparse.Namespace) -> int:
     settings = context.settings
+    _open_logs(settings)
 
     def announce(host: str, port: int) -> None:
         print(announcement(settings, host, port, _administrator(settings)), flush=True)
 
     return serve(settings, tell=lambda message: print(message, flush=True), announce=announce)
+
+
+def _open_logs(settings: Settings) -> None:
+    """What the server says goes to its log from here on; that something has to be put right first, to the terminal."""
+    access = access_file(settings)
+    if access is not None:
+        require_usable(access, "access_log")
+    if isinstance(settings.log_file, Path):
+        own = LogFile(settings.log_file, most_bytes=settings.log_bytes, kept=settings.log_files_kept)
+        require_usable(own, "log_file")
+        log_to_file(own)
 
 
 def announcement(settings: Settings, host: str, port: int, user: str) -> str:

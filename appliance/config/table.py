@@ -15,7 +15,7 @@ PREFIX = "HOLDFAST_"
 _EIB = 1024**6
 
 Kind = Literal[
-    "path", "file", "address", "urls", "networks", "user", "password", "choice", "switch", "integer", "bytes"
+    "path", "file", "log", "address", "urls", "networks", "user", "password", "choice", "switch", "integer", "bytes"
 ]
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -78,7 +78,7 @@ class Setting:
         if self.type == "switch":
             return "true | false"
         if self.choices:
-            return " | ".join(self.choices)
+            return " | ".join((*self.choices, "PATH") if self.type == "log" else self.choices)
         if self.low is None:
             return ""
         what = {"address": "port ", "user": "length ", "password": "length "}.get(self.type, "")
@@ -150,6 +150,10 @@ TABLE: tuple[Setting, ...] = (
             help="How long a connection may wait for its next request."),
     Setting(name="body_stall_seconds", type="integer", default=60, unit="seconds", low=1, high=3600,
             help="How long a body may stand still, in either direction. A slow one may take days."),
+    Setting(name="connections_per_address", type="integer", default=256, unit="connections", low=0, high=65536,
+            help="Connections that one address (of IPv6: one /64 network) may have open to a worker. With one more, the"
+                 " one of them that has been silent for the longest is closed; never one whose request is being"
+                 " answered. 0: no limit."),
     Setting(name="shutdown_seconds", type="integer", default=30, unit="seconds", low=1, high=3600,
             help="Time for running requests to finish when the server is told to stop."),
     Setting(name="lock_seconds", type="integer", default=3600, unit="seconds", low=1, high=2419200,
@@ -160,6 +164,18 @@ TABLE: tuple[Setting, ...] = (
             help="Time between two runs of the jobs that clear what crashes and broken-off uploads left."),
     Setting(name="log_level", type="choice", default="info", unit="choice",
             choices=("debug", "info", "warning", "error"), help="The least severe messages that are logged."),
+    Setting(name="log_file", type="log", default="stderr", unit="path", choices=("stderr",),
+            help="Where the server's messages go. A relative path starts as that of data does."),
+    Setting(name="access_log", type="log", default="off", unit="path", choices=("off", "stderr"),
+            help="Where each request gets a line when it was answered, with its id, user, path and status, and without"
+                 " any secret."),
+    Setting(name="access_log_format", type="choice", default="json", unit="choice", choices=("json", "text"),
+            help="json: an object a line, for programs. text: for reading."),
+    Setting(name="log_bytes", type="bytes", default=16 * 1024**2, unit="bytes", low=0, high=_EIB,
+            help="Size from which a log file is put aside as NAME.1, and a new one begun. 0: never; whoever rotates"
+                 " them otherwise needs no signal."),
+    Setting(name="log_files_kept", type="integer", default=5, unit="files", low=1, high=1000,
+            help="How many files that were put aside are kept of each log."),
 )  # fmt: skip
 BY_NAME: Mapping[str, Setting] = {setting.name: setting for setting in TABLE}
 
@@ -190,8 +206,15 @@ class Settings:
     header_seconds: int
     idle_seconds: int
     body_stall_seconds: int
+    connections_per_address: int
     shutdown_seconds: int
     lock_seconds: int
     max_lock_seconds: int
     sweep_minutes: int
     log_level: Literal["debug", "info", "warning", "error"]
+    # A path, or one of the words.
+    log_file: Path | Literal["stderr"]
+    access_log: Path | Literal["off", "stderr"]
+    access_log_format: Literal["json", "text"]
+    log_bytes: int
+    log_files_kept: int

@@ -144,6 +144,11 @@ def _path(setting: Setting, given: Given) -> Path:
         raise _Wrong(f"{_shown(text)} names a home folder that is not known; write the whole path") from None
 
 
+def _log(setting: Setting, given: Given) -> Path | str:
+    text = given.value.strip() if isinstance(given.value, str) else given.value
+    return text if isinstance(text, str) and text in setting.choices else _path(setting, given)
+
+
 def _address(setting: Setting, given: Given) -> Address:
     wanted = "HOST:PORT; write for example 127.0.0.1:8080 or [::1]:8080"
     text = _line(str(given.value) if isinstance(given.value, Address) else given.value, wanted)
@@ -221,6 +226,7 @@ def _origin(text: str, wanted: str) -> str:
 _PARSERS: Mapping[Kind, Callable[[Setting, Given], object]] = {
     "path": _path,
     "file": _path,
+    "log": _log,
     "address": _address,
     "urls": _urls,
     "networks": _networks,

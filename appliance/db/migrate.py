@@ -70,7 +70,7 @@ def migrate_postgresql(database: PostgresqlDatabase) -> None:
     """Migrate at need; the server's own backup is the copy."""
     if current_revision(database.engine) != head_revision():
         # The pool's own connections commit each statement by itself.
-        engine = create_engine(database.engine.url, poolclass=NullPool)
+        engine = create_engine(database.engine.url, poolclass=NullPool, hide_parameters=True)
         upgrade(engine)
 
 
@@ -86,7 +86,7 @@ def upgrade(engine: Engine) -> None:
 
 def sqlite_engine(database: SqliteDatabase) -> Engine:
     """An engine for schema work: its transactions also hold for CREATE and ALTER."""
-    engine = create_engine("sqlite://", creator=database.connect, poolclass=NullPool)
+    engine = create_engine("sqlite://", creator=database.connect, poolclass=NullPool, hide_parameters=True)
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:

@@ -39,6 +39,8 @@ class PostgresqlDatabase(Database):
             max_overflow=pool_size,
             pool_reset_on_return=None,
             pool_pre_ping=False,
+            # Values can be secrets, and errors are logged.
+            hide_parameters=True,
         )
 
     @contextmanager

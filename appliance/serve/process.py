@@ -58,8 +58,9 @@ class StopSignal:
     def __init__(self, supervisor_pipe: int) -> None:
         """``supervisor_pipe`` is the reading end of a pipe that only the supervisor can write."""
         self._event = threading.Event()
-        # Ctrl-C reaches the whole process group; the supervisor decides.
+        # Ctrl-C and the end of a terminal reach the whole process group; the supervisor decides.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         threading.Thread(target=self._take, name="stop signal", daemon=True).start()
         threading.Thread(target=self._watch, args=(supervisor_pipe,), name="supervisor watch", daemon=True).start()
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import logging
 import socket
 import threading
+from pathlib import Path
 
 from appliance import faults
 from appliance.accounts.throttle import FLUSH_EVERY_S
 from appliance.app import build_wsgi, open_appliance
 from appliance.chunks.writers import RENEW_S
 from appliance.config import Settings
+from appliance.logs.file import LogFile
 from appliance.serve.process import StopSignal, on_hangup, repeat
 from appliance.tls.shown import ShownCertificate
+from providers.front.forwarded import stands_for_many
+from providers.http.access import AccessLog, json_line, text_line, write_stderr
 from providers.http.balance import Load
 from providers.http.limits import Limits
 from providers.http.server import HttpServer
@@ -36,6 +40,7 @@ def run_worker(
     if shown is not None:
         on_hangup(shown.renew)
     faults.point("worker.begun")
+    access = _access_log(settings)
     appliance = open_appliance(settings, guess_key=guess_key)
     server = HttpServer(
         build_wsgi(appliance),
@@ -47,10 +52,13 @@ def run_worker(
             idle_seconds=settings.idle_seconds,
             body_stall_seconds=settings.body_stall_seconds,
             hsts_seconds=settings.hsts_seconds,
+            connections_per_address=settings.connections_per_address,
         ),
         load=load,
         tls=None if shown is None else lambda: shown.context,
         on_error=lambda message: _log.error("%s", message),
+        access=access,
+        exempt=lambda share: stands_for_many(share, settings.trusted_proxies),
     )
     faults.point("worker.ready")
     done = threading.Event()
@@ -61,4 +69,24 @@ def run_worker(
     if not server.stop(settings.shutdown_seconds):
         _log.warning("requests were cut off: they took longer than shutdown_seconds (%d)", settings.shutdown_seconds)
     done.set()
+    if access is not None:
+        access.close()
     appliance.close()
+
+
+def access_file(settings: Settings) -> LogFile | None:
+    """The file of the access log, if it goes to one."""
+    if not isinstance(settings.access_log, Path):
+        return None
+    return LogFile(settings.access_log, most_bytes=settings.log_bytes, kept=settings.log_files_kept)
+
+
+def _access_log(settings: Settings) -> AccessLog | None:
+    if settings.access_log == "off":
+        return None
+    file = access_file(settings)
+    return AccessLog(
+        write_stderr if file is None else file.write,
+        json_line if settings.access_log_format == "json" else text_line,
+        tell=lambda message: _log.warning("%s", message),
+    )

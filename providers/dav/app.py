@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import logging
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
@@ -29,22 +30,25 @@ from wsgidav.wsgidav_app import WsgiDAVApp
 from appliance import faults
 from appliance.accounts.signin import SignIn
 from appliance.backends.base import Buffer
-from appliance.errors import HoldfastError, Unauthenticated
+from appliance.errors import HoldfastError, QuotaExceeded, Unauthenticated
 from appliance.files import read
 from appliance.principal import Principal
 from providers.dav import answer
 from providers.dav.answer import Answer
+from providers.dav.destination import ForeignDestination
 from providers.dav.errors import answer_error
 from providers.dav.methods import folders, get, lock, options, propfind, proppatch, put, report, transfer
 from providers.dav.request import DavRequest, Face
+from providers.http.access import shown_path
+from providers.http.environ import PRINCIPAL
+
+_log = logging.getLogger(__name__)
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 Method = Callable[[DavRequest], Answer]
 
 REALM = "Holdfast"
-
-_PRINCIPAL = "holdfast.principal"
 
 _METHODS: dict[str, Method] = {
     "OPTIONS": options.options,
@@ -81,7 +85,7 @@ class AccountsController(BaseDomainController):
 
     def basic_auth_user(self, realm: str, user_name: str, password: str, environ: Environ) -> bool:
         try:
-            environ[_PRINCIPAL] = self._sign_in.principal(
+            environ[PRINCIPAL] = self._sign_in.principal(
                 user_name, password, face="dav", address=environ.get("REMOTE_ADDR", "")
             )
         except Unauthenticated:
@@ -107,7 +111,9 @@ class Authenticator(HTTPAuthenticator):
                 return None
         except HoldfastError as error:
             # Too many were wrong, or the database fails: nobody knows whether these are right.
-            return answer_error(error, prefix="", is_folder=lambda _: False)
+            found = answer_error(error, prefix="", is_folder=lambda _: False)
+            note_failure(environ, found, error)
+            return found
         return challenge()
 
 
@@ -135,7 +141,7 @@ class DavRequestServer(RequestServer):
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[Buffer]:
         face: Face = self._davProvider.face
-        return send(respond(face, environ, environ[_PRINCIPAL]), start_response)
+        return send(respond(face, environ, environ[PRINCIPAL]), start_response)
 
 
 class DavApp(WsgiDAVApp):
@@ -173,7 +179,7 @@ class DavApp(WsgiDAVApp):
         refusal = self.http_authenticator.refusal(environ)
         if refusal is not None:
             return send(refusal, start_response)
-        return send(page(environ, environ[_PRINCIPAL]), start_response)
+        return send(page(environ, environ[PRINCIPAL]), start_response)
 
 
 class _Shared(dict[str, Any]):
@@ -195,7 +201,31 @@ def respond(face: Face, environ: Environ, principal: Principal) -> Answer:
         faults.point("answer.ready")
         return found
     except HoldfastError as error:
-        return answer_error(error, prefix=face.prefix, is_folder=partial(read.is_folder, face.files, principal))
+        refused = answer_error(error, prefix=face.prefix, is_folder=partial(read.is_folder, face.files, principal))
+        note_failure(environ, refused, error)
+        return refused
+
+
+def note_failure(environ: Environ, found: Answer, error: HoldfastError) -> None:
+    """Log what is answered with 5xx under the request's id, which the answer tells; but not what is the client's."""
+    if found.status < 500 or isinstance(error, (QuotaExceeded, ForeignDestination)):
+        return
+    said = [str(error)]
+    cause = error.__cause__
+    while cause is not None:
+        # The first line only: databases tell the values of the row below.
+        said.append(f"{type(cause).__name__}: {str(cause).partition(chr(10))[0]}")
+        cause = cause.__cause__
+    method, path = environ["REQUEST_METHOD"], shown_path(environ["holdfast.target"])
+    _log.warning(
+        "request %s: %s %s: %d, %s",
+        environ["holdfast.request_id"],
+        method,
+        path,
+        found.status,
+        " < ".join(said),
+        exc_info=_log.isEnabledFor(logging.DEBUG),
+    )
 
 
 def challenge() -> Answer:

@@ -12,7 +12,7 @@ from appliance.files import read
 from appliance.tree.nodes import FOLDER, Node
 from providers.dav import answer, xml_out
 from providers.dav.answer import Answer
-from providers.dav.app import DavApp, Environ, StartResponse, send
+from providers.dav.app import DavApp, Environ, StartResponse, note_failure, send
 from providers.dav.errors import answer_error
 from providers.dav.headers import parse_depth
 from providers.dav.live import ELEMENTS, GETLASTMODIFIED, creation_dates, modification_dates
@@ -59,7 +59,9 @@ class RootApp:
             node = read.open_path(request.files, principal, ()).node
         except HoldfastError as error:
             is_folder = partial(read.is_folder, self._face.files, principal)
-            return answer_error(error, prefix=self._face.prefix, is_folder=is_folder)
+            refused = answer_error(error, prefix=self._face.prefix, is_folder=is_folder)
+            note_failure(environ, refused, error)
+            return refused
         if depth == "infinity":
             return refuse_infinity()
         found, missing = _properties(wanted, node)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,8 @@ from appliance.backends.base import Buffer
 from appliance.errors import HoldfastError
 from providers.front.forwarded import Network, believe
 from providers.front.origin import is_foreign
+
+_log = logging.getLogger(__name__)
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
@@ -44,22 +47,23 @@ class Front:
             environ["holdfast.target"] = f"/{name}{slash}{rest}"
             return face(environ, start_response)
         if name in ("healthz", "readyz") and not slash:
-            return self._health(name, environ["REQUEST_METHOD"], start_response)
+            return self._health(name, environ, start_response)
         return self.root(environ, start_response)
 
-    def _health(self, name: str, method: str, start_response: StartResponse) -> Iterable[Buffer]:
-        if method not in ("GET", "HEAD"):
+    def _health(self, name: str, environ: Environ, start_response: StartResponse) -> Iterable[Buffer]:
+        if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             return plain(
                 start_response, "405 Method Not Allowed", "only reading is possible here", [("Allow", "GET, HEAD")]
             )
         if name == "healthz":
             return plain(start_response, "200 OK", "alive")
-        return self._readiness(start_response)
+        return self._readiness(environ["holdfast.request_id"], start_response)
 
-    def _readiness(self, start_response: StartResponse) -> Iterable[Buffer]:
+    def _readiness(self, request_id: str, start_response: StartResponse) -> Iterable[Buffer]:
         try:
             self.ready()
         except HoldfastError as error:
+            _log.warning("request %s: not ready: %s", request_id, error)
             return plain(start_response, "503 Service Unavailable", str(error))
         return plain(start_response, "200 OK", "ready")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, TypeAlias
 
 Network: TypeAlias = IPv4Network | IPv6Network
@@ -39,6 +39,15 @@ def believe(environ: dict[str, Any], trusted: Collection[Network]) -> None:
     host = _last(said.get(_HOST, ""))
     if _AUTHORITY.fullmatch(host):
         environ["HTTP_HOST"] = host
+
+
+def stands_for_many(share: str, trusted: Collection[Network]) -> bool:
+    """Whether connections of this address, or of this network, may be a trusted proxy's."""
+    try:
+        network = ip_network(share, strict=False)
+    except ValueError:
+        return False
+    return any(each.version == network.version and each.overlaps(network) for each in trusted)
 
 
 def _client(entries: str, trusted: Collection[Network]) -> IPv4Address | IPv6Address | None:

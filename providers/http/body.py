@@ -53,14 +53,17 @@ class Body:
     """What both kinds of bodies share. Used by one thread at a time.
 
     ``length`` is what was announced (None: chunked), ``received`` counts the bytes handed out. ``done``: nothing of
-    this body is left on the connection. After an error every further read raises again.
+    this body is left on the connection. After an error every further read raises again. ``arrived`` counts the bytes
+    that came. ``failed``: it will never be whole; ``stalled``: because nothing more came.
     """
 
     def __init__(self, source: Source, length: int | None) -> None:
         self.length = length
         self.received = 0
+        self.arrived = 0
         self.done = length == 0
         self.failed = False
+        self.stalled = False
         self._source = source
         self._invited = False
         self._settled = b""
@@ -88,8 +91,8 @@ class Body:
             self._begin()
             try:
                 count = self._fill(view, self._source.stall_s)
-            except (BodyIncomplete, BodyStalled):
-                self.failed = True
+            except (BodyIncomplete, BodyStalled) as error:
+                self._fail(error)
                 raise
         self.received += count
         return count
@@ -171,8 +174,8 @@ class Body:
             self._begin()
             try:
                 piece = self._take(limit, self._source.stall_s)
-            except (BodyIncomplete, BodyStalled):
-                self.failed = True
+            except (BodyIncomplete, BodyStalled) as error:
+                self._fail(error)
                 raise
         self.received += len(piece)
         return piece
@@ -184,6 +187,7 @@ class Body:
         piece = self._source.take(min(limit, room), wait_s)
         if not piece:
             raise self._incomplete()
+        self.arrived += len(piece)
         self._spend(len(piece))
         return piece
 
@@ -194,8 +198,13 @@ class Body:
         count = self._source.take_into(view[:room] if len(view) > room else view, wait_s)
         if not count:
             raise self._incomplete()
+        self.arrived += count
         self._spend(count)
         return count
+
+    def _fail(self, error: BodyIncomplete | BodyStalled) -> None:
+        self.failed = True
+        self.stalled = isinstance(error, BodyStalled)
 
     def _incomplete(self) -> BodyIncomplete:
         return BodyIncomplete(received=self.received, expected=self.length)

@@ -16,8 +16,11 @@ from http import HTTPStatus
 
 from cheroot.server import HTTPConnection
 
-from appliance.errors import BodyStalled
+from appliance.errors import BodyStalled, BodyTooSlow
+from providers.http.access import Ended, Entry
+from providers.http.addresses import share_of
 from providers.http.head import Head, HeadError, head_size, parse_head
+from providers.http.pace import FLOOR, Awaits
 from providers.http.request import Request
 from providers.http.service import Environ, Service
 
@@ -41,7 +44,8 @@ class Connection(HTTPConnection):
     """A connection belongs to one thread at a time: the selector's, a worker's, or the lingering one's.
 
     ``deadline`` (monotonic) is when the selector's thread gives it up; ``head_since`` is when the first byte of an
-    unfinished head came, 0 between requests.
+    unfinished head came, 0 between requests. ``watched_since`` is when the selector began to wait for it, 0 while it
+    does not. ``awaits`` tells the selector's thread what a worker waits for.
     """
 
     # Replaces HTTPConnection.__init__, which makes two file objects and two caches for each connection.
@@ -50,9 +54,17 @@ class Connection(HTTPConnection):
         self.service = service
         self.sock = sock
         self.remote_addr, self.remote_port = address
+        self.share = share_of(address[0])
         self.environ = environ
         self.deadline = 0.0
         self.head_since = 0.0
+        self.watched_since = 0.0
+        self.awaits: Awaits = ""
+        # Why an exchange ended: nothing was taken for the stall limit; it was slow while others waited.
+        self.stalled = False
+        self.too_slow = False
+        # Bytes that the kernel has taken.
+        self.sent = 0
         self.stall_s = limits.body_stall_seconds
         self.trailer_bytes = limits.header_bytes
         # The client of the request that is being answered waits for 100 Continue.
@@ -83,10 +95,13 @@ class Connection(HTTPConnection):
                 if head is None:
                     return not self.ended
                 service.running.add(self)
+                request = Request(self, head)
                 try:
-                    keep = Request(self, head).respond()
+                    keep = request.respond()
                 finally:
                     service.running.discard(self)
+                    if service.access is not None:
+                        service.access.add(request.entry())
                 if not keep:
                     return False
                 if service.waiting():
@@ -111,8 +126,23 @@ class Connection(HTTPConnection):
         now = time.monotonic()
         if self.buffered and not self.head_since:
             self.head_since = now
+        self.watched_since = now
         limits = self.service.limits
         self.deadline = self.head_since + limits.header_seconds if self.head_since else now + limits.idle_seconds
+
+    def is_silent(self) -> bool:
+        """Whether nothing came that has not been looked at. For a connection that waits in the selector."""
+        try:
+            return not self.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except OSError:
+            return True
+
+    def cut(self) -> None:
+        """End the request that a worker answers, whatever it waits for. Any thread."""
+        self.too_slow = True
+        with contextlib.suppress(OSError):
+            # Who sends too slowly can still be told.
+            self.sock.shutdown(socket.SHUT_RD if self.awaits == "body" else socket.SHUT_RDWR)
 
     def expire(self) -> None:
         """``deadline`` has passed: close, with an answer if a request had begun."""
@@ -123,7 +153,7 @@ class Connection(HTTPConnection):
     # Replaces HTTPConnection.close, whose lingering leaves the socket to the garbage collector.
     def close(self) -> None:
         """Never raises ``OSError``, never blocks."""
-        self.service.load.drop(self)
+        self.service.closed_connection(self)
         if self.lingers and not (self.resets or self.gone):
             self.service.linger.add(self.sock)
             return
@@ -141,16 +171,27 @@ class Connection(HTTPConnection):
         """Answer what is no request. Never blocks; the connection must be closed then."""
         text = f"{refusal.reason}\n".encode("latin-1")
         phrase = HTTPStatus(refusal.status).phrase
-        ident = f"X-Request-Id: {self.service.request_id()}\r\n" if refusal.status >= 500 else ""
+        request_id = self.service.request_id()
+        ident = f"X-Request-Id: {request_id}\r\n" if refusal.status >= 500 else ""
         head = (
             f"HTTP/1.1 {refusal.status} {phrase}\r\nContent-Type: text/plain; charset=utf-8\r\n"
             f"Content-Length: {len(text)}\r\n{ident}Connection: close\r\n{self.stamp()}\r\n"
         )
+        ended: Ended = "refused"
+        status, sent = refusal.status, len(text)
         try:
             self._send_now(head.encode("latin-1") + text)
             self.lingers = True
         except OSError:
             self.gone = True
+            status, sent, ended = 0, 0, "cut"
+        if self.service.access is not None:
+            self.service.access.add(self._refused(request_id, status, sent, ended))
+
+    def _refused(self, request_id: str, status: int, sent: int, ended: Ended) -> Entry:
+        # Nothing of the head: nobody knows what in it was meant as a secret.
+        address = self.environ["REMOTE_ADDR"]
+        return Entry(time.time(), request_id, address, None, None, "", "", "", status, 0, sent, 0.0, "", ended)
 
     def _next_head(self) -> Head | None:
         """None if it does not come at once; then ``ended`` tells whether the peer has closed.
@@ -233,12 +274,7 @@ class Connection(HTTPConnection):
     def take_into(self, target: memoryview, wait_s: float) -> int:
         if not self.buffered:
             if len(target) >= _RECEIVE_BYTES:
-                try:
-                    return self._receive_into(target, wait_s)
-                except BlockingIOError:
-                    raise BodyStalled(seconds=wait_s) from None
-                except OSError:
-                    return 0
+                return self._receive_body_into(target, wait_s)
             self._refill(wait_s)
         count = min(len(target), self.buffered)
         target[:count] = self._data[self._at : self._at + count]
@@ -253,12 +289,32 @@ class Connection(HTTPConnection):
         return bool(more)
 
     def _receive_body(self, limit: int, wait_s: float) -> bytes:
+        self.awaits = "body"
         try:
-            return self._receive(limit, wait_s)
+            data = self._receive(limit, wait_s)
         except BlockingIOError:
             raise BodyStalled(seconds=wait_s) from None
         except OSError:
-            return b""  # a reset in mid-body is an end in mid-body
+            data = b""  # a reset in mid-body is an end in mid-body
+        finally:
+            self.awaits = ""
+        if not data and self.too_slow:
+            raise BodyTooSlow(floor=FLOOR)
+        return data
+
+    def _receive_body_into(self, target: memoryview, wait_s: float) -> int:
+        self.awaits = "body"
+        try:
+            count = self._receive_into(target, wait_s)
+        except BlockingIOError:
+            raise BodyStalled(seconds=wait_s) from None
+        except OSError:
+            count = 0
+        finally:
+            self.awaits = ""
+        if not count and self.too_slow:
+            raise BodyTooSlow(floor=FLOOR)
+        return count
 
     # -- the socket ---------------------------------------------------------------------------------------------------
 
@@ -268,17 +324,24 @@ class Connection(HTTPConnection):
         Raises ``OSError`` when the peer is gone, or when it takes nothing for the stall limit; sets ``gone`` then.
         """
         total = sum(map(len, pieces))
+        self.awaits = "answer"
         try:
             if total > _JOIN_BYTES:
                 self._send_large([memoryview(piece) for piece in pieces])
                 return
             data = b"".join(pieces)
             sent = self.sock.send(data)
+            self.sent += sent
             while sent < total:
-                sent += self.sock.send(memoryview(data)[sent:])
-        except OSError:
+                more = self.sock.send(memoryview(data)[sent:])
+                self.sent += more
+                sent += more
+        except OSError as error:
             self.gone = True
+            self.stalled = isinstance(error, BlockingIOError)
             raise
+        finally:
+            self.awaits = ""
 
     def _send_large(self, pieces: list[memoryview]) -> None:
         """At most ``_SEND_BYTES`` in a call, so that the stall limit is about those."""
@@ -294,6 +357,7 @@ class Connection(HTTPConnection):
                 window.append(piece)
                 room -= len(piece)
             sent = self.sock.sendmsg(window)
+            self.sent += sent
             pieces.extend(reversed(_unsent(window, sent)))
 
     def _send_now(self, data: bytes) -> None:

@@ -9,6 +9,9 @@ from providers.http.body import Body
 from providers.http.head import Head
 from providers.http.service import Environ
 
+PRINCIPAL = "holdfast.principal"
+"""Where a face leaves who has signed in (``appliance.principal.Principal``), for the access log."""
+
 
 def server_environ(name: str, host: str, port: int, *, scheme: str) -> Environ:
     """What is the same for all requests to a server that listens on ``host`` and ``port``."""

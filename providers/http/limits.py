@@ -9,14 +9,14 @@ _KIB = 1024
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of one connection.
+    """Bounds of one connection, and of one address.
 
     ``header_bytes`` bounds a request's head, and the trailer of a chunked body; ``header_seconds`` runs from the first
     byte of a head to its last. ``idle_seconds`` is the life of a connection on which nothing happens.
     ``body_stall_seconds`` is the longest silence within a body, in both directions. ``drain_bytes`` of an unread body
     that are on their way save the connection; where more would come, or later, it is closed after at most
-    ``linger_bytes`` and ``linger_seconds`` of dropping (RFC 9112 §9.6). ``hsts_seconds`` is told over TLS
-    only; 0: nothing is.
+    ``linger_bytes`` and ``linger_seconds`` of dropping (RFC 9112 §9.6). ``hsts_seconds`` is told over TLS only; 0:
+    nothing is. ``connections_per_address`` is the number of open ones; 0: no limit.
     """
 
     header_bytes: int = 64 * _KIB
@@ -27,3 +27,4 @@ class Limits:
     linger_seconds: float = 2.0
     drain_bytes: int = 64 * _KIB
     hsts_seconds: int = 0
+    connections_per_address: int = 256

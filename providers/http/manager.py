@@ -15,6 +15,7 @@ from cheroot.connections import ConnectionManager
 
 from providers.http.connection import Connection
 from providers.http.environ import connection_environ
+from providers.http.pace import TICK_S, Pace
 from providers.http.service import Service
 from providers.http.tls import TlsConnection
 
@@ -50,9 +51,11 @@ class Connections(ConnectionManager):
         server: object,
         service: Service,
         hand_over: Callable[[Connection], None],
+        pace: Pace,
         tls: Callable[[], ssl.SSLContext] | None,
     ) -> None:
         super().__init__(server)
+        self._pace = pace
         self._service = service
         self._hand_over = hand_over
         self._tls = tls
@@ -95,15 +98,20 @@ class Connections(ConnectionManager):
     # Replaces ConnectionManager._run: that hands a connection to a worker as soon as it is accepted, where a silent one
     # holds it, and stops watching only at the next timeout.
     def _run(self, expiration_interval: float) -> None:
-        next_expiry = time.monotonic() + expiration_interval
+        next_look = time.monotonic()
+        next_expiry = next_look + expiration_interval
         while not self._stop_requested:
-            for fd, conn in self._selector.select(timeout=expiration_interval):
+            for fd, conn in self._selector.select(timeout=self._patience(expiration_interval)):
                 if conn is self.server:
                     self._accept()
-                elif isinstance(conn, Connection):
-                    self._selector.unregister(fd)
+                # One that an accepted one has just replaced is watched no more.
+                elif isinstance(conn, Connection) and conn.watched_since:
+                    self._unwatch(conn, fd)
                     self._hand_over(conn)
             now = time.monotonic()
+            if now >= next_look:
+                self._pace.look(now)
+                next_look = now + TICK_S
             if now >= next_expiry:
                 self._expire(now)
                 next_expiry = now + expiration_interval
@@ -111,12 +119,18 @@ class Connections(ConnectionManager):
                     self._paused_until = 0.0
                     self._selector.register(self._listener.fileno(), selectors.EVENT_READ, self.server)
 
+    def _patience(self, most_s: float) -> float:
+        return min(TICK_S, most_s) if self._service.running else most_s
+
     # Replaces ConnectionManager._expire: each connection has its own deadline, and a late head is answered.
     def _expire(self, threshold: float) -> None:
         for conn in self._waiting():
             if conn.deadline < threshold:
-                self._selector.unregister(conn.sock.fileno())
+                self._unwatch(conn, conn.sock.fileno())
                 conn.expire()
+        # What none could be found for when it came: all others were being answered.
+        for share in self._service.addresses.crowded():
+            self._close_surplus(share)
 
     def _accept(self) -> None:
         # One at a time: several processes share the listener, and each should get as many.
@@ -136,7 +150,8 @@ class Connections(ConnectionManager):
         except OSError:
             sock.close()
             return
-        load.add(conn)
+        self._service.opened_connection(conn)
+        self._close_surplus(conn.share)
         if self._has_many_idle():
             # Most clients connect because they have something to ask: the worker is awake when it comes.
             self._hand_over(conn)
@@ -149,6 +164,27 @@ class Connections(ConnectionManager):
         if self._tls is None:
             return Connection(self._service, sock, (host, port), environ)
         return TlsConnection(self._service, sock, (host, port), environ, self._tls())
+
+    def _close_surplus(self, share: str) -> None:
+        """Of an address that has more than its share, those go that have waited for longest."""
+        beyond, held = self._service.addresses.surplus(share)
+        waiting = [conn for conn in held if conn.watched_since]
+        for conn in sorted(waiting, key=lambda conn: conn.watched_since):
+            if beyond <= 0:
+                return
+            # One whose request has just come is answered; one that is about to be watched cannot be taken yet.
+            if conn.is_silent() and self._unwatch(conn, conn.sock.fileno()):
+                conn.close()
+                beyond -= 1
+
+    def _unwatch(self, conn: Connection, fd: int) -> bool:
+        """Whether it was watched. Only the selector's thread, so that it is nobody else's then."""
+        try:
+            self._selector.unregister(fd)
+        except (KeyError, ValueError):
+            return False
+        conn.watched_since = 0.0
+        return True
 
     def _has_many_idle(self) -> bool:
         workers = self.server.requests
@@ -166,7 +202,7 @@ class Connections(ConnectionManager):
         self._paused_until = time.monotonic() + _PAUSE_SECONDS
         idle = [conn for conn in self._waiting() if not conn.head_since]
         for conn in sorted(idle, key=lambda conn: conn.deadline)[:_CLOSED_WHEN_FULL]:
-            self._selector.unregister(conn.sock.fileno())
+            self._unwatch(conn, conn.sock.fileno())
             conn.close()
 
     def _waiting(self) -> list[Connection]:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import time
 import traceback
 from http import HTTPStatus
 
 from cheroot.server import HTTPRequest
 
 from appliance.errors import BodyIncomplete, BodyStalled
+from appliance.principal import Principal
+from providers.http.access import Ended, Entry, shown_path
 from providers.http.body import ChunkedBody, FixedBody
-from providers.http.environ import request_environ
+from providers.http.environ import PRINCIPAL, request_environ
 from providers.http.head import Head
 from providers.http.response import Channel, Response
+from providers.http.service import Environ
 
 
 class Request(HTTPRequest):
@@ -29,6 +33,9 @@ class Request(HTTPRequest):
         self._body = ChunkedBody(channel) if head.length is None else FixedBody(channel, head.length)
         self._id = channel.service.request_id()
         self._response = Response(channel, head, self._body, self._id)
+        self._began = time.monotonic()
+        self._failed = False
+        self._environ: Environ = {}
         channel.expects_continue = head.expects_continue and not self._body.done
 
     # Replaces HTTPRequest.respond; see above.
@@ -49,7 +56,7 @@ class Request(HTTPRequest):
 
     def _call(self) -> None:
         channel = self._channel
-        environ = request_environ(channel.environ, self._head, self._body, self._id)
+        self._environ = environ = request_environ(channel.environ, self._head, self._body, self._id)
         blocks = channel.service.app(environ, self._response.start)
         try:
             self._response.send_all(blocks)
@@ -62,8 +69,9 @@ class Request(HTTPRequest):
         response = self._response
         if not isinstance(error, (BodyIncomplete, BodyStalled)):
             what = "".join(traceback.format_exception(error))
-            self._channel.service.report(f"request {self._id}: {self._head.method} {self._head.path}\n{what}")
+            self._channel.service.report(f"request {self._id}: {self._shown}\n{what}")
         if response.begun:
+            self._failed = True
             response.closes = True
             self._channel.resets = response.ends_by_close
         elif isinstance(error, BodyIncomplete):
@@ -73,6 +81,43 @@ class Request(HTTPRequest):
         else:
             text = f"internal error; the request's id is {self._id}"
             self._answer(HTTPStatus.INTERNAL_SERVER_ERROR, text, error)
+
+    def entry(self) -> Entry:
+        """The line of the access log; after ``respond``."""
+        head, body, response = self._head, self._body, self._response
+        seconds = time.monotonic() - self._began
+        principal: Principal | None = self._environ.get(PRINCIPAL)
+        return Entry(
+            time.time() - seconds,
+            self._id,
+            # Which a proxy in front may have corrected.
+            self._environ.get("REMOTE_ADDR") or self._channel.environ["REMOTE_ADDR"],
+            None if principal is None else principal.name,
+            None if principal is None else principal.device_id,
+            head.method,
+            head.path,
+            head.query,
+            response.status,
+            body.arrived,
+            response.sent,
+            seconds,
+            head.fields.get("HTTP_USER_AGENT", ""),
+            self._ended(),
+        )
+
+    def _ended(self) -> Ended:
+        channel, body = self._channel, self._body
+        if channel.too_slow:
+            return "slow"
+        if channel.stalled or body.stalled:
+            return "stalled"
+        if channel.gone or body.failed:
+            return "cut"
+        return "failed" if self._failed or self._response.is_short else "complete"
+
+    @property
+    def _shown(self) -> str:
+        return f"{self._head.method[:32]} {shown_path(self._head.path)}"
 
     def _answer(self, status: HTTPStatus, text: str, error: BaseException) -> None:
         response = self._response

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any, Protocol, TypeAlias
 
+from providers.http.access import shown_path
 from providers.http.body import Body, Source
 from providers.http.head import Head
 from providers.http.service import Environ, ExcInfo, Service
@@ -36,6 +37,9 @@ class Channel(Source, Protocol):
     environ: Environ
     expects_continue: bool
     gone: bool
+    stalled: bool
+    too_slow: bool
+    sent: int
     lingers: bool
     resets: bool
 
@@ -49,12 +53,14 @@ class Channel(Source, Protocol):
 class Response:
     """One answer. ``start`` is WSGI's start_response. ``begun``: the head is on its way, nothing can be taken back.
 
-    ``closes`` is decided when the head is made, since the head says so; an error later can still set it.
+    ``closes`` is decided when the head is made, since the head says so; an error later can still set it. ``sent``
+    counts the bytes of the body that the kernel has taken.
     """
 
     def __init__(self, channel: Channel, head: Head, body: Body, request_id: str) -> None:
         self.begun = False
         self.closes = not head.keep_alive
+        self.sent = 0
         self._channel = channel
         self._head = head
         self._body = body
@@ -66,6 +72,16 @@ class Response:
         self._left: int | None = None
         self._chunked = False
         self._bodyless = False
+
+    @property
+    def status(self) -> int:
+        """0 if nothing was answered."""
+        return self._code if self.begun else 0
+
+    @property
+    def is_short(self) -> bool:
+        """Whether fewer bytes were sent than announced."""
+        return self.begun and bool(self._left) and not self._bodyless
 
     @property
     def ends_by_close(self) -> bool:
@@ -107,7 +123,7 @@ class Response:
         elif self._left and not self._bodyless:
             self.closes = True
             self._channel.service.report(
-                f"request {self._request_id}: {self._head.method} {self._head.path}: the application's answer is "
+                f"request {self._request_id}: {self._head.method} {shown_path(self._head.path)}: the answer is "
                 f"{self._left} bytes shorter than its Content-Length"
             )
 
@@ -117,7 +133,7 @@ class Response:
         if not len(view):
             return
         if self.begun:
-            self._channel.send(*self._framed([view]))
+            self._send(self._framed([view]), len(view))
         else:
             self._begin([view], None)
 
@@ -127,7 +143,20 @@ class Response:
             raise RuntimeError("the application did not call start_response")
         pieces = [self._make_head(known), *self._framed(views)]
         self.begun = True
-        self._channel.send(*pieces)
+        self._send(pieces, sum(map(len, views)))
+
+    def _send(self, pieces: list[Block], of_body: int) -> None:
+        if self._bodyless:
+            of_body = 0
+        channel = self._channel
+        before = channel.sent
+        try:
+            channel.send(*pieces)
+        except OSError:
+            framing = sum(map(len, pieces)) - of_body
+            self.sent += max(0, channel.sent - before - framing)
+            raise
+        self.sent += of_body
 
     def _framed(self, views: list[Block]) -> list[Block]:
         if self._bodyless:

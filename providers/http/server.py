@@ -12,11 +12,13 @@ from collections.abc import Callable
 
 from cheroot.server import HTTPServer
 
+from providers.http.access import AccessLog
 from providers.http.balance import Load, Tally
 from providers.http.connection import Connection
 from providers.http.environ import server_environ
 from providers.http.limits import Limits
 from providers.http.manager import Connections
+from providers.http.pace import Pace
 from providers.http.service import App, Service
 from providers.http.workers import Workers
 
@@ -46,7 +48,10 @@ class HttpServer(HTTPServer):
         tls: Callable[[], ssl.SSLContext] | None = None,
         server_name: str = "Holdfast",
         on_error: Callable[[str], None] | None = None,
+        access: AccessLog | None = None,
+        exempt: Callable[[str], bool] = lambda _: False,
     ) -> None:
+        """``exempt`` tells of an address, or of an IPv6 network, that it may have any number of connections."""
         host, port = listener.getsockname()[:2]
         super().__init__((host, port), gateway=None, server_name=server_name)
         self.software = server_name
@@ -59,6 +64,8 @@ class HttpServer(HTTPServer):
             waiting=self.requests.queue.waiting,
             load=load or Tally(1).load(0),
             on_error=on_error,
+            access=access,
+            exempt=exempt,
         )
         self.service.environ = server_environ(server_name, host, port, scheme="http" if tls is None else "https")
         self._tls = tls
@@ -75,7 +82,13 @@ class HttpServer(HTTPServer):
         # Two processes wake for one connection, and accept() must not hold the one that comes second.
         self.socket.setblocking(False)
         self.service.opened()
-        self._connections = Connections(self, self.service, self.requests.put, self._tls)
+        pace = Pace(
+            self.service.running,
+            threads=self.requests.min,
+            idle=self.requests.queue.idle,
+            waiting=self.requests.queue.waiting,
+        )
+        self._connections = Connections(self, self.service, self.requests.put, pace, self._tls)
         self.requests.start()
         self.ready = True
 

@@ -11,6 +11,8 @@ from email.utils import formatdate
 from types import TracebackType
 from typing import Any, TypeAlias
 
+from providers.http.access import AccessLog
+from providers.http.addresses import Addresses
 from providers.http.balance import Load
 from providers.http.limits import Limits
 from providers.http.linger import Linger
@@ -26,8 +28,8 @@ class Service:
     """The application, the limits, and the little state that workers share. Every method may be called by any thread.
 
     ``running`` holds the connections whose request is being answered: adding to a set is atomic, adding to a counter
-    is not. ``waiting`` tells how many connections wait for a worker. ``load`` knows all of this process's connections.
-    ``closing``: the server is being stopped.
+    is not. ``waiting`` tells how many connections wait for a worker. ``load`` knows all of this process's connections,
+    ``addresses`` whose they are. ``closing``: the server is being stopped.
     """
 
     def __init__(
@@ -39,6 +41,8 @@ class Service:
         waiting: Callable[[], int],
         load: Load,
         on_error: Callable[[str], None] | None,
+        access: AccessLog | None = None,
+        exempt: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self.app = app
         self.limits = limits
@@ -46,7 +50,9 @@ class Service:
         self.waiting = waiting
         self.load = load
         self.closing = False
-        self.running: set[object] = set()
+        self.running: set[Any] = set()
+        self.access = access
+        self.addresses: Addresses[Any] = Addresses(limits.connections_per_address, exempt)
         self.linger = Linger(limits)
         self.environ: Environ = {}
         # RFC 6797: whoever has been here over https once comes that way only, for so long.
@@ -64,6 +70,16 @@ class Service:
     def request_id(self) -> str:
         """Unique among all processes and runs, for practical purposes; 16 characters."""
         return f"{self._id_prefix}{next(self._ids):08x}"
+
+    def opened_connection(self, connection: Any) -> None:
+        """Count it."""
+        self.load.add(connection)
+        self.addresses.add(connection)
+
+    def closed_connection(self, connection: Any) -> None:
+        """Also if it was closed before."""
+        self.load.drop(connection)
+        self.addresses.drop(connection)
 
     def stamp(self) -> str:
         """The Date and Server lines, made once a second."""

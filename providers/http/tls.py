@@ -159,6 +159,7 @@ class TlsConnection(Connection):
     # -- the socket ---------------------------------------------------------------------------------------------------
 
     def send(self, *pieces: bytes | memoryview) -> None:
+        self.awaits = "answer"
         try:
             if sum(map(len, pieces)) <= _SEAL_BYTES:
                 self._seal(b"".join(pieces))
@@ -166,9 +167,12 @@ class TlsConnection(Connection):
                 for piece in pieces:
                     self._seal_large(memoryview(piece))
             self._flush()
-        except OSError:
+        except OSError as error:
             self.gone = True
+            self.stalled = isinstance(error, BlockingIOError)
             raise
+        finally:
+            self.awaits = ""
 
     def _seal_large(self, piece: memoryview) -> None:
         for start in range(0, len(piece), _SEAL_BYTES):
@@ -179,7 +183,9 @@ class TlsConnection(Connection):
     def _seal(self, data: bytes | memoryview) -> None:
         view = memoryview(data)
         while view:
-            view = view[self._tls.write(view) :]
+            sealed = self._tls.write(view)
+            self.sent += sealed
+            view = view[sealed:]
 
     def _flush(self) -> None:
         """Send what is sealed, at most for the stall limit without a byte taken."""

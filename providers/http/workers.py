@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from collections import OrderedDict, deque
 
 from cheroot.workers.threadpool import (  # type: ignore[attr-defined]
     _SHUTDOWNREQUEST,
     ThreadPool,
     WorkerThread,
 )
+
+from providers.http.connection import Connection
 
 
 class _Seat:
@@ -29,28 +31,35 @@ class HandOver:
 
     ``queue.SimpleQueue`` wakes a second one for each item, which competes with the first for the interpreter just when
     a client waits; and it takes the thread that has rested longest, which is the coldest.
+
+    Items that have to wait take turns by their owner, so that nobody waits for all that another one brings.
     """
 
     def __init__(self) -> None:
         self._mutex = threading.Lock()
-        self._items: deque[object] = deque()
+        # The owner whose turn is next stands first; None is behind all others.
+        self._items: OrderedDict[str, deque[object]] = OrderedDict()
+        self._last: deque[object] = deque()
+        self._count = 0
         self._seats: list[_Seat] = []
 
-    def put(self, item: object) -> None:
-        """Never blocks."""
+    def put(self, item: object, owner: str | None = None) -> None:
+        """Never blocks. What has no owner comes after all that has."""
         with self._mutex:
             if not self._seats:
-                self._items.append(item)
+                queue = self._last if owner is None else self._items.setdefault(owner, deque())
+                queue.append(item)
+                self._count += 1
                 return
             seat = self._seats.pop()
         seat.item = item
         seat.given.release()
 
     def get(self) -> object:
-        """The oldest item; blocks until there is one."""
+        """The oldest item of the owner whose turn it is; blocks until there is one."""
         with self._mutex:
-            if self._items:
-                return self._items.popleft()
+            if self._count:
+                return self._next()
             seat = _Seat()
             self._seats.append(seat)
         seat.given.acquire()
@@ -58,11 +67,23 @@ class HandOver:
 
     def waiting(self) -> int:
         """Items that no thread has taken yet."""
-        return len(self._items)
+        return self._count
 
     def idle(self) -> int:
         """Threads that wait for an item."""
         return len(self._seats)
+
+    def _next(self) -> object:
+        self._count -= 1
+        if not self._items:
+            return self._last.popleft()
+        owner, items = next(iter(self._items.items()))
+        item = items.popleft()
+        if items:
+            self._items.move_to_end(owner)
+        else:
+            del self._items[owner]
+        return item
 
 
 class Workers(ThreadPool):
@@ -78,7 +99,7 @@ class Workers(ThreadPool):
 
     def put(self, obj: object) -> None:
         """Hand a connection to a thread. Never blocks."""
-        self.queue.put(obj)
+        self.queue.put(obj, obj.share if isinstance(obj, Connection) else None)
 
     # Replaces ThreadPool._spawn_worker: a thread whose client does not move must not hold up the process's end.
     def _spawn_worker(self) -> WorkerThread:

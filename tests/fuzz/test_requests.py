@@ -17,6 +17,9 @@ from tests.fuzz.changes import changed
 from tests.fuzz.targets import TARGETS
 from tests.server.running import ADMIN, PASSWORD
 
+# A server that is stopped within this process may drop connections that the end of its process would close.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 # A coding or a version that is unknown, and a Destination on another server (RFC 4918 §9.8.5).
 _OF_THE_CLIENT = (501, 502, 505)
 _METHODS = (

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from providers.http.access import AccessLog
 from providers.http.limits import Limits
 from providers.http.server import HttpServer
 
@@ -29,14 +30,14 @@ class Running:
     thread: threading.Thread
     trust: ssl.SSLContext | None = None
 
-    def client(self, timeout: float = 10.0) -> Client:
-        """A new connection, over TLS if the server has it."""
-        raw = self.raw(timeout)
+    def client(self, timeout: float = 10.0, source: str = "127.0.0.1") -> Client:
+        """A new connection, over TLS if the server has it; from another address of this machine if one is given."""
+        raw = self.raw(timeout, source)
         return Client(raw if self.trust is None else self.trust.wrap_socket(raw, server_hostname="127.0.0.1"))
 
-    def raw(self, timeout: float = 10.0) -> socket.socket:
+    def raw(self, timeout: float = 10.0, source: str = "127.0.0.1") -> socket.socket:
         """A new connection on which nothing was sent."""
-        return socket.create_connection(("127.0.0.1", self.port), timeout)
+        return socket.create_connection(("127.0.0.1", self.port), timeout, (source, 0))
 
 
 @dataclass
@@ -134,12 +135,23 @@ def serving(
     limits: Limits | None = None,
     tls: Callable[[], ssl.SSLContext] | None = None,
     trust: ssl.SSLContext | None = None,
+    access: AccessLog | None = None,
+    exempt: Callable[[str], bool] = lambda _: False,
 ) -> Iterator[Running]:
     """Stopped at the end of the block. ``tls`` is what the server shows, ``trust`` what its clients connect with."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=256)
     port = listener.getsockname()[1]
     errors: list[str] = []
-    server = HttpServer(app, listener, threads=threads, limits=limits or Limits(), tls=tls, on_error=errors.append)
+    server = HttpServer(
+        app,
+        listener,
+        threads=threads,
+        limits=limits or Limits(),
+        tls=tls,
+        on_error=errors.append,
+        access=access,
+        exempt=exempt,
+    )
     thread = threading.Thread(target=server.serve)
     thread.start()
     until(lambda: server.ready)

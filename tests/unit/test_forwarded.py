@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from providers.front.forwarded import believe
+from providers.front.forwarded import believe, stands_for_many
 
 TRUSTED = (ip_network("10.0.0.0/8"), ip_network("192.0.2.1/32"), ip_network("fd00::/8"))
 SAID = {
@@ -101,3 +101,21 @@ def test_scheme_is_http_or_https(value: str, scheme: str) -> None:
 def test_host_is_an_authority(value: str, host: str) -> None:
     """What is none is not said."""
     assert believed(HTTP_X_FORWARDED_HOST=value)[2] == host
+
+
+@pytest.mark.parametrize(
+    ("share", "is_proxy"),
+    [
+        ("10.0.0.7", True),
+        ("10.1.0.7", False),
+        ("2001:db8:0:1::/64", True),
+        ("2001:db8:0:2::/64", False),
+        ("::1", False),
+        ("what", False),
+    ],
+)
+def test_proxy_may_have_any_number_of_connections(share: str, is_proxy: bool) -> None:
+    """An address, or the network of an IPv6 one, behind which many people are."""
+    trusted = (ip_network("10.0.0.0/24"), ip_network("2001:db8:0:1::5/128"))
+    assert stands_for_many(share, trusted) == is_proxy
+    assert not stands_for_many(share, ())
