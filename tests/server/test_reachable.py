@@ -108,6 +108,8 @@ def test_server_in_a_terminal_ends_with_it(tmp_path: Path) -> None:
     pid, master = pty.fork()
     if not pid:
         os.chdir(server.scratch / "cwd")
+        # The tests themselves may have been told to outlive their terminal.
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
         arguments = [HOLDFAST, "serve", "--listen", "127.0.0.1:0", "--workers", "1"]
         os.execve(HOLDFAST, arguments, server.environment())
     try:
