@@ -45,12 +45,12 @@ class LogFile:
         with self._mutex:
             descriptor = self._locked()
             try:
-                found = os.fstat(descriptor)
-                regular = stat.S_ISREG(found.st_mode)
-                if regular and self._is_full(found.st_size, len(lines)) and self._rotate():
+                size = _size(descriptor)
+                # More than once if others fill the new file before this one has its lock.
+                while size is not None and self._is_full(size, len(lines)) and self._rotate():
                     descriptor = self._locked()
-                    found = os.fstat(descriptor)
-                _append(descriptor, lines, found.st_size if regular else None)
+                    size = _size(descriptor)
+                _append(descriptor, lines, size)
             finally:
                 self._release(descriptor)
 
@@ -103,8 +103,14 @@ class LogFile:
         return True
 
 
+def _size(descriptor: int) -> int | None:
+    """None where it is no regular file."""
+    found = os.fstat(descriptor)
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+
 def _append(descriptor: int, lines: bytes, size: int | None) -> None:
-    """``size`` is that of the file; None where it is no regular one."""
+    """``size`` as ``_size`` says."""
     if size and os.pread(descriptor, 1, size - 1) != b"\n":
         # Whoever wrote last was killed in its line.
         lines = b"\n" + lines

@@ -105,5 +105,7 @@ def test_mount_help_rclone_command_makes_a_working_remote(tmp_path: Path) -> Non
     for line in ("[holdfast]", "type = webdav", "url = http://[::1]:8080/dav/", "vendor = owncloud", "user = admin"):
         assert line in stored
     obscured = re.findall(r"^pass = (.+)$", stored, re.MULTILINE)[0]
-    revealed = subprocess.run(["rclone", "reveal", obscured], env=environ, check=True, capture_output=True, timeout=60)
+    # It may begin with a dash.
+    reveal = ["rclone", "reveal", "--", obscured]
+    revealed = subprocess.run(reveal, env=environ, check=True, capture_output=True, timeout=60)
     assert revealed.stdout.decode().strip() == "secret words"
