@@ -19,7 +19,7 @@ from appliance.backends.base import Backend, Buffer
 from appliance.chunks import codec, manifest, rows
 from appliance.chunks.manifest import Entry, Kind, SegmentIndex, overlapping
 from appliance.chunks.pack import Record
-from appliance.chunks.places import Course, Indexes, Place
+from appliance.chunks.places import Course, Indexes, Location
 from appliance.db.database import Database
 from appliance.errors import BlobMissing, Damaged
 
@@ -204,7 +204,7 @@ def _pieces(entries: Sequence[Entry], start: int, end: int) -> Iterator[_Piece]:
         yield _Piece(entries[index], first, last)
 
 
-def _runs(batch: list[_Piece], places: dict[bytes, Place]) -> Iterator[_Run]:
+def _runs(batch: list[_Piece], places: dict[bytes, Location]) -> Iterator[_Run]:
     run: _Run | None = None
     for piece in batch:
         place = places.get(piece.entry.id)

@@ -25,7 +25,7 @@ _MOST_RECORDS = 4096
 _AT_HAND = 3
 
 
-class Place(NamedTuple):
+class Location(NamedTuple):
     """A chunk in the pack ``key``. The bytes there may have been moved since, and are verified by who reads them."""
 
     key: str
@@ -74,14 +74,14 @@ class Course:
         self._at_hand: OrderedDict[str, Mapping[bytes, Record]] = OrderedDict()
         self._last: str | None = None
 
-    def places(self, ids: Sequence[bytes]) -> dict[bytes, Place]:
+    def places(self, ids: Sequence[bytes]) -> dict[bytes, Location]:
         """Of the next portion's chunks; those unknown are left out."""
-        found: dict[bytes, Place] = {}
+        found: dict[bytes, Location] = {}
         for key, index in self._at_hand.items():
             for chunk_id in ids:
                 record = index.get(chunk_id)
                 if record is not None:
-                    found[chunk_id] = Place(key, record)
+                    found[chunk_id] = Location(key, record)
         missing = [chunk_id for chunk_id in ids if chunk_id not in found]
         if missing:
             found |= self._ask(missing)
@@ -92,14 +92,14 @@ class Course:
         self._at_hand.pop(key, None)
         self._indexes.forget(key)
 
-    def _ask(self, ids: Sequence[bytes]) -> dict[bytes, Place]:
+    def _ask(self, ids: Sequence[bytes]) -> dict[bytes, Location]:
         with self._database.read() as session:
             located = rows.locate(session, ids)
         found = {}
         packs = set()
         for chunk_id, (writer_id, counter, size, record) in located.items():
             key = pack_key(writer_id, counter)
-            found[chunk_id] = Place(key, record)
+            found[chunk_id] = Location(key, record)
             packs.add((key, size))
         if len(packs) == 1:
             self._look_into(*packs.pop())
