@@ -42,6 +42,11 @@ MARKS: tuple[Mark, ...] = (
         for request in ("put_small", "get_small", "propfind0")
         for connections in (1, 8)
     ),
+    *(
+        Mark(f"{request}_c{connections}", "apache", 1.0)
+        for request in ("get_small", "propfind0")
+        for connections in (1, 8)
+    ),
 )
 
 

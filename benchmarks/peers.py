@@ -234,13 +234,24 @@ def _has_user(name: str) -> bool:
 def _get_sftpgo(_: Path) -> str:
     program = shutil.which("sftpgo")
     if program is None:
-        raise NotAvailable("sftpgo is not on the path; it is never installed from here")
+        raise NotAvailable("sftpgo is not on the path; docs/performance.md says how it is built")
+    _sftpgo_templates()
     done = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
     return done.stdout.strip().partition("\n")[0] or "SFTPGo"
 
 
+def _sftpgo_templates() -> Path:
+    """It does not start without them. They lie in the checkout it was built in, or where packages put them."""
+    beside = Path(shutil.which("sftpgo") or "sftpgo").resolve().parent
+    for folder in (beside, Path("/usr/share/sftpgo")):
+        if (folder / "templates").is_dir():
+            return folder / "templates"
+    raise NotAvailable("sftpgo has no folder `templates` beside it, nor in /usr/share/sftpgo")
+
+
 def _start_sftpgo(_: Path, place: Place, label: str) -> Server:
     """WebDAV alone, SQLite as its database, one user."""
+    (place.folder / "templates").symlink_to(_sftpgo_templates())
     users = place.folder / "users.json"
     users.write_text(
         f'{{"users":[{{"id":1,"username":"{USER}","password":"{PASSWORD}","status":1,"home_dir":"{place.files}",'
