@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import http.client
 import random
+import ssl
 import threading
+import time
 from collections import Counter
 from typing import NamedTuple
 
@@ -15,7 +17,13 @@ from tests.server.listing import names
 from tests.server.running import Server
 
 # What a client may meet when the process that answers it is killed. A refused connection is not among it.
-RESETS = (ConnectionResetError, BrokenPipeError, http.client.IncompleteRead)
+RESETS = (
+    ConnectionResetError,
+    BrokenPipeError,
+    http.client.IncompleteRead,
+    ssl.SSLEOFError,
+    ssl.SSLZeroReturnError,
+)
 NAMES = ("a", "b", "c", "d/a", "d/b")
 SHARED = "/dav/shared/"
 _LARGE = noise(1_500_000, seed=9)
@@ -33,7 +41,8 @@ class MixedClient:
     """Random requests until ``done``, one at a time.
 
     ``possible`` holds for each of its names what may be there: the digest of a body, None for nothing. After an answer
-    that is one, after a connection that was reset in the middle there can be two.
+    that is one, after a connection that was reset in the middle there can be two. ``slowest``: seconds of the
+    answer that took longest, with its connection.
     """
 
     def __init__(self, server: Server, number: int, done: threading.Event) -> None:
@@ -48,6 +57,7 @@ class MixedClient:
         self.stored: list[Stored] = []
         self.answers: Counter[str] = Counter()
         self.resets: Counter[str] = Counter()
+        self.slowest = 0.0
         self.error: BaseException | None = None
 
     def prepare(self) -> None:
@@ -87,12 +97,14 @@ class MixedClient:
         self, method: str, path: str, body: bytes | list[bytes] | None = None, headers: dict[str, str] | None = None
     ) -> Answer | None:
         """None if the connection was reset: the server may have done it or not."""
+        begun = time.monotonic()
         try:
             answer = self._dav(method, path, iter(body) if isinstance(body, list) else body, headers)
         except RESETS as error:
             self.resets[type(error).__name__] += 1
             self._dav.close()
             return None
+        self.slowest = max(self.slowest, time.monotonic() - begun)
         assert answer.status < 500, f"{method} {path}: {answer.status} {answer.text}"
         self.answers[f"{method} {answer.status}"] += 1
         return answer
