@@ -28,6 +28,7 @@ from appliance.errors import BackendError, ConfigError, Damaged, HoldfastError, 
 from appliance.files.context import Files
 from providers.dav.answer import Answer
 from providers.dav.app import DavApp, Environ
+from providers.dav.past import PastApp
 from providers.dav.request import Face
 from providers.dav.root import RootApp
 from providers.front.app import Front
@@ -35,6 +36,7 @@ from providers.front.app import Front
 _log = logging.getLogger(__name__)
 
 DAV_PREFIX = "/dav"
+PAST_PREFIX = "/at"
 
 _PING = Sql("SELECT incarnation FROM store")
 
@@ -147,7 +149,7 @@ def build_wsgi(appliance: Appliance) -> Front:
     dav = DavApp(face, appliance.sign_in)
     root = RootApp(dav, face, _Landing(settings.public_urls))
     return Front(
-        {DAV_PREFIX.strip("/"): dav},
+        {DAV_PREFIX.strip("/"): dav, PAST_PREFIX.strip("/"): PastApp(dav, face, PAST_PREFIX)},
         root,
         lambda: _require_ready(appliance),
         settings.public_urls,

@@ -16,7 +16,8 @@ from appliance.app import Appliance, open_appliance
 from appliance.db.sql import Sql
 from appliance.files import history
 from appliance.principal import Principal, system
-from appliance.tree import past
+from appliance.tree import nodes, past
+from appliance.tree.nodes import Node
 from benchmarks import holdfast
 from benchmarks.failures import WrongAnswer
 from benchmarks.history import Step
@@ -111,10 +112,12 @@ class Holdfast:
         try:
             with appliance.database.read() as session:
                 row = session.row(_TREE)
+                root = None if row is None else nodes.get(session, row[1])
             assert row is not None
+            assert root is not None
             seen: dict[tuple[int, int], bytes] = {}
             for number, (seq, digests) in enumerate(self._states, 1):
-                if _tree_at(appliance, row[1], seq, seen) != digests:
+                if _tree_at(appliance, root, seq, seen) != digests:
                     raise WrongAnswer(f"version {number} reads back differently")
             _require_listed(appliance, system(row[0], face="cli"), self._sent)
         finally:
@@ -125,14 +128,15 @@ def _put(connection: Connection, path: str, content: bytes) -> None:
     connection.request("PUT", path, content).require(f"PUT {path}", 201, 204)
 
 
-def _tree_at(appliance: Appliance, root_id: int, seq: int, seen: dict[tuple[int, int], bytes]) -> dict[str, bytes]:
+def _tree_at(appliance: Appliance, root: Node, seq: int, seen: dict[tuple[int, int], bytes]) -> dict[str, bytes]:
     """SHA-256 by path of all files as they were after a change; what was ``seen`` is not read again."""
     found: dict[str, bytes] = {}
-    waiting = [(root_id, "")]
+    waiting = [(root.id, "")]
     while waiting:
         folder_id, prefix = waiting.pop()
         with appliance.database.snapshot() as session:
-            members = past.children(session, folder_id, seq)
+            state = past.state_after(session, root.tree_id, root, seq)
+            members = past.children(session, folder_id, state)
         for member in members:
             if member.version_seq is None:
                 waiting.append((member.id, f"{prefix}{member.name}/"))

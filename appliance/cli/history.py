@@ -25,7 +25,9 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     restore.add_argument("path", metavar="PATH")
     which = restore.add_mutually_exclusive_group(required=True)
     which.add_argument("--version", metavar="N", help="a version as listed")
-    which.add_argument("--at", metavar="TIME", help="2026-11-20, 2026-11-20T09:00, 2h-ago, yesterday, or as listed")
+    which.add_argument(
+        "--at", metavar="TIME", help="2026-11-20, 2026-11-20T09:00, 2h-ago, yesterday, seq-123, or as listed"
+    )
     restore.set_defaults(run=_restore)
     group = commands.add_parser("trash", help="what was removed").add_subparsers(metavar="ACTION", required=True)
     group.add_parser("list", parents=[mine], help="list the trash").set_defaults(run=_list_trash)
@@ -65,7 +67,8 @@ def _restore(context: Context, options: argparse.Namespace) -> int:
             return 0
         moment = moments.parse(options.at)
         changes = history.restore_at(appliance.files, principal, path, moment)
-    print(f"{visible(show(path))} is what it was at {moments.show(moment, exact=True)} ({changes} changes)")
+    when = f"after change {moment.seq}" if moment.at is None else f"at {moments.show(moment.at, exact=True)}"
+    print(f"{visible(show(path))} is what it was {when} ({changes} changes)")
     return 0
 
 

@@ -5,21 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from appliance import clock
 from appliance.accounts.policy import Action
 from appliance.chunks.store import ChunkStore
 from appliance.db.database import Database
-from appliance.db.sql import Session
+from appliance.db.sql import Session, Sql
 from appliance.errors import Denied, NotAFolder, NotFound, ParentMissing, StorageFull
 from appliance.journal.change import Change
+from appliance.moments import Moment
 from appliance.principal import Principal
 from appliance.shares import mounts
 from appliance.shares.mounts import Mount
 from appliance.tree import conditions as tree_conditions
-from appliance.tree import nodes
+from appliance.tree import nodes, past
 from appliance.tree.conditions import Conditions
 from appliance.tree.locks import Locks
 from appliance.tree.nodes import Chain, Ids, Node
+from appliance.tree.past import State
 from appliance.tree.paths import Path, show
+
+_NEWEST = Sql("SELECT seq, changed_at FROM tree WHERE id = :tree_id")
 
 ROWS_OF_A_NODE = 2048
 """Bytes at most that the rows of a changed or copied file take, in the database and once more in its log."""
@@ -59,11 +64,15 @@ class Files:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What a path names in one session: ``chain`` leads to it, as far as it exists."""
+    """What a path names in one session: ``chain`` leads to it, as far as it exists.
+
+    ``state``: the past in which it was looked for; None: now.
+    """
 
     mount: Mount
     path: Path
     chain: Chain
+    state: State | None = None
 
     @property
     def exists(self) -> bool:
@@ -109,13 +118,53 @@ class Place:
         return self.path[-1]
 
 
-def locate(session: Session, principal: Principal, path: Path, action: Action) -> Place:
-    """Resolve ``path`` for a principal who may do ``action`` there."""
+def locate(
+    session: Session, principal: Principal, path: Path, action: Action, *, moment: Moment | None = None
+) -> Place:
+    """Resolve ``path`` for a principal who may do ``action`` there.
+
+    With a ``moment`` as it was then: that takes a query for each name, so the session has to be a snapshot.
+
+    Raises:
+        NotFound: the tree had no such moment.
+    """
     mount = mounts.resolve(session, principal, path, action)
+    if moment is not None:
+        return _locate_then(session, mount, path, moment)
     chain = nodes.resolve(session, mount.root_id, mount.path)
     if chain is None:
         raise NotFound(what="the user's tree")
     return Place(mount, path, chain)
+
+
+def _locate_then(session: Session, mount: Mount, path: Path, moment: Moment) -> Place:
+    root = nodes.get(session, mount.root_id)
+    if root is None:
+        raise NotFound(what="the user's tree")
+    state = state_at(session, mount.tree_id, root, moment)
+    return Place(mount, path, past.resolve(session, root, mount.path, state), state)
+
+
+def state_at(session: Session, tree_id: int, root: Node, moment: Moment) -> State:
+    """The state of a tree at a moment of its life.
+
+    Raises:
+        NotFound: the tree was not made yet, or the moment is still to come.
+    """
+    row = session.row(_NEWEST, tree_id=tree_id)
+    assert row is not None
+    newest_seq, newest_at = row
+    if moment.seq is not None:
+        if moment.seq > newest_seq:
+            raise NotFound(what=f"change {moment.seq}")
+        return past.state_after(session, tree_id, root, moment.seq)
+    assert moment.at is not None
+    if moment.at < root.created_at:
+        raise NotFound(what="anything that was there before the first day")
+    # A clock that was put back does not make what has happened the future.
+    if moment.at > max(clock.now(), newest_at):
+        raise NotFound(what="a moment that is still to come")
+    return past.state_at(session, tree_id, root, moment.at)
 
 
 def begin(session: Session, principal: Principal, path: Path) -> Change:

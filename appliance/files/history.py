@@ -5,13 +5,14 @@ from __future__ import annotations
 from appliance.accounts.policy import Action
 from appliance.db.sql import Session
 from appliance.errors import BadRequest, NotFound
-from appliance.files.context import ROWS_OF_A_NODE, Files, Place, begin, locate, require_unlocked
+from appliance.files.context import ROWS_OF_A_NODE, Files, Place, begin, locate, require_unlocked, state_at
 from appliance.journal.change import Change
+from appliance.moments import Moment
 from appliance.principal import Principal
 from appliance.tree import conditions, copying, edit, nodes, past, properties, versions
 from appliance.tree.locks import Locks
 from appliance.tree.nodes import Ids, Node
-from appliance.tree.past import PastNode
+from appliance.tree.past import State
 from appliance.tree.paths import Path, name_key, show
 from appliance.tree.versions import Version
 
@@ -59,13 +60,13 @@ def restore_version(files: Files, principal: Principal, path: Path, name: str) -
     return files.database.write(work)
 
 
-def restore_at(files: Files, principal: Principal, path: Path, at: int) -> int:
-    """Make ``path`` what it was at a time (microseconds), with everything below it; returns the changes made.
+def restore_at(files: Files, principal: Principal, path: Path, moment: Moment) -> int:
+    """Make ``path`` what it was at a moment, with everything below it; returns the changes made.
 
     One transaction. What came since goes to the trash or stays as an earlier version, so this can be undone.
 
     Raises:
-        NotFound: there was nothing at this path then.
+        NotFound: there was nothing at this path then, or the tree had no such moment.
         ParentMissing: the folder above is gone; it can be restored itself.
         Locked: a client holds a lock there, or below.
         QuotaExceeded: it would be too much.
@@ -75,13 +76,14 @@ def restore_at(files: Files, principal: Principal, path: Path, at: int) -> int:
     def work(session: Session) -> int:
         change = begin(session, principal, path)
         place = locate(session, principal, path, Action.WRITE)
-        seq = past.seq_at(session, change.tree_id, at)
-        then = past.find(session, place.mount.root_id, place.mount.path, seq)
-        if then is None or at < place.chain.root.created_at:
+        state = state_at(session, change.tree_id, place.chain.root, moment)
+        before = past.resolve(session, place.chain.root, place.mount.path, state)
+        if len(before.ids) <= len(place.mount.path):
             raise NotFound(what=f"{show(path)} at that time")
+        then = before.last
         require_unlocked(place, Locks(session, change.tree_id), principal, conditions.NONE)
         first = change.seq
-        restoring = _Restoring(change, seq)
+        restoring = _Restoring(change, state)
         if place.mount.path:
             restoring.restore(place.parents, place.name, place.found, then, show(path))
         else:
@@ -139,19 +141,19 @@ def _require_quota(change: Change, before: Place) -> None:
 class _Restoring:
     """Walks the past and the present side by side and makes the present like the past."""
 
-    def __init__(self, change: Change, seq: int) -> None:
+    def __init__(self, change: Change, state: State) -> None:
         self._change = change
         self._session = change.session
-        self._seq = seq
+        self._state = state
         # Folders whose members are still to be compared: a stack of our own, since trees are deeper than calls may be.
-        self._open: list[tuple[Ids, PastNode, str]] = []
+        self._open: list[tuple[Ids, Node, str]] = []
 
-    def restore(self, parents: Ids, name: str, now: Node | None, then: PastNode, path: str) -> None:
+    def restore(self, parents: Ids, name: str, now: Node | None, then: Node, path: str) -> None:
         """Make what ``name`` names in the last of ``parents`` like ``then``, with everything below it."""
         self._restore_one(parents, name, now, then, path)
         self._restore_open()
 
-    def restore_members(self, ids: Ids, then: PastNode, path: str) -> None:
+    def restore_members(self, ids: Ids, then: Node, path: str) -> None:
         """The same for the members of a folder that is there."""
         self._open.append((ids, then, path))
         self._restore_open()
@@ -160,14 +162,14 @@ class _Restoring:
         while self._open:
             ids, then, path = self._open.pop()
             present = {name_key(node.name): node for node in nodes.children(self._session, ids[-1])}
-            wanted = {name_key(node.name): node for node in past.children(self._session, then.id, self._seq)}
+            wanted = {name_key(node.name): node for node in past.children(self._session, then.id, self._state)}
             for key, node in present.items():
                 if key not in wanted:
                     edit.remove(self._change, ids, node, path=f"{path}/{node.name}", reason="replaced")
             for key, member in wanted.items():
                 self._restore_one(ids, member.name, present.get(key), member, f"{path}/{member.name}")
 
-    def _restore_one(self, parents: Ids, name: str, now: Node | None, then: PastNode, path: str) -> None:
+    def _restore_one(self, parents: Ids, name: str, now: Node | None, then: Node, path: str) -> None:
         if not then.is_folder:
             self._restore_file(parents, name, now, then, path)
             return
@@ -179,7 +181,7 @@ class _Restoring:
             properties.copy(self._session, [(then.id, now.id)])
         self._open.append(((*parents, now.id), then, path))
 
-    def _restore_file(self, parents: Ids, name: str, now: Node | None, then: PastNode, path: str) -> None:
+    def _restore_file(self, parents: Ids, name: str, now: Node | None, then: Node, path: str) -> None:
         if now is not None and (now.id, now.version_seq) == (then.id, then.version_seq):
             return
         assert then.version_seq is not None

@@ -1,4 +1,4 @@
-"""Opening files and listing folders as they are now."""
+"""Opening files and listing folders, as they are now or as they were at a moment."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from appliance.accounts.policy import Action
 from appliance.backends.base import Buffer
 from appliance.db.sql import Session, Sql
 from appliance.files.context import Files, Place, locate, require_conditions
+from appliance.moments import Moment
 from appliance.principal import Principal
 from appliance.tree import conditions as tree_conditions
-from appliance.tree import edit, nodes, properties
+from appliance.tree import edit, nodes, past, properties
 from appliance.tree.conditions import Conditions
 from appliance.tree.locks import Lock, Locks
 from appliance.tree.nodes import Chain, Node
@@ -22,6 +23,9 @@ _CONTENT = Sql("SELECT manifest, checksum, created_at FROM version WHERE node_id
 _CHECKSUMS = Sql("""
     SELECT v.node_id, v.checksum FROM node n JOIN version v ON v.node_id = n.id AND v.seq = n.version_seq
     WHERE n.parent_id = :parent_id AND v.checksum IS NOT NULL
+""")
+_CHECKSUMS_OF = Sql("""
+    SELECT node_id, seq, checksum FROM version WHERE node_id IN (:node_ids*) AND checksum IS NOT NULL
 """)
 # What else its path named, or the node held, with a date of the same second.
 _NAMESAKES = Sql("""
@@ -73,15 +77,22 @@ class Listing(NamedTuple):
         return self.extras.locks.covering(ids if member is None else (*ids, member.id))
 
 
-def open_path(files: Files, principal: Principal, path: Path, *, conditions: Conditions | None = None) -> Opened:
-    """The file or folder that ``path`` names.
+def open_path(
+    files: Files,
+    principal: Principal,
+    path: Path,
+    *,
+    conditions: Conditions | None = None,
+    moment: Moment | None = None,
+) -> Opened:
+    """The file or folder that ``path`` names, or named at a moment.
 
     Raises:
         NotFound: there is none.
         PreconditionFailed: a condition does not hold.
     """
-    with files.database.read() as session:
-        place = locate(session, principal, path, Action.READ)
+    with files.database.read() if moment is None else files.database.snapshot() as session:
+        place = locate(session, principal, path, Action.READ, moment=moment)
         node = place.node
         if conditions is not None:
             locks = Locks(session, place.mount.tree_id)
@@ -165,23 +176,29 @@ def list_path(
     with_checksums: bool = False,
     with_locks: bool = False,
     conditions: Conditions | None = None,
+    moment: Moment | None = None,
 ) -> Listing:
-    """What ``path`` names, with its members if it is a folder and they are wanted.
+    """What ``path`` names, or named at a moment, with its members if it is a folder and they are wanted.
 
-    They are left out if the caller ``knows_members`` already, from a listing of the same state.
+    They are left out if the caller ``knows_members`` already, from a listing of the same state. Dead properties, locks
+    and the quota have no past: none are told of a moment.
 
     Raises:
         NotFound: there is nothing.
         PreconditionFailed: a condition does not hold.
     """
-    several = members or with_properties or with_checksums or with_locks
+    several = members or with_properties or with_checksums or with_locks or moment is not None
     with files.database.snapshot() if several else files.database.read() as session:
-        place = locate(session, principal, path, Action.READ)
+        place = locate(session, principal, path, Action.READ, moment=moment)
         node = place.node
         if conditions is not None:
             locks = Locks(session, place.mount.tree_id)
             require_conditions(files, session, principal, place, conditions, locks)
         lists = members and node.is_folder and not knows_members(place)
+        if place.state is not None:
+            found = past.children(session, node.id, place.state) if lists else []
+            checksums = _checksums_then(session, [node, *found]) if with_checksums else {}
+            return Listing(place, found, Extras({}, checksums, None), None)
         found = nodes.children(session, node.id) if lists else []
         extras = Extras(
             _properties(session, node, found) if with_properties else {},
@@ -206,3 +223,9 @@ def _checksums(session: Session, node: Node, members: list[Node]) -> dict[int, s
     if members:
         found |= {row[0]: row[1] for row in session.rows(_CHECKSUMS, parent_id=node.id)}
     return found
+
+
+def _checksums_then(session: Session, found: list[Node]) -> dict[int, str]:
+    current = {node.id: node.version_seq for node in found if node.version_seq is not None}
+    rows = session.rows_by(_CHECKSUMS_OF, list(current))
+    return {node_id: checksum for node_id, seq, checksum in rows if current[node_id] == seq}

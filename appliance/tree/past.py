@@ -5,24 +5,15 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from appliance.db.sql import Session, Sql
-from appliance.tree.nodes import FOLDER, Ids
+from appliance.tree.nodes import Chain, Ids, Node
 from appliance.tree.paths import Path, name_key
 
 
-class PastNode(NamedTuple):
-    """A node as it was: ``version_seq`` is the version that was current, None for folders."""
+class State(NamedTuple):
+    """A tree as it was after change ``seq``, which was made ``at`` (microseconds); 0: before the first one."""
 
-    id: int
-    name: str
-    kind: int
-    version_seq: int | None
-    size: int
-    created_at: int
-    modified_at: int
-
-    @property
-    def is_folder(self) -> bool:
-        return self.kind == FOLDER
+    seq: int
+    at: int
 
 
 OPEN = 2**63 - 1
@@ -37,22 +28,31 @@ class Stay(NamedTuple):
     to_seq: int
 
 
-# Times rise with the numbers, so the first row from the end is the one.
-_SEQ_AT = Sql("SELECT seq FROM journal WHERE tree_id = :tree_id AND at <= :at ORDER BY seq DESC LIMIT 1")
+_LAST = Sql("SELECT seq FROM tree WHERE id = :tree_id")
+_FIRST_FROM = Sql("SELECT seq, at FROM journal WHERE tree_id = :tree_id AND seq >= :seq ORDER BY seq LIMIT 1")
+
+_COUNT = Sql("SELECT COUNT(*) FROM journal WHERE tree_id = :tree_id AND seq >= :first AND seq <= :last")
 
 # A node is found where it is now if it was put there by then, else among the places it had.
 _PLACED = """
-    SELECT id AS node_id, name FROM node WHERE parent_id = :parent_id AND placed_seq <= :seq {and_key}
+    SELECT id AS node_id, parent_id, name, name_key, placed_seq FROM node
+    WHERE parent_id = :parent_id AND placed_seq <= :seq {and_key}
     UNION ALL
-    SELECT node_id, name FROM placement
+    SELECT node_id, parent_id, name, name_key, from_seq FROM placement
     WHERE parent_id = :parent_id AND from_seq <= :seq AND to_seq > :seq {and_key}
 """
+# Most files have changed no more since: only for the others a version is looked up. A folder's own time then is not
+# known if it has changed since; it was not later than the state's.
 _PAST = """
-    SELECT n.id, p.name, n.kind, v.seq, COALESCE(v.size, 0), n.created_at, COALESCE(v.modified_at, n.modified_at)
+    SELECT n.id, n.tree_id, p.parent_id, p.name, n.kind, p.placed_seq,
+        CASE WHEN n.subtree_seq <= :seq THEN n.subtree_seq ELSE :seq END, n.kind - 1,
+        CASE n.kind WHEN 1 THEN 0 ELSE COALESCE(v.size, n.bytes) END, COALESCE(v.seq, n.version_seq), n.created_at,
+        COALESCE(v.modified_at, CASE WHEN n.kind = 2 OR n.modified_at <= :at THEN n.modified_at ELSE :at END)
     FROM ({placed}) p JOIN node n ON n.id = p.node_id
-    LEFT JOIN version v ON v.node_id = n.id
+    LEFT JOIN version v ON n.version_seq > :seq AND v.node_id = n.id
         AND v.seq = (SELECT MAX(w.seq) FROM version w WHERE w.node_id = n.id AND w.seq <= :seq)
-    ORDER BY p.name
+    WHERE n.kind = 1 OR n.version_seq <= :seq OR v.seq IS NOT NULL
+    ORDER BY p.name_key
 """
 _CHILDREN = Sql(_PAST.format(placed=_PLACED.format(and_key="")))
 _CHILD = Sql(_PAST.format(placed=_PLACED.format(and_key="AND name_key = :name_key")))
@@ -64,30 +64,71 @@ _STAYS = Sql("""
         SELECT parent_id, node_id, from_seq, to_seq, name_key FROM placement
     ) p WHERE p.parent_id IN (:parent_ids*) AND p.name_key = :name_key
 """)
-_ROOT = Sql("SELECT id, name, kind, NULL, 0, created_at, modified_at FROM node WHERE id = :id")
+
+
+def state_at(session: Session, tree_id: int, root: Node, at: int) -> State:
+    """The state that was left by the last change at or before a time."""
+    return state_after(session, tree_id, root, seq_at(session, tree_id, at))
+
+
+def state_after(session: Session, tree_id: int, root: Node, seq: int) -> State:
+    """The state after a change; 0: when the tree was made."""
+    row = session.row(_FIRST_FROM, tree_id=tree_id, seq=seq) if seq else None
+    return State(seq, root.created_at if row is None else row[1])
 
 
 def seq_at(session: Session, tree_id: int, at: int) -> int:
-    """The last change at or before a time; 0: none."""
-    row = session.row(_SEQ_AT, tree_id=tree_id, at=at)
-    return 0 if row is None else row[0]
+    """The last change at or before a time; 0: none.
+
+    Times rise with the numbers, so that a few looks are enough, however long the journal is.
+    """
+    low, high = 0, session.value(_LAST, tree_id=tree_id)
+    while low < high:
+        middle = (low + high + 1) // 2
+        row = session.row(_FIRST_FROM, tree_id=tree_id, seq=middle)
+        if row is None or row[0] > high or row[1] > at:
+            high = middle - 1
+        else:
+            low = row[0]
+    return low
 
 
-def find(session: Session, root_id: int, path: Path, seq: int) -> PastNode | None:
-    """What ``path`` named after change ``seq``."""
-    row = session.row(_ROOT, id=root_id)
-    node = None if row is None else PastNode._make(row)
+def first_after(session: Session, tree_id: int, seq: int) -> State | None:
+    """What the next change left; None if there is none."""
+    row = session.row(_FIRST_FROM, tree_id=tree_id, seq=seq + 1)
+    return None if row is None else State._make(row)
+
+
+def count(session: Session, tree_id: int, first: int, last: int) -> int:
+    """How many changes there are from one to another."""
+    found: int = session.value(_COUNT, tree_id=tree_id, first=first, last=last)
+    return found
+
+
+def resolve(session: Session, root: Node, path: Path, state: State) -> Chain:
+    """The nodes along ``path`` as they were, as far as they existed; what ``nodes.resolve`` is for the present."""
+    first = last = as_it_was(root, state)
+    ids: Ids = (root.id,)
     for name in path:
-        if node is None:
-            return None
-        row = session.row(_CHILD, parent_id=node.id, seq=seq, name_key=name_key(name))
-        node = None if row is None else PastNode._make(row)
-    return node
+        found = session.row(_CHILD, parent_id=last.id, seq=state.seq, at=state.at, name_key=name_key(name))
+        if found is None:
+            break
+        last = Node._make(found)
+        ids += (last.id,)
+    return Chain(first, ids, last)
 
 
-def children(session: Session, parent_id: int, seq: int) -> list[PastNode]:
-    """The members of a folder after change ``seq``, by name."""
-    return [PastNode._make(row) for row in session.rows(_CHILDREN, parent_id=parent_id, seq=seq)]
+def as_it_was(root: Node, state: State) -> Node:
+    """The root of a tree, which has always been where it is. What it held then, in sum, is not known."""
+    return root._replace(
+        subtree_seq=min(root.subtree_seq, state.seq), modified_at=min(root.modified_at, state.at), files=0, bytes=0
+    )
+
+
+def children(session: Session, parent_id: int, state: State) -> list[Node]:
+    """The members of a folder as they were, in the order of their keys. Folders have no sums."""
+    rows = session.rows(_CHILDREN, parent_id=parent_id, seq=state.seq, at=state.at)
+    return list(map(Node._make, rows))
 
 
 def stays(session: Session, ids: Ids, path: Path) -> list[Stay]:

@@ -193,7 +193,10 @@ def respond(face: Face, environ: Environ, principal: Principal) -> Answer:
     """What the method answers, or what its error is answered with."""
     method = _METHODS.get(environ["REQUEST_METHOD"])
     if method is None:
-        return answer.text(405, f"{environ['REQUEST_METHOD']} is not possible here", [("Allow", options.ALLOW)])
+        allow = options.ALLOW if face.moment is None else options.READING
+        return answer.text(405, f"{environ['REQUEST_METHOD']} is not possible here", [("Allow", allow)])
+    if face.moment is not None and environ["REQUEST_METHOD"] not in options.READING.split(", "):
+        return answer.text(403, "the past cannot be changed; restoring brings it back", [("Allow", options.READING)])
     try:
         request = DavRequest(face, environ, principal)
         request.require_no_body()

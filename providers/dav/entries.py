@@ -39,10 +39,16 @@ class _Form(NamedTuple):
 
 
 class Entries:
-    """Writes response elements of one listing. ``properties`` are the dead ones that its nodes have, by id."""
+    """Writes response elements of one listing. ``properties`` are the dead ones that its nodes have, by id.
 
-    def __init__(self, wanted: PropfindRequest, columns: Columns, properties: dict[int, dict[str, str]]) -> None:
+    ``past``: it is one of the past, of which less is told.
+    """
+
+    def __init__(
+        self, wanted: PropfindRequest, columns: Columns, properties: dict[int, dict[str, str]], *, past: bool = False
+    ) -> None:
         self._wanted = wanted
+        self._past = past
         self._columns = columns
         self._properties = properties
         self._missing: dict[tuple[str, ...], str] = {}
@@ -63,7 +69,7 @@ class Entries:
         return "".join([next(texts[node.kind]) for node in nodes])
 
     def _of_kind(self, kind: int, hrefs: Sequence[str], nodes: Sequence[Node]) -> Iterator[str]:
-        form = _form(self._wanted, kind)
+        form = _form(self._wanted, kind, self._past)
         columns = [self._columns[name](nodes) for name in form.columns]
         if form.fixed and not form.optional and not self._properties:
             # The usual listing: all entries have the same form.
@@ -108,7 +114,8 @@ class Entries:
         return known
 
 
-def _make_form(wanted: PropfindRequest, kind: int) -> _Form:
+def _make_form(wanted: PropfindRequest, kind: int, past: bool) -> _Form:
+    known = live.PAST_ELEMENTS if past else live.ELEMENTS
     bare = wanted.mode == "propname"
     if wanted.mode == "prop":
         names: tuple[str, ...] = wanted.names
@@ -116,9 +123,9 @@ def _make_form(wanted: PropfindRequest, kind: int) -> _Form:
         names = tuple(sorted(live.LIVE))
     else:
         names = tuple(dict.fromkeys((*live.ALLPROP, *wanted.include)))
-    has = [name for name in names if kind in live.ELEMENTS.get(name, ())]
+    has = [name for name in names if kind in known.get(name, ())]
     fixed = [name for name in has if name not in live.OPTIONAL]
-    elements = [empty_property(name) if bare else live.ELEMENTS[name][kind] for name in fixed]
+    elements = [empty_property(name) if bare else known[name][kind] for name in fixed]
     return _Form(
         fixed="".join(elements),
         columns=tuple(name for name, element in zip(fixed, elements, strict=True) if "%s" in element),
@@ -131,11 +138,11 @@ def _make_form(wanted: PropfindRequest, kind: int) -> _Form:
     )
 
 
-_kept_form: Callable[[PropfindRequest, int], _Form] = lru_cache(maxsize=_FORMS_KEPT)(_make_form)
+_kept_form: Callable[[PropfindRequest, int, bool], _Form] = lru_cache(maxsize=_FORMS_KEPT)(_make_form)
 
 
-def _form(wanted: PropfindRequest, kind: int) -> _Form:
+def _form(wanted: PropfindRequest, kind: int, past: bool) -> _Form:
     """A client asks for the same few properties for as long as it lives."""
     assert kind in (FILE, FOLDER)
     chars = sum(map(len, wanted.names)) + sum(map(len, wanted.include))
-    return _kept_form(wanted, kind) if chars <= _NAME_CHARS_KEPT else _make_form(wanted, kind)
+    return (_kept_form if chars <= _NAME_CHARS_KEPT else _make_form)(wanted, kind, past)

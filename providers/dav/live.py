@@ -88,6 +88,17 @@ ELEMENTS: Mapping[str, Mapping[int, str]] = {
     "{DAV:}supported-report-set": {FOLDER: _SUPPORTED_REPORTS},
 }
 
+# Of the past: no locks, no room, nothing to sync. What a folder held in sum is not known.
+PAST_ELEMENTS: Mapping[str, Mapping[int, str]] = {
+    **{
+        name: elements
+        for name, elements in ELEMENTS.items()
+        if name not in (QUOTA_AVAILABLE, QUOTA_USED, LOCKDISCOVERY, SYNC_TOKEN)
+        and name not in ("{DAV:}supportedlock", "{DAV:}supported-report-set")
+    },
+    f"{{{OWNCLOUD_NS}}}size": {FILE: ELEMENTS[f"{{{OWNCLOUD_NS}}}size"][FILE]},
+}
+
 LIVE = frozenset(ELEMENTS)
 """Every live property."""
 

@@ -39,15 +39,20 @@ HEADERS = [
 _ROWS_A_BLOCK = 200
 
 
+def begin(title: str) -> str:
+    """A page's head and heading."""
+    return (
+        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body><h1>{escape(title)}</h1>"
+    )
+
+
 def render(listing: Listing, *, prefix: str) -> Iterator[bytes]:
     """The page in blocks: folders first, then files, by name."""
     path = listing.place.path
-    title = escape(show(path))
     yield (
-        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{title}</title><style>{_STYLE}</style></head><body><h1>{title}</h1>"
-        "<table><thead><tr><th>Name</th><th>Size</th><th>Changed (UTC)</th></tr></thead><tbody>"
+        f"{begin(show(path))}<table><thead><tr><th>Name</th><th>Size</th><th>Changed (UTC)</th></tr></thead><tbody>"
     ).encode("utf-8", "replace")
     if path:
         above = escape(encode_path(path[:-1], True, prefix))
@@ -57,8 +62,15 @@ def render(listing: Listing, *, prefix: str) -> Iterator[bytes]:
     for start in range(0, len(members), _ROWS_A_BLOCK):
         rows = "".join([_row(node, base) for node in members[start : start + _ROWS_A_BLOCK]])
         yield rows.encode("utf-8", "replace")
-    summary = f"{listing.node.files:,} files, {_size(listing.node.bytes)} in and below this folder"
-    yield f"</tbody></table><p>{summary}</p></body></html>\n".encode()
+    yield f"</tbody></table><p>{_summary(listing)}</p></body></html>\n".encode()
+
+
+def _summary(listing: Listing) -> str:
+    state = listing.place.state
+    if state is None:
+        return f"{listing.node.files:,} files, {_size(listing.node.bytes)} in and below this folder"
+    made = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(state.at // clock.SECOND))
+    return f"As it was after change {state.seq:,}, of {made} UTC; nothing can be changed here"
 
 
 def _row(node: Node, base: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from appliance.errors import BadRequest, HoldfastError, TooLarge
 from appliance.files.context import Files
+from appliance.moments import Moment
 from appliance.principal import Principal
 from appliance.tree.conditions import NONE, Conditions, StateList, StateTest
 from appliance.tree.paths import Path
@@ -39,7 +40,10 @@ class Body(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """What is the same for all requests: the services, the bounds, and under which URLs the face is known."""
+    """What is the same for all requests: the services, the bounds, and under which URLs the face is known.
+
+    With a ``moment`` it shows the trees as they were then, to be read only.
+    """
 
     files: Files
     prefix: str
@@ -48,6 +52,7 @@ class Face:
     lock_s: int
     max_lock_s: int
     listings: Listings = field(default_factory=Listings)
+    moment: Moment | None = None
 
 
 class DavRequest:

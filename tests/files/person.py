@@ -17,6 +17,7 @@ from appliance.files.lock import Taken, Wanted
 from appliance.files.read import Listing
 from appliance.files.transfer import Transferred
 from appliance.files.write import Written
+from appliance.moments import Moment
 from appliance.principal import Principal
 from appliance.tree import edit
 from appliance.tree.conditions import Conditions
@@ -176,7 +177,7 @@ class Person:
         return history.restore_version(self.files, self.principal, parse(path), str(name))
 
     def restore_at(self, path: str, at: int) -> int:
-        return history.restore_at(self.files, self.principal, parse(path), at)
+        return history.restore_at(self.files, self.principal, parse(path), Moment(at=at))
 
     def set_quota(self, quota_bytes: int | None) -> None:
         users.set_quota(self.files.database, self.user, quota_bytes)

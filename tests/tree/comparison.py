@@ -5,6 +5,8 @@ from __future__ import annotations
 from appliance.db.sql import Session
 from appliance.errors import NotFound
 from appliance.tree import past
+from appliance.tree.nodes import Node as RealNode
+from appliance.tree.past import State
 from tests.files.person import Person
 from tests.tree.model import Model, Node, Past, Path, Version, key
 
@@ -121,22 +123,27 @@ class Twin:
     def compare_past(self, index: int) -> None:
         """One moment of the past, by its number and by its time."""
         seq, at = self.moments[index]
+        root = self.who.node("/")
         with self.who.files.database.snapshot() as session:
-            assert past.seq_at(session, self._tree, at) == seq
-            self._compare_past_folder(session, (), self.model.root, self.model.history[index], seq)
+            state = past.state_at(session, self._tree, root, at)
+            assert state.seq == seq
+            self._compare_past_folder(session, (), self.model.root, self.model.history[index], state, root)
 
-    def _compare_past_folder(self, session: Session, path: Path, folder: Node, then: Past, seq: int) -> None:
+    def _compare_past_folder(
+        self, session: Session, path: Path, folder: Node, then: Past, state: State, root: RealNode
+    ) -> None:
         assert folder.real is not None
-        found = past.children(session, folder.real, seq)
+        seq = state.seq
+        found = past.children(session, folder.real, state)
         assert len({node.name for node in found}) == len(found)
         assert {node.name for node in found} == {name for _, name, _ in then[folder].values()}, (path, seq)
         for real in found:
             node, name, version = then[folder][key(real.name)]
             below = (*path, name)
             if seq % 3 == real.id % 3:
-                assert real == past.find(session, self._root, below, seq)
+                assert real == past.resolve(session, root, below, state).last
             real_version = None if real.version_seq is None else (real.id, real.version_seq)
             assert (real.id, real_version) == (node.real, version and version.real), (below, seq)
-            assert real.size == (len(version.content) if version else 0)
+            assert real.bytes == (len(version.content) if version else 0)
             if version is None:
-                self._compare_past_folder(session, below, node, then, seq)
+                self._compare_past_folder(session, below, node, then, state, root)

@@ -23,7 +23,13 @@ from providers.dav.request import DavRequest
 
 def get(request: DavRequest) -> Answer:
     """A file's bytes, or a readable page for a folder. HEAD is the same without a body."""
-    opened = read.open_path(request.files, request.principal, request.path, conditions=request.if_conditions())
+    opened = read.open_path(
+        request.files,
+        request.principal,
+        request.path,
+        conditions=request.if_conditions(),
+        moment=request.face.moment,
+    )
     node = opened.node
     etag = node.etag(request.files.incarnation)
     validators = [
@@ -64,7 +70,7 @@ def _not_modified(request: DavRequest, opened: Opened, etag: str) -> bool:
 def _folder(request: DavRequest, validators: Headers) -> Answer:
     if request.method == "HEAD":
         return Answer(200, [*validators, ("Content-Type", page.CONTENT_TYPE)], [])
-    listing = read.list_path(request.files, request.principal, request.path, members=True)
+    listing = read.list_path(request.files, request.principal, request.path, members=True, moment=request.face.moment)
     return Answer(200, [*validators, *page.HEADERS], page.render(listing, prefix=request.face.prefix))
 
 

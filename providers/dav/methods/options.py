@@ -11,7 +11,12 @@ ALLOW = "OPTIONS, GET, HEAD, PUT, DELETE, PROPFIND, PROPPATCH, MKCOL, COPY, MOVE
 # Windows looks for MS-Author-Via before it writes; Finder mounts read-only without class 2.
 COMPLIANCE: Headers = [("DAV", "1, 2, 3"), ("MS-Author-Via", "DAV"), ("Allow", ALLOW)]
 
+# The past: without class 2 clients mount it read-only.
+READING = "OPTIONS, GET, HEAD, PROPFIND"
+PAST_COMPLIANCE: Headers = [("DAV", "1, 3"), ("MS-Author-Via", "DAV"), ("Allow", READING)]
+
 
 def options(request: DavRequest) -> Answer:
     """What the server can do; the same for every path, whether something is there or not."""
-    return answer.empty(200, [*COMPLIANCE, ("Accept-Ranges", "bytes")])
+    compliance = COMPLIANCE if request.face.moment is None else PAST_COMPLIANCE
+    return answer.empty(200, [*compliance, ("Accept-Ranges", "bytes")])

@@ -78,6 +78,7 @@ def _read(request: DavRequest, wanted: PropfindRequest, known: _Known, *, member
         with_checksums=with_checksums,
         with_locks=with_locks,
         conditions=request.if_conditions(),
+        moment=request.face.moment,
     )
 
 
@@ -90,7 +91,7 @@ def _answer(
         prefix=request.face.prefix,
         free_bytes=request.files.free_bytes() if _asks_for_room(wanted) else None,
     )
-    entries = Entries(wanted, columns, listing.extras.properties)
+    entries = Entries(wanted, columns, listing.extras.properties, past=listing.place.state is not None)
     href = encode_path(listing.place.path, listing.node.is_folder, request.face.prefix)
     # A file has nothing below it that could be asked for instead of it.
     followed = followed._replace(noroot=followed.noroot and listing.node.is_folder)
