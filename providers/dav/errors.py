@@ -14,7 +14,7 @@ from providers.dav.destination import ForeignDestination
 from providers.dav.methods.options import ALLOW
 from providers.dav.paths import encode_path
 from providers.dav.request import UnwantedBody
-from providers.dav.xml_in import UnsupportedReport
+from providers.dav.xml_in import UnknownMkcol, UnsupportedReport
 
 
 class _Mapped(NamedTuple):
@@ -32,6 +32,7 @@ _STATUS: dict[type[HoldfastError], _Mapped] = {
     errors.CursorRefused: _Mapped(403, "valid-sync-token"),
     UnsupportedReport: _Mapped(403, "supported-report"),
     UnwantedBody: _Mapped(415),
+    UnknownMkcol: _Mapped(415),
     ForeignDestination: _Mapped(502),
     errors.Unauthenticated: _Mapped(401),
     errors.SignInBlocked: _Mapped(429),

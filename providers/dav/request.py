@@ -20,6 +20,8 @@ from providers.dav.sync_tokens import as_etag
 
 # RFC 4918 §8.4: what a body would ask of these is not known here, so carrying them out without it could be wrong.
 _BODYLESS = frozenset(("DELETE", "COPY", "MOVE", "UNLOCK", "MKCOL"))
+# RFC 5689 §3: MKCOL has one if it says that it is XML.
+_XML_TYPES = ("application/xml", "text/xml")
 _CONDITIONAL = ("HTTP_IF", "HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH", "HTTP_IF_UNMODIFIED_SINCE", "HTTP_LOCK_TOKEN")
 
 
@@ -94,10 +96,14 @@ class DavRequest:
         Raises:
             UnwantedBody: there is one.
         """
-        if self.method not in _BODYLESS or self.body.length == 0:
+        if self.method not in _BODYLESS or self.body.length == 0 or (self.method == "MKCOL" and self._is_xml()):
             return
         if self.body.length or "HTTP_EXPECT" in self.environ or self.body.read(1):
             raise UnwantedBody(reason=f"{self.method} takes no body")
+
+    def _is_xml(self) -> bool:
+        media_type = self.environ.get("CONTENT_TYPE", "").partition(";")[0]
+        return media_type.strip().lower() in _XML_TYPES
 
     def xml(self) -> bytes:
         """The whole body, which is bounded.

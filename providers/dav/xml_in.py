@@ -1,4 +1,4 @@
-"""The XML bodies of PROPFIND, PROPPATCH, LOCK (RFC 4918 §14) and REPORT, read so that no body can harm.
+"""The XML bodies of PROPFIND, PROPPATCH, LOCK (RFC 4918 §14), MKCOL and REPORT, read so that no body can harm.
 
 Any DOCTYPE is refused, so there are no entities to expand and nothing to fetch; size and depth are bounded before a
 tree is built. Names are in Clark notation, ``{DAV:}getetag``, or bare where there is no namespace. Elements that are
@@ -69,6 +69,18 @@ class PropertyUpdate:
 
     name: str
     value_xml: str | None
+
+
+class UnknownMkcol(BadRequest):
+    """MKCOL with a body that is no DAV:mkcol: its meaning is not known (RFC 5689 §3)."""
+
+
+@dataclass(frozen=True, slots=True)
+class MkcolRequest:
+    """``is_plain``: a folder and nothing else, as far as ``resourcetype`` is among the updates at all."""
+
+    updates: tuple[PropertyUpdate, ...]
+    is_plain: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +155,10 @@ def _proppatch(body: bytes) -> tuple[PropertyUpdate, ...]:
     groups = [child for child in root if child.tag in (_DAV + "set", _DAV + "remove")]
     if not groups:
         raise BadRequest(reason="the propertyupdate element must hold set or remove")
+    return _updates(groups)
+
+
+def _updates(groups: list[Element]) -> tuple[PropertyUpdate, ...]:
     updates: list[PropertyUpdate] = []
     chars = 0
     for group in groups:
@@ -158,6 +174,25 @@ def _proppatch(body: bytes) -> tuple[PropertyUpdate, ...]:
                 raise BadRequest(reason=f"the properties are longer than {MAX_UPDATE_CHARS} characters together")
             updates.append(update)
     return tuple(updates)
+
+
+def parse_mkcol(body: bytes, *, limit_bytes: int = MAX_BODY_BYTES) -> MkcolRequest:
+    """RFC 5689 §5.1: the properties that a folder begins with, in document order.
+
+    Raises: BadRequest; UnknownMkcol for another root element; TooLarge above ``limit_bytes``.
+    """
+    _require_length(body, limit_bytes)
+    return parsed_apart(len(body), _mkcol, body)
+
+
+def _mkcol(body: bytes) -> MkcolRequest:
+    root = _parse(body, None)
+    if root.tag != _DAV + "mkcol":
+        raise UnknownMkcol(reason="the root element of the body must be mkcol in the namespace DAV:")
+    types = root.iterfind(f"{_DAV}set/{_DAV}prop/{_DAV}resourcetype")
+    # Before the values are taken out of the tree.
+    is_plain = all({child.tag for child in each} == {_DAV + "collection"} for each in types)
+    return MkcolRequest(_updates(root.findall(_DAV + "set")), is_plain)
 
 
 def parse_sync(body: bytes, *, limit_bytes: int = MAX_BODY_BYTES) -> SyncRequest:

@@ -135,6 +135,11 @@ def prop_document(fragments: Iterable[str]) -> bytes:
     return _encoded(f"{_DECLARATION}<D:prop {_DECLARED}>{''.join(fragments)}</D:prop>")
 
 
+def mkcol_response(propstats: Iterable[str]) -> bytes:
+    """The document that says why a MKCOL with properties was refused (RFC 5689 §5.2)."""
+    return _encoded(f"{_DECLARATION}<D:mkcol-response {_DECLARED}>{''.join(propstats)}</D:mkcol-response>")
+
+
 def error_body(condition: str | None, hrefs: Iterable[str] = (), message: str | None = None) -> bytes:
     """The ``D:error`` document (RFC 4918 §16).
 

@@ -18,6 +18,7 @@ from providers.dav.xml_in import (
     LockInfo,
     PropfindRequest,
     parse_lockinfo,
+    parse_mkcol,
     parse_propfind,
     parse_proppatch,
     text_of,
@@ -152,7 +153,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("body", HOSTILE, ids=range(len(HOSTILE)))
-@pytest.mark.parametrize("parser", [parse_propfind, parse_proppatch, parse_lockinfo])
+@pytest.mark.parametrize("parser", [parse_propfind, parse_proppatch, parse_lockinfo, parse_mkcol])
 def test_parsers_hostile_body_is_refused_at_once(parser: Callable[[bytes], object], body: bytes) -> None:
     """No DOCTYPE in any encoding, no entity, no depth, no broken name gets further than 400."""
     began = time.monotonic()
@@ -161,7 +162,7 @@ def test_parsers_hostile_body_is_refused_at_once(parser: Callable[[bytes], objec
     assert time.monotonic() - began < 2
 
 
-@pytest.mark.parametrize("parser", [parse_propfind, parse_proppatch, parse_lockinfo])
+@pytest.mark.parametrize("parser", [parse_propfind, parse_proppatch, parse_lockinfo, parse_mkcol])
 def test_parsers_body_over_the_limit_is_too_large(parser: Callable[..., object]) -> None:
     """Before anything of it is parsed; the limit is the caller's."""
     with pytest.raises(TooLarge):
@@ -265,12 +266,12 @@ FRAGMENTS = st.lists(
 @given(st.one_of(st.binary(), FRAGMENTS, FRAGMENTS.map(lambda body: body.decode().encode("utf-16"))))
 def test_parsers_any_bytes_raise_nothing_but_bad_request(body: bytes) -> None:
     """Whatever arrives, and what is accepted can be shown again."""
-    for parser in (parse_propfind, parse_proppatch, parse_lockinfo):
+    for parser in (parse_propfind, parse_proppatch, parse_lockinfo, parse_mkcol):
         try:
             found = parser(body)
         except BadRequest:
             continue
-        for update in found if isinstance(found, tuple) else ():
+        for update in found if isinstance(found, tuple) else getattr(found, "updates", ()):
             if update.value_xml is not None:
                 assert etree.fromstring(update.value_xml).tag == update.name
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from appliance.errors import BadName, HoldfastError, NameTaken, NotAFolder, ParentMissing
+from appliance.errors import BadName, HoldfastError, NameTaken, NotAFolder, ParentMissing, TooLarge
 from appliance.files import folders
 from appliance.tree.paths import Path
 from tests.files.dump import refused
@@ -28,6 +28,15 @@ def test_make_folder_with_a_time_keeps_it(alice: Person) -> None:
     assert alice.node("/d").modified_at == 1_500_000_000_000_000
     alice.put("/d/a")
     assert alice.node("/d").modified_at == alice.now()
+
+
+def test_make_folder_with_properties_has_them_at_once(alice: Person) -> None:
+    """In the change that makes it; what is too large makes nothing."""
+    node = folders.make_folder(alice.files, alice.principal, ("d",), dead=[("{u}a", "<a>1</a>"), ("{u}a", "<a>2</a>")])
+    assert alice.node("/d") == node
+    assert alice.properties("/d") == {"{u}a": "<a>2</a>"}
+    with refused(alice.files.database, TooLarge):
+        folders.make_folder(alice.files, alice.principal, ("e",), dead=[("{u}a", "x" * 70_000)])
 
 
 REFUSED: list[tuple[Path, type[HoldfastError]]] = [

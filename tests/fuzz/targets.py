@@ -21,7 +21,7 @@ from providers.dav.destination import ForeignDestination, parse_destination
 from providers.dav.headers import parse_depth, parse_lock_token, parse_oc_mtime, parse_overwrite, parse_timeout
 from providers.dav.paths import decode_path, encode_path
 from providers.dav.ranges import UNSATISFIABLE, multipart_parts, parse_range
-from providers.dav.xml_in import parse_lockinfo, parse_propfind, parse_proppatch
+from providers.dav.xml_in import PropertyUpdate, parse_lockinfo, parse_mkcol, parse_propfind, parse_proppatch
 from providers.http.body import ChunkedBody
 from providers.http.head import HeadError, head_size, parse_head
 from tests.fuzz.stream import Stream
@@ -85,11 +85,21 @@ def _xml(parse: Callable[[bytes], object]) -> Callable[[bytes], None]:
 
 
 def _proppatch(data: bytes) -> None:
-    """Whatever is stored has to fit into a listing of others."""
     try:
-        updates = parse_proppatch(data)
+        _stored(parse_proppatch(data))
     except (BadRequest, TooLarge):
         return
+
+
+def _mkcol(data: bytes) -> None:
+    try:
+        _stored(parse_mkcol(data).updates)
+    except (BadRequest, TooLarge):
+        return
+
+
+def _stored(updates: Sequence[PropertyUpdate]) -> None:
+    """Whatever is stored has to fit into a listing of others."""
     values = [update.value_xml for update in updates if update.value_xml is not None]
     empty = [xml_out.empty_property(update.name) for update in updates]
     listing = xml_out.multistatus_head() + xml_out.response("/x", [xml_out.propstat([*values, *empty])])
@@ -213,6 +223,10 @@ _SEEDS: dict[str, tuple[bytes, ...]] = {
         _document(b"propertyupdate", b"<D:remove><D:prop><D:a/></D:prop></D:remove>"),
         _FOREIGN,
     ),
+    "mkcol": (
+        _document(b"mkcol", b"<D:set><D:prop><D:resourcetype><D:collection/></D:resourcetype></D:prop></D:set>"),
+        _document(b"mkcol", b"<D:set><D:prop><a xmlns='urn:x'>1 &amp; 2</a></D:prop></D:set>"),
+    ),
     "lockinfo": (_document(b"lockinfo", _EXCLUSIVE + b"<D:owner><D:href>me</D:href></D:owner>"),),
     "if": (
         b'(<urn:uuid:1> ["etag"])',
@@ -249,6 +263,7 @@ _CHECKS: dict[str, Callable[[bytes], None]] = {
     "chunked": _chunked,
     "propfind": _xml(parse_propfind),
     "proppatch": _proppatch,
+    "mkcol": _mkcol,
     "lockinfo": _xml(parse_lockinfo),
     "if": _if,
     "etags": _etags,

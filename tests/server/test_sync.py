@@ -220,7 +220,7 @@ def test_report_is_among_the_methods(dav: Dav, area: str) -> None:
     """In Allow; RFC 6578 has no compliance class."""
     answer = dav("OPTIONS", area)
     assert "REPORT" in answer.headers["allow"].split(", ")
-    assert answer.headers["dav"] == "1, 2, 3"
+    assert answer.headers["dav"] == "1, 2, 3, extended-mkcol"
 
 
 def test_sync_token_is_a_condition(dav: Dav, folder: str) -> None:

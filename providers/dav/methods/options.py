@@ -9,7 +9,7 @@ from providers.dav.request import DavRequest
 ALLOW = "OPTIONS, GET, HEAD, PUT, DELETE, PROPFIND, PROPPATCH, MKCOL, COPY, MOVE, LOCK, UNLOCK, REPORT"
 
 # Windows looks for MS-Author-Via before it writes; Finder mounts read-only without class 2.
-COMPLIANCE: Headers = [("DAV", "1, 2, 3"), ("MS-Author-Via", "DAV"), ("Allow", ALLOW)]
+COMPLIANCE: Headers = [("DAV", "1, 2, 3, extended-mkcol"), ("MS-Author-Via", "DAV"), ("Allow", ALLOW)]
 
 # The past: without class 2 clients mount it read-only.
 READING = "OPTIONS, GET, HEAD, PROPFIND"
