@@ -10,6 +10,7 @@ import pytest
 from tests.server.dav_client import Answer, Dav
 from tests.server.listing import Entry, clark, names, parse, properties, propfind_body
 from tests.server.locking import XML, lockinfo, token_of
+from tests.server.running import Server
 
 OWNER = "<D:href>http://www.apple.com/webdav_fs/</D:href>"
 STAT = ("D:getlastmodified", "D:getcontentlength", "D:creationdate", "D:resourcetype")
@@ -125,6 +126,60 @@ def test_finder_safe_save_replaces_the_original(dav: Dav, area: str) -> None:
     assert finder("MOVE", f"{area}b.txt.sb-1a2b3c", Destination=url).status == 204
     assert names(dav, area) == {"b.txt"}
     assert dav.ok("GET", original).body == b"after"
+
+
+def test_finder_saves_by_a_temporary_folder_with_both_locks(server: Server, dav: Dav, area: str) -> None:
+    """The If headers of source and target come apart; both files are locked, and the version before stays."""
+    finder, original, folder = Finder(dav), f"{area}b.txt", f"{area}.TemporaryItems/folders.501"
+    dav.ok("PUT", original, b"before")
+    for path in (f"{area}.TemporaryItems", folder):
+        assert finder("MKCOL", f"{path}/").status == 201
+    new = f"{folder}/b.txt"
+    assert finder("PUT", new, b"", Content_Length="0").status == 201
+    held, token = token_of(finder.lock(original)), token_of(finder.lock(new))
+    assert finder.write(new, b"after", token).status == 204
+    lines = [f"{name}: {value}" for name, value in HEADERS.items()]
+    lines += [f"Destination: http://127.0.0.1{original}"]
+    conditions = [f"If: (<{token}>)", f"If: <{original}> (<{held}>)"]
+    for given, status in (([], 423), (conditions[:1], 423), (conditions[1:], 423), (conditions, 204)):
+        with dav.wire() as wire:
+            wire.send(dav.head("MOVE", new, *lines, *given))
+            assert wire.answer("MOVE").status == status
+    for path in (folder, f"{area}.TemporaryItems"):
+        assert finder("DELETE", f"{path}/").status == 204
+    assert names(dav, area) == {"b.txt"}
+    assert dav.ok("GET", original).body == b"after"
+    assert finder("PUT", original, b"free again").status == 204
+    kept = server.holdfast("versions", original.removeprefix("/dav"), "--user", "admin").stdout.splitlines()
+    server.holdfast("restore", original.removeprefix("/dav"), "--user", "admin", "--version", kept[-1].split()[0])
+    assert dav.ok("GET", original).body == b"before"
+
+
+def test_finder_asks_whether_its_copy_is_still_good(dav: Dav, area: str) -> None:
+    """304 to the date that it knows, until the file is replaced; a part of it that it reads ahead is 206."""
+    finder, path = Finder(dav), f"{area}b.txt"
+    dav.ok("PUT", path, b"0123456789", {"X-OC-Mtime": "1000000000"})
+    date = finder("GET", path).headers["last-modified"]
+    assert finder("GET", path, If_Modified_Since=date).status == 304
+    part = finder("GET", path, Range="bytes=2-5")
+    assert (part.status, part.body) == (206, b"2345")
+    dav.ok("PUT", path, b"replaced")
+    assert finder("GET", path, If_Modified_Since=date).body == b"replaced"
+
+
+def test_finder_is_told_before_its_stream_that_there_is_no_room(server: Server) -> None:
+    """X-Expected-Entity-Length beside a chunked body: 507, which it shows as a full disk; the file stays."""
+    with server.add_user("mac", "--quota", "10000") as mac:
+        finder = Finder(mac)
+        mac.ok("PUT", "/dav/b.txt", b"before")
+        token = token_of(finder.lock("/dav/b.txt"))
+        with mac.wire() as wire:
+            length = "X-Expected-Entity-Length: 20000"
+            chunked = ["Transfer-Encoding: chunked", "Expect: 100-continue"]
+            wire.send(mac.head("PUT", "/dav/b.txt", *chunked, length, f"If: (<{token}>)"))
+            assert wire.answer().status == 507
+        mac.close()
+        assert mac.ok("GET", "/dav/b.txt").body == b"before"
 
 
 def test_finder_renames_and_removes_file_and_twin(dav: Dav, area: str) -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from tests.server.dav_client import Answer, Dav
 from tests.server.listing import names, properties
-from tests.server.locking import XML, lockinfo, token_of
+from tests.server.locking import XML, lock, lockinfo, token_of
+from tests.server.running import Server
 from tests.server.test_windows import Explorer
 
 OWNER = "DOMAIN\\Some One"
@@ -49,8 +50,16 @@ def test_office_opens_by_address_and_saves(dav: Dav, area: str, variant: str) ->
     assert dav.ok("GET", path).body == b"the saved document"
 
 
-def test_office_saves_through_a_mapped_drive(dav: Dav, area: str) -> None:
-    """An owner file, a temporary file, two renames and two removals leave one document with the new bytes."""
+def version_numbers(server: Server, path: str) -> list[str]:
+    """What `holdfast versions` lists, newest first."""
+    listed = server.holdfast("versions", path.removeprefix("/dav"), "--user", "admin").stdout
+    return [line.split()[0] for line in listed.splitlines()[1:]]
+
+
+def test_office_saves_through_a_mapped_drive(server: Server, dav: Dav, area: str) -> None:
+    """An owner file, a temporary file, two renames and two removals leave one document with the new bytes; what it
+    was before is still its version.
+    """
     explorer = Explorer(dav)
     document, owner = f"{area}t.docx", f"{area}~$t.docx"
     dav.ok("PUT", document, b"before")
@@ -68,3 +77,43 @@ def test_office_saves_through_a_mapped_drive(dav: Dav, area: str) -> None:
     assert names(dav, area) == {"t.docx"}
     assert dav.ok("GET", document).body == b"after"
     assert properties(dav, document, "D:lockdiscovery")["D:lockdiscovery"] == ""
+    numbers = version_numbers(server, document)
+    server.holdfast("restore", document.removeprefix("/dav"), "--user", "admin", "--version", numbers[-1])
+    assert dav.ok("GET", document).body == b"before"
+    assert version_numbers(server, document)[1:] == numbers
+
+
+@pytest.mark.parametrize("variant", ["If", "Lock-Token"])
+def test_office_replaces_a_document_that_it_holds_locked(server: Server, dav: Dav, area: str, variant: str) -> None:
+    """MOVE over the document needs its token, in either header; the path's history goes on, its lock ends."""
+    document, new = f"{area}t.docx", f"{area}~WRD0001.tmp"
+    dav.ok("PUT", document, b"first")
+    dav.ok("PUT", document, b"second")
+    token = lock(dav, document, {"Timeout": "Second-3600"})
+    dav.ok("PUT", new, b"third")
+    target = {"Destination": f"http://127.0.0.1:{dav.port}{document}", "Overwrite": "T"}
+    assert dav("MOVE", new, headers=target).status == 423
+    assert dav.ok("GET", document).body == b"second"
+    tagged = f"<http://127.0.0.1:{dav.port}{document}> (<{token}>)"
+    with_token = {"If": tagged} if variant == "If" else {"Lock-Token": f"<{token}>"}
+    assert dav("MOVE", new, headers={**target, **with_token}).status == 204
+    assert names(dav, area) == {"t.docx"}
+    assert dav.ok("GET", document).body == b"third"
+    assert len(version_numbers(server, document)) == 3
+
+
+def test_office_keeps_its_lock_by_refreshing_until_it_lets_go(dav: Dav, area: str) -> None:
+    """A refresh has no body and names the token in If; with the wrong one, or without a lock, it is 412."""
+    path = f"{area}t.docx"
+    dav.ok("PUT", path, b"x")
+    token = lock(dav, path, {"Timeout": "Second-180"})
+    for seconds in (3600, 180):
+        refreshed = _office(dav, "LOCK", path, If=f"(<{token}>)", Timeout=f"Second-{seconds}")
+        assert refreshed.status == 200
+        assert f"<D:timeout>Second-{seconds}<" in refreshed.text
+        assert refreshed.text.count(token) == 1
+    assert _office(dav, "LOCK", path, If="(<urn:uuid:00000000-0000-0000-0000-000000000000>)").status == 412
+    assert _office(dav, "LOCK", path, lockinfo(OWNER), Content_Type=XML).status == 423
+    assert _office(dav, "UNLOCK", path, Lock_Token=f"<{token}>").status == 204
+    assert _office(dav, "LOCK", path, If=f"(<{token}>)").status == 412
+    assert dav("PUT", path, b"y", {"Lock-Token": f"<{token}>"}).status == 204

@@ -221,3 +221,44 @@ def test_windows_folder_attributes_are_told_unless_they_are_a_folders(dav: Dav, 
         dav.ok("PROPPATCH", f"{area}f/", _SET.format(inner).encode())
         (entry,) = parse(dav("PROPFIND", f"{area}f/", b"", {"Depth": "0"})).values()
         assert ("Win32FileAttributes" in win32_of(entry)) == is_told
+
+
+def test_windows_times_and_attributes_go_along(dav: Dav, area: str) -> None:
+    """With MOVE and COPY, of files and of folders; new content takes them over until Explorer sets them again."""
+    asked = ("Z:Win32CreationTime", "Z:Win32LastAccessTime", "Z:Win32FileAttributes", "Z:Win32LastModifiedTime")
+    sent = {name.removeprefix("Z:"): _CREATED for name in asked} | {"Win32FileAttributes": "00000022"}
+    inner = "".join(f"<Z:{name}>{value}</Z:{name}>" for name, value in sent.items())
+    dav.ok("MKCOL", f"{area}f/")
+    dav.ok("PUT", f"{area}f/a.txt", b"x")
+    for path in (f"{area}f/a.txt", f"{area}f/"):
+        (entry,) = parse(dav("PROPPATCH", path, _SET.format(inner).encode())).values()
+        assert (len(entry.values), entry.refused) == (4, {})
+    dav.ok("MOVE", f"{area}f", headers={"Destination": f"{area}moved"})
+    dav.ok("COPY", f"{area}moved", headers={"Destination": f"{area}copy"})
+    for path in ("moved/", "moved/a.txt", "copy/", "copy/a.txt"):
+        entry = properties(dav, area + path, *asked, "D:creationdate", "D:getlastmodified")
+        assert win32_of(entry) == sent, path
+        assert (entry["D:creationdate"], entry["D:getlastmodified"]) == ("2026-11-22T10:00:00Z", _CREATED)
+    dav.ok("PUT", f"{area}moved/a.txt", b"new")
+    entry = properties(dav, f"{area}moved/a.txt", *asked)
+    assert entry["Z:Win32FileAttributes"] == "00000022"
+    assert entry["Z:Win32LastModifiedTime"] != _CREATED
+
+
+def test_windows_replaces_and_removes_like_a_disk(dav: Dav, area: str) -> None:
+    """Overwriting by copy-in, renaming a file over none, and removal of what it opened before."""
+    explorer, path = Explorer(dav), f"{area}a.txt"
+    explorer.copy_in(path, b"first")
+    token = token_of(explorer("LOCK", path, lockinfo(OWNER), Content_Type=XML, Timeout="Second-3600"))
+    assert explorer("PUT", path, b"", Content_Length="0", If=f"(<{token}>)").status == 204
+    explorer.stamp(path, token, modified=_CREATED, attributes="00000000")
+    assert explorer("PUT", path, b"second", If=f"(<{token}>)").status == 204
+    explorer.stamp(path, token, modified=_CREATED, attributes="00000020")
+    assert explorer("UNLOCK", path, Lock_Token=f"<{token}>").status == 204
+    url = f"http://127.0.0.1:{dav.port}{area}b.txt"
+    assert explorer("MOVE", path, Destination=url, Overwrite="F", Content_Length="0").status == 201
+    assert explorer("GET", f"{area}b.txt").body == b"second"
+    assert explorer.find(path) == 404
+    assert explorer("DELETE", f"{area}b.txt").status == 204
+    assert explorer("DELETE", f"{area}b.txt").status == 404
+    assert names(dav, area) == set()
