@@ -154,6 +154,24 @@ def test_chunked_xml_body_is_read_as_one(dav: Dav, area: str) -> None:
     assert "resourcetype" not in answer.text
 
 
+def test_chunked_xml_bodies_change_what_they_say(dav: Dav, area: str, file: str) -> None:
+    """PROPPATCH and LOCK in chunks, one byte each; what follows on the connection is answered as itself."""
+    patch = (
+        b'<D:propertyupdate xmlns:D="DAV:"><D:set><D:prop><x xmlns="urn:x">1</x></D:prop></D:set></D:propertyupdate>'
+    )
+    lock = (
+        b'<D:lockinfo xmlns:D="DAV:"><D:lockscope><D:shared/></D:lockscope><D:locktype><D:write/></D:locktype>'
+        b"</D:lockinfo>"
+    )
+    with dav.wire() as wire:
+        for method, body, status in (("PROPPATCH", patch, 207), ("LOCK", lock, 200)):
+            wire.send(dav.head(method, file, "Transfer-Encoding: chunked"), chunked(body, [1]))
+            assert wire.answer(method).status == status
+        wire.send(dav.head("PROPFIND", file, "Depth: 0", "Content-Length: 0"))
+        assert b'<x xmlns="urn:x">1</x>' in wire.answer().body
+    assert dav("PUT", file, b"locked").status == 423
+
+
 def test_chunked_put_with_trailer_and_extensions_is_whole(dav: Dav, area: str) -> None:
     """They are allowed (RFC 9112 §7.1), and the connection goes on."""
     coded = b"3;name=value\r\nabc\r\n2 ;x\r\nde\r\n0\r\nX-Trailer: yes\r\n\r\n"
