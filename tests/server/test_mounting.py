@@ -70,8 +70,12 @@ def test_no_method_is_sent_elsewhere_for_a_slash(dav: Dav, area: str) -> None:
             assert dav(method, path, body, headers).status == status, f"{method} {path}"
         token = token_of(dav.ok("LOCK", path, lockinfo(), {"Content-Type": XML}))
         assert dav("UNLOCK", path, headers={"Lock-Token": f"<{token}>"}).status == 204
-        (href, _) = parse(dav("PROPFIND", path, b"", {"Depth": "1"}))
+        listed = dav("PROPFIND", path, b"", {"Depth": "1"})
+        (href, _) = parse(listed)
         assert href == f"{area}folder/"
+        # RFC 4918 §5.2.
+        assert listed.headers.get("content-location") == (None if path.endswith("/") else href)
+    assert "content-location" not in dav("PROPFIND", f"{area}folder/file", b"", {"Depth": "0"}).headers
     assert dav("MOVE", f"{area}folder", headers={"Destination": f"{area}moved/"}).status == 201
     assert dav("MOVE", f"{area}moved/", headers={"Destination": f"{area}folder"}).status == 201
     assert dav("DELETE", f"{area}folder").status == 204

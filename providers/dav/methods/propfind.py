@@ -96,10 +96,14 @@ def _answer(
     # A file has nothing below it that could be asked for instead of it.
     followed = followed._replace(noroot=followed.noroot and listing.node.is_folder)
     root = "" if followed.noroot else entries.write([href], [listing.node])
+    headers = followed.headers()
+    if listing.node.is_folder and not request.trailing_slash:
+        # RFC 4918 §5.2: where the folder is, for who asked without its slash.
+        headers.append(("Content-Location", href))
     blocks = known.blocks
     if blocks is None:
-        return multistatus(followed.headers(), root, known.keep(listing, _members(listing, entries, href)))
-    return multistatus(followed.headers(), root, blocks)
+        blocks = known.keep(listing, _members(listing, entries, href))
+    return multistatus(headers, root, blocks)
 
 
 def _needs(wanted: PropfindRequest) -> tuple[bool, bool, bool]:
