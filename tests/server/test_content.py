@@ -34,6 +34,15 @@ def test_range_gives_exactly_these_bytes(dav: Dav, file: str, value: str, body: 
     assert (answer.status, answer.body, answer.headers["content-range"]) == (206, body, content_range)
 
 
+def test_ranges_are_offered_and_one_behind_the_end_names_the_length(dav: Dav, file: str) -> None:
+    """RFC 9110 §14.3, §14.4, §15.5.17; of an empty file too."""
+    assert dav.ok("GET", file).headers["accept-ranges"] == "bytes"
+    assert dav.ok("HEAD", file).headers["accept-ranges"] == "bytes"
+    for value in ("bytes=10-", "bytes=99-100,200-"):
+        answer = dav("GET", file, headers={"Range": value})
+        assert (answer.status, answer.headers["content-range"]) == (416, "bytes */10")
+
+
 def test_several_ranges_come_as_parts(dav: Dav, file: str) -> None:
     """RFC 9110 §14.6; the length that is told is the length that comes."""
     answer = dav("GET", file, headers={"Range": "bytes=0-1,4-5"})

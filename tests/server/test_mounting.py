@@ -7,6 +7,7 @@ import pytest
 from tests.server.dav_client import Dav
 from tests.server.listing import names, parse, propfind_body
 from tests.server.locking import XML, lockinfo, token_of
+from tests.server.running import Server
 
 METHODS = [
     "OPTIONS",
@@ -96,6 +97,19 @@ def test_sign_in_is_asked_for_by_basic_alone(dav: Dav, path: str) -> None:
                 401,
                 'Basic realm="Holdfast", charset="UTF-8"',
             )
+
+
+@pytest.mark.parametrize("password", ["pass:word:with colons", "Grüße 日本語 𝄞", "Ümläute und 漢字"])
+def test_any_password_signs_in(server: Server, password: str) -> None:
+    """RFC 7617 §2, §2.1: it is UTF-8 and may hold colons; the scheme's name may be written in any case."""
+    name = f"user{len(password)}"
+    with server.add_user(name, password=password) as user:
+        assert user("PROPFIND", "/dav/", b"", {"Depth": "0"}).status == 207
+        for scheme in ("basic", "BASIC"):
+            authorization = user.authorization.replace("Basic", scheme)
+            assert user("HEAD", "/dav/", headers={"Authorization": authorization}, signed_in=False).status == 200
+    with server.dav(name, password[:-1]) as wrong:
+        assert wrong("HEAD", "/dav/").status == 401
 
 
 @pytest.mark.parametrize("name", PROBES)

@@ -100,10 +100,9 @@ def _answer(
     if listing.node.is_folder and not request.trailing_slash:
         # RFC 4918 §5.2: where the folder is, for who asked without its slash.
         headers.append(("Content-Location", href))
-    blocks = known.blocks
-    if blocks is None:
-        blocks = known.keep(listing, _members(listing, entries, href))
-    return multistatus(headers, root, blocks)
+    if known.blocks is None:
+        return multistatus(headers, root, known.keep(listing, _members(listing, entries, href)))
+    return multistatus(headers, root, known.blocks)
 
 
 def _needs(wanted: PropfindRequest) -> tuple[bool, bool, bool]:
