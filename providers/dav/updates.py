@@ -37,10 +37,16 @@ class Updates:
             parts.append(xml_out.propstat(elements(self.protected), 403, condition="cannot-modify-protected-property"))
         if self.wrong:
             parts.append(xml_out.propstat(elements(self.wrong), 409, description=_NO_TIME))
-        others = [name for name in self.names if name not in self.protected and name not in self.wrong]
-        if others:
-            parts.append(xml_out.propstat(elements(others), 424))
-        return parts
+        return [*parts, *self._dependent((*self.protected, *self.wrong))]
+
+    def too_large(self, reason: str) -> list[str]:
+        """RFC 4918 §9.2.1: 507 for what was to be stored, 424 for the rest."""
+        stored = [name for name, value in self.dead if value is not None]
+        return [xml_out.propstat(elements(stored), 507, description=reason), *self._dependent(stored)]
+
+    def _dependent(self, at_fault: Sequence[str]) -> list[str]:
+        others = [name for name in self.names if name not in at_fault]
+        return [xml_out.propstat(elements(others), 424)] if others else []
 
 
 def judge(updates: Sequence[PropertyUpdate]) -> Updates:

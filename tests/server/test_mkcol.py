@@ -91,9 +91,9 @@ def test_property_that_cannot_be_set_makes_no_folder(dav: Dav, area: str, group:
 
 
 def test_property_that_is_too_large_makes_no_folder(dav: Dav, area: str) -> None:
-    """The bound of a PROPPATCH."""
-    answer = dav("MKCOL", f"{area}new", asking(f"<A:x>{'x' * 70_000}</A:x>"), XML)
-    assert answer.status == 413
+    """The bounds of a PROPPATCH."""
+    answer = dav("MKCOL", f"{area}new", asking(f"{PLAIN}<A:x>{'x' * 70_000}</A:x>"), XML)
+    assert refusal(answer).refused == {clark("D:resourcetype"): 424, clark("A:x"): 507}
     assert names(dav, area) == set()
 
 

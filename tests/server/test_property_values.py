@@ -105,6 +105,17 @@ def test_property_that_the_server_computes_is_protected(dav: Dav, area: str, nam
         assert "<D:cannot-modify-protected-property/>" in answer.text
 
 
+@pytest.mark.parametrize("sizes", [[70_000], [50_000] * 6])
+def test_property_that_finds_no_room_is_507_and_nothing_is_set(dav: Dav, file: str, sizes: list[int]) -> None:
+    """RFC 4918 §9.2.1: one that is too large, or all of them together; in the answer for each property."""
+    large = "".join(f"<A:v{number}>{'x' * size}</A:v{number}>" for number, size in enumerate(sizes))
+    update = f"<D:set><D:prop>{large}</D:prop></D:set><D:remove><D:prop><A:gone/></D:prop></D:remove>"
+    expected = {clark(f"A:v{number}"): 507 for number in range(len(sizes))}
+    assert patch(dav, file, update) == {**expected, clark("A:gone"): 424}
+    (entry,) = propfind(dav, file, "A:v0").values()
+    assert entry.refused == {clark("A:v0"): 404}
+
+
 def test_elements_that_nobody_knows_are_passed_over(dav: Dav, area: str, file: str) -> None:
     """RFC 4918 §17, in each body that has a form."""
     odd = '<odd xmlns="urn:odd"><D:prop><D:getetag/></D:prop></odd>'

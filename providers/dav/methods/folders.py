@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from appliance.errors import BadRequest
+from appliance.errors import BadRequest, TooLarge
 from appliance.files import folders, read, remove
 from providers.dav import answer, xml_out
 from providers.dav.answer import Answer
 from providers.dav.headers import parse_depth, parse_oc_mtime
 from providers.dav.request import DavRequest
-from providers.dav.updates import Updates, elements, judge
+from providers.dav.updates import elements, judge
 from providers.dav.xml_in import MkcolRequest, parse_mkcol
 
 _RESOURCETYPE = "{DAV:}resourcetype"
@@ -23,20 +23,23 @@ def mkcol(request: DavRequest) -> Answer:
     if not updates.possible or not asked.is_plain:
         # What a folder without properties would be refused for comes first.
         folders.require_free(request.files, request.principal, request.path, request.conditions())
-        return _refused(asked, updates)
-    folders.make_folder(
-        request.files,
-        request.principal,
-        request.path,
-        conditions=request.conditions(),
-        modified_at=updates.modified_at if sent_at is None else sent_at,
-        dead=[(name, value) for name, value in updates.dead if value is not None],
-    )
+        return _refused(asked, updates.refusals())
+    try:
+        folders.make_folder(
+            request.files,
+            request.principal,
+            request.path,
+            conditions=request.conditions(),
+            modified_at=updates.modified_at if sent_at is None else sent_at,
+            dead=[(name, value) for name, value in updates.dead if value is not None],
+        )
+    except TooLarge as error:
+        return _refused(asked, updates.too_large(str(error)))
     return answer.empty(201, [("X-OC-Mtime", "accepted")] if sent_at is not None else [])
 
 
-def _refused(asked: MkcolRequest, updates: Updates) -> Answer:
-    """RFC 5689 §3.5. Always 403: with MKCOL 409 says that the folder above is missing."""
+def _refused(asked: MkcolRequest, refusals: list[str]) -> Answer:
+    """RFC 5689 §3.5. Always 403: with MKCOL 409 says that the folder above is missing, 507 that the disk is full."""
     names = [name for name in (update.name for update in asked.updates) if name == _RESOURCETYPE]
     parts = []
     if names and asked.is_plain:
@@ -44,7 +47,7 @@ def _refused(asked: MkcolRequest, updates: Updates) -> Answer:
     elif names:
         reason = "a folder is a DAV:collection and nothing else"
         parts.append(xml_out.propstat(elements(names), 403, condition="valid-resourcetype", description=reason))
-    return answer.xml(403, xml_out.mkcol_response([*parts, *updates.refusals()]))
+    return answer.xml(403, xml_out.mkcol_response([*parts, *refusals]))
 
 
 def delete(request: DavRequest) -> Answer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from appliance.errors import TooLarge
 from appliance.files import properties, read
 from providers.dav import answer, xml_out
 from providers.dav.answer import Answer
@@ -21,14 +22,17 @@ def proppatch(request: DavRequest) -> Answer:
         # What a change would be refused for comes first.
         read.require_changeable(request.files, request.principal, request.path, request.conditions())
         return _multistatus(href, updates.refusals())
-    properties.patch(
-        request.files,
-        request.principal,
-        request.path,
-        updates.dead,
-        modified_at=updates.modified_at,
-        conditions=request.conditions(),
-    )
+    try:
+        properties.patch(
+            request.files,
+            request.principal,
+            request.path,
+            updates.dead,
+            modified_at=updates.modified_at,
+            conditions=request.conditions(),
+        )
+    except TooLarge as error:
+        return _multistatus(href, updates.too_large(str(error)))
     followed = preferences(request)
     if followed.minimal:
         # RFC 8144 §2.2: all of it went as wished.
