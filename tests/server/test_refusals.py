@@ -181,6 +181,25 @@ def test_authorization_that_is_none_is_challenged(dav: Dav, file: str, value: st
     assert answer.headers["www-authenticate"].startswith("Basic realm=")
 
 
+@pytest.mark.parametrize("name", ["%E9", "a%FF", "a%ED%A0%80", "a%00"])
+@pytest.mark.parametrize(
+    "method",
+    ["GET", "HEAD", "OPTIONS", "PROPFIND", "PROPPATCH", "REPORT", "DELETE", "COPY", "MOVE", "UNLOCK"],
+)
+def test_url_that_is_no_text_is_answered_by_every_method(
+    dav: Dav, area: str, file: str, method: str, name: str
+) -> None:
+    """400, on a connection that goes on."""
+    etag = dav.ok("GET", file).etag
+    for path in (area + name, f"{area}{name}/below"):
+        with dav.wire() as wire:
+            head = dav.head(method, path, "Depth: 0", f"Destination: {area}new", "Content-Length: 0")
+            wire.send(head, dav.head("OPTIONS", area))
+            assert wire.answer(method).status == 400
+            assert wire.answer("OPTIONS").status == 200
+    require_unchanged(dav, area, file, etag)
+
+
 def test_put_to_a_folders_url_is_refused(dav: Dav, area: str, file: str) -> None:
     """Neither an existing folder nor a new name with a slash becomes a file."""
     etag = dav.ok("GET", file).etag
