@@ -1,4 +1,4 @@
-"""``holdfast versions``, ``restore`` and ``trash``."""
+"""``holdfast versions``, ``diff``, ``restore`` and ``trash``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 from appliance import moments
 from appliance.cli.context import Context, names_of, principal_for, print_table, row_id, visible
 from appliance.errors import NameTaken, ParentMissing
-from appliance.files import history, trash
+from appliance.files import compare, history, trash
+from appliance.files.compare import Difference
 from appliance.tree import versions
 from appliance.tree.nodes import FOLDER
 from appliance.tree.paths import parse, show
@@ -21,6 +22,11 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     listing = commands.add_parser("versions", parents=[mine], help="list the versions of a file")
     listing.add_argument("path", metavar="PATH")
     listing.set_defaults(run=_versions)
+    comparison = commands.add_parser("diff", parents=[mine], help="list what differs between two moments")
+    comparison.add_argument("path", metavar="PATH")
+    comparison.add_argument("--from", dest="first", required=True, metavar="TIME", help="as with restore --at")
+    comparison.add_argument("--to", dest="second", metavar="TIME", help="by default now")
+    comparison.set_defaults(run=_diff)
     restore = commands.add_parser("restore", parents=[mine], help="bring back a version, or a file or folder as it was")
     restore.add_argument("path", metavar="PATH")
     which = restore.add_mutually_exclusive_group(required=True)
@@ -55,6 +61,30 @@ def _versions(context: Context, options: argparse.Namespace) -> int:
         ],
     )
     return 0
+
+
+def _diff(context: Context, options: argparse.Namespace) -> int:
+    path = parse(options.path)
+    first = moments.parse(options.first)
+    second = None if options.second is None else moments.parse(options.second)
+    with context.appliance() as appliance:
+        principal = principal_for(appliance, options.user)
+        found = compare.differences(appliance.files, principal, path, first, second)
+    print_table(
+        ("CHANGE", "BEFORE", "AFTER", "PATH"),
+        [(each.kind, _size(each, each.size_before), _size(each, each.size_after), _path(each)) for each in found],
+    )
+    return 0
+
+
+def _size(each: Difference, size: int | None) -> object:
+    return "folder" if each.is_folder else "" if size is None else size
+
+
+def _path(each: Difference) -> str:
+    slash = "/" if each.is_folder else ""
+    path = show(each.after or each.before or ()) + slash
+    return f"{path}  (was {show(each.before)}{slash})" if each.kind == "moved" and each.before else path
 
 
 def _restore(context: Context, options: argparse.Namespace) -> int:

@@ -151,20 +151,25 @@ def state_at(session: Session, tree_id: int, root: Node, moment: Moment) -> Stat
     Raises:
         NotFound: the tree was not made yet, or the moment is still to come.
     """
-    row = session.row(_NEWEST, tree_id=tree_id)
-    assert row is not None
-    newest_seq, newest_at = row
+    newest = now_of(session, tree_id)
     if moment.seq is not None:
-        if moment.seq > newest_seq:
+        if moment.seq > newest.seq:
             raise NotFound(what=f"change {moment.seq}")
         return past.state_after(session, tree_id, root, moment.seq)
     assert moment.at is not None
     if moment.at < root.created_at:
         raise NotFound(what="anything that was there before the first day")
     # A clock that was put back does not make what has happened the future.
-    if moment.at > max(clock.now(), newest_at):
+    if moment.at > max(clock.now(), newest.at):
         raise NotFound(what="a moment that is still to come")
     return past.state_at(session, tree_id, root, moment.at)
+
+
+def now_of(session: Session, tree_id: int) -> State:
+    """The state that the last change has left."""
+    row = session.row(_NEWEST, tree_id=tree_id)
+    assert row is not None
+    return State._make(row)
 
 
 def begin(session: Session, principal: Principal, path: Path) -> Change:

@@ -35,7 +35,15 @@ def test_folder_comes_back_as_it_was_at_a_time(server: Server, dav: Dav) -> None
     dav.ok("PUT", "/dav/tree/changed", b"new")
     dav.ok("DELETE", "/dav/tree/removed")
     dav.ok("PUT", "/dav/tree/added", b"later")
+    differs = server.holdfast("diff", "/tree", "--user", "admin", "--from", then).stdout
+    assert [line.split() for line in differs.splitlines()] == [
+        ["CHANGE", "BEFORE", "AFTER", "PATH"],
+        ["added", "5", "/tree/added"],
+        ["changed", "3", "3", "/tree/changed"],
+        ["removed", "5", "/tree/removed"],
+    ]
     server.holdfast("restore", "/tree", "--user", "admin", "--at", then)
+    assert len(server.holdfast("diff", "/tree", "--user", "admin", "--from", then).stdout.splitlines()) == 3
     assert dav.ok("GET", "/dav/tree/changed").body == b"old"
     assert dav.ok("GET", "/dav/tree/removed").body == b"there"
     assert dav("GET", "/dav/tree/added").status == 404
