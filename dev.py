@@ -34,18 +34,30 @@ from typing import NoReturn
 ROOT = Path(__file__).resolve().parent
 
 
+# Debian keeps these out of the path: PostgreSQL's programs, one folder a version, and what others start for a user.
+ELSEWHERE = ("/usr/lib/postgresql/*/bin", "/usr/libexec", "/usr/lib/gvfs", "/usr/sbin", "/sbin")
+# In an environment: programs of packages that were unpacked and not installed, and clients that are no programs.
+UNPACKED = "holdfast-tools"
+NODE_CLIENTS = "holdfast-clients"
+
+
 @dataclass(frozen=True)
 class Tool:
-    """A program that tests drive. ``used_for`` completes "without it there are no …"."""
+    """A program that tests drive. ``used_for`` completes "without it there are no …".
+
+    What is ``unpacked`` is not installed, since its package starts a service on all addresses of the machine.
+    """
 
     command: str
     package: str
     used_for: str
+    unpacked: bool = False
 
-    def found(self) -> bool:
-        """Debian keeps PostgreSQL's programs out of the path, one folder a version."""
+    def found(self, folder: Path) -> bool:
+        """Whether it is on this machine, or in the environment."""
+        places = [str(folder / UNPACKED / "usr" / name) for name in ("bin", "sbin")]
         return shutil.which(self.command) is not None or any(
-            Path("/usr/lib/postgresql").glob(f"*/bin/{self.command}"),
+            path.exists() for place in (*ELSEWHERE, *places) for path in Path("/").glob(f"{place}/{self.command}"[1:])
         )
 
 
@@ -56,6 +68,15 @@ TOOLS = (
     Tool("curl", "curl", "tests with curl"),
     Tool("pg_ctl", "postgresql", "tests on PostgreSQL"),
     Tool("strace", "strace", "power-loss tests"),
+    Tool("mount.davfs", "davfs2", "tests with davfs2"),
+    Tool("fusermount3", "fuse3", "tests with rclone's mount"),
+    Tool("dbus-daemon", "dbus-daemon", "tests with gvfs and KIO"),
+    Tool("gio", "libglib2.0-bin", "tests with gvfs"),
+    Tool("gvfsd-dav", "gvfs-backends", "tests with gvfs"),
+    # Its dependency kio is what speaks WebDAV.
+    Tool("kioclient", "kde-cli-tools", "tests with KIO"),
+    Tool("nginx", "nginx", "tests behind nginx", unpacked=True),
+    Tool("caddy", "caddy", "tests behind Caddy", unpacked=True),
 )
 
 
@@ -153,28 +174,54 @@ def install_fuzzer(folder: Path) -> None:
         print("dev.py: atheris is not to be had, so fuzzing guided by coverage is skipped", flush=True)
 
 
-def install_tools() -> None:
-    """What the tests drive: root on Debian or Ubuntu gets it installed, everybody else is told."""
-    missing = [tool for tool in TOOLS if not tool.found()]
-    if not missing:
+def install_node_clients(folder: Path) -> None:
+    """The library that web programs use, where there is Node.js; elsewhere its tests are skipped."""
+    target = folder / NODE_CLIENTS
+    if (target / "node_modules" / "webdav").is_dir() or not shutil.which("node") or not shutil.which("npm"):
         return
-    packages = [tool.package for tool in missing]
-    if os.geteuid() == 0 and shutil.which("apt-get") and Path("/etc/debian_version").exists():
-        print(f"dev.py: apt-get install {' '.join(packages)}", flush=True)
-        # Together is faster; if one of them is not to be had, the others are still wanted.
-        if not apt_get("update") or not apt_get("install", *packages):
-            for package in packages:
-                apt_get("install", package)
-    report_missing_tools()
+    target.mkdir(exist_ok=True)
+    options = ["--prefix", str(target), "--no-audit", "--no-fund", "--loglevel=error"]
+    if subprocess.run(["npm", "install", *options, "webdav@5"], check=False, cwd=target).returncode != 0:
+        print("dev.py: webdav is not to be had from npm, so tests with it are skipped", flush=True)
 
 
-def apt_get(verb: str, *packages: str) -> bool:
+def install_tools(folder: Path) -> None:
+    """What the tests drive: root on Debian or Ubuntu gets it, everybody else is told."""
+    install_node_clients(folder)
+    missing = [tool for tool in TOOLS if not tool.found(folder)]
+    if missing and os.geteuid() == 0 and shutil.which("apt-get") and Path("/etc/debian_version").exists():
+        updated = apt_get("update")
+        packages = [tool.package for tool in missing if not tool.unpacked]
+        if packages:
+            print(f"dev.py: apt-get install {' '.join(packages)}", flush=True)
+            # Together is faster; if one of them is not to be had, the others are still wanted.
+            if not updated or not apt_get("install", *packages):
+                for package in packages:
+                    apt_get("install", package)
+        unpack([tool.package for tool in missing if tool.unpacked], folder / UNPACKED)
+    report_missing_tools(folder)
+
+
+def unpack(packages: list[str], target: Path) -> None:
+    """Their files below ``target``; none of their scripts is run, so nothing is started."""
+    for package in packages:
+        print(f"dev.py: unpacking {package} into {target}", flush=True)
+        with tempfile.TemporaryDirectory() as scratch:
+            apt_get("download", package, cwd=scratch)
+            for archive in Path(scratch).glob("*.deb"):
+                subprocess.run(["dpkg-deb", "-x", str(archive), str(target)], check=False)
+
+
+def apt_get(verb: str, *packages: str, cwd: str | None = None) -> bool:
     """Whether it succeeded; its warnings are shown."""
-    options = ["-qq"] if verb == "update" else ["-qq", "-y", "--no-install-recommends"]
+    options = ["-qq", "-y", "--no-install-recommends"] if verb == "install" else ["-qq"]
+    # As root it cannot hand a folder of root's to the user that usually downloads; it says so each time.
+    options += ["-o", "APT::Sandbox::User=root"] if verb == "download" else []
     return (
         subprocess.run(
             ["apt-get", *options, verb, *packages],
             check=False,
+            cwd=cwd,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
@@ -183,10 +230,10 @@ def apt_get(verb: str, *packages: str) -> bool:
     )
 
 
-def report_missing_tools() -> None:
+def report_missing_tools(folder: Path) -> None:
     """One line for each tool that is not there."""
     for tool in TOOLS:
-        if not tool.found():
+        if not tool.found(folder):
             print(f"dev.py: {tool.package} is not installed, so {tool.used_for} are skipped", flush=True)
 
 
@@ -256,7 +303,7 @@ def summary(results: list[Result]) -> int:
     for result in results:
         counts = f"{result.passed} passed, {result.failed} failed, {result.skipped} skipped"
         print(f"{result.name:10} {counts} in {result.seconds:.0f} s")
-    report_missing_tools()
+    report_missing_tools(environment())
     passed, failed, skipped = (sum(getattr(r, key) for r in results) for key in ("passed", "failed", "skipped"))
     print(f"{passed} passed, {failed} failed, {skipped} skipped", flush=True)
     return 1 if failed else 0
@@ -271,8 +318,7 @@ def parallel(args: list[str]) -> list[str]:
 
 def setup(args: list[str]) -> int:
     """Everything that the other verbs need."""
-    install("dev")
-    install_tools()
+    install_tools(install("dev"))
     return 0
 
 
@@ -286,7 +332,7 @@ def run(args: list[str]) -> NoReturn:
 def test(args: list[str]) -> int:
     """Checks and tests, all of them, whatever fails first."""
     folder = install("dev")
-    install_tools()
+    install_tools(folder)
     return summary([*run_check(folder), run_pytest(folder, [*parallel(args), *args])])
 
 
@@ -305,7 +351,7 @@ def fix(args: list[str]) -> int:
 def soak(args: list[str]) -> int:
     """The long tests, with what they measured."""
     folder = install("dev")
-    install_tools()
+    install_tools(folder)
     install_fuzzer(folder)
     return summary([run_pytest(folder, ["-m", "soak", "--timeout=0", "-raP", *parallel(args), *args], "soak")])
 

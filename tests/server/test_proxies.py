@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import re
-import shutil
 import socket
 import subprocess
 import time
@@ -18,7 +17,7 @@ import pytest
 
 from tests.server.dav_client import Dav
 from tests.server.listing import names, properties
-from tests.server.programs import needs
+from tests.server.programs import find, needs
 from tests.server.running import ADMIN, PASSWORD, PATIENCE_S, Server, until
 from tests.support.certificates import Certified
 
@@ -97,7 +96,7 @@ def _caddy(scratch: Path, server_port: int, port: int, certified: Certified) -> 
 
 @contextmanager
 def _running(command: list[str], port: int, scratch: Path) -> Iterator[None]:
-    program = shutil.which(command[0])
+    program = find(command[0])
     assert program is not None
     environment = {**os.environ, "HOME": str(scratch), "XDG_DATA_HOME": str(scratch), "XDG_CONFIG_HOME": str(scratch)}
     with (
