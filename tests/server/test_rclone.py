@@ -18,10 +18,10 @@ from tests.server.dav_client import Dav
 from tests.server.listing import names, properties, tree
 from tests.server.local_files import ODD_NAMES, contents, real_files
 from tests.server.programs import needs
-from tests.server.running import ADMIN, PASSWORD, Server
+from tests.server.rclone_remotes import VENDORS, write_config
+from tests.server.running import ADMIN, Server
 
 pytestmark = needs("rclone")
-VENDORS = ["other", "owncloud"]
 FILES = 150
 SOAK_FILES = 2_000
 
@@ -38,14 +38,7 @@ class _Rclone:
     def __init__(self, scratch: Path, server: Server) -> None:
         self.scratch = scratch
         self.said = ""
-        self._config = scratch / "rclone.conf"
-        secret = subprocess.run(["rclone", "obscure", PASSWORD], capture_output=True, text=True, check=True).stdout
-        self._config.write_text(
-            "".join(
-                f"[{vendor}]\ntype = webdav\nurl = {server.url}\nvendor = {vendor}\nuser = {ADMIN}\npass = {secret}\n"
-                for vendor in VENDORS
-            )
-        )
+        self._config = write_config(scratch / "rclone.conf", server)
 
     def __call__(self, *arguments: str, typed: bytes = b"", seconds: float = 110) -> str:
         """Its output; it has to succeed at the first attempt."""
