@@ -19,7 +19,7 @@ from cheroot.server import HTTPConnection
 from appliance.errors import BodyStalled, BodyTooSlow
 from providers.http.access import Ended, Entry
 from providers.http.addresses import share_of
-from providers.http.head import Head, HeadError, head_size, parse_head
+from providers.http.head import Head, HeadError, head_size, late_head, parse_head
 from providers.http.pace import FLOOR, Awaits
 from providers.http.request import Request
 from providers.http.service import Environ, Service
@@ -72,9 +72,10 @@ class Connection(HTTPConnection):
         # Nothing more comes (the peer may still read); nothing more can be sent.
         self.ended = False
         self.gone = False
-        # How to close: let the peer read the answer first; or with a reset, which is the only sign that an answer
-        # without a length is incomplete.
+        # How to close: let the peer read the answer first, and send its body to the end if it must; or with a reset,
+        # which is the only sign that an answer without a length is incomplete.
         self.lingers = False
+        self.sends_on = False
         self.resets = False
         self._data = b""
         self._at = 0
@@ -155,13 +156,17 @@ class Connection(HTTPConnection):
         """Never raises ``OSError``, never blocks."""
         self.service.closed_connection(self)
         if self.lingers and not (self.resets or self.gone):
-            self.service.linger.add(self.sock)
+            self.service.linger.add(self.sock, self.farewell() if self.sends_on else None)
             return
         with contextlib.suppress(OSError):
             if self.resets or self.gone:
                 # A stalled reader's unsent answer would stay in the kernel's memory for many minutes.
                 self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.sock.close()
+
+    def farewell(self) -> bytes:
+        """What ends a connection on which all was said; it is sent by whoever closes."""
+        return b""
 
     def stamp(self) -> str:
         """The lines that every answer has."""
@@ -392,8 +397,3 @@ def _unsent(window: list[memoryview], sent: int) -> list[memoryview]:
             rest.append(piece[sent:])
             sent = 0
     return rest
-
-
-def late_head(seconds: float) -> HeadError:
-    """What a head that takes too long is answered with."""
-    return HeadError(408, f"the request's head was not complete after {seconds:g} s")

@@ -208,3 +208,8 @@ def _expects_continue(expect: str, old: bool) -> bool:
     if wanted - {"100-continue"}:
         raise HeadError(417, "the only expectation known here is 100-continue")
     return bool(wanted) and not old
+
+
+def late_head(seconds: float) -> HeadError:
+    """What a head that takes too long is answered with."""
+    return HeadError(408, f"the request's head was not complete after {seconds:g} s")

@@ -3,6 +3,10 @@
 Closing a socket whose peer is still sending makes the kernel reset the connection, and the peer may lose the answer
 that says why (half of all clients never see their 401). So the sending side is closed first, and what still comes is
 dropped for a while: in one thread for the whole process, never in a worker.
+
+There are clients (all that use KIO) that send a whole body before they look at the answer, and take the end of the
+stream for a broken connection if it comes before they have done so. Who is in the middle of a body therefore sees no
+end while it sends.
 """
 
 from __future__ import annotations
@@ -25,11 +29,23 @@ _MOST = 1024
 
 @dataclass(slots=True)
 class _Peer:
+    """``farewell``: what ends the sending side; None where it has ended. ``turn_bytes`` have come in this turn."""
+
     sock: socket.socket
-    deadline: float
-    left_bytes: int
+    farewell: bytes | None
+    deadline: float = 0.0
+    last_deadline: float = 0.0
+    turn_bytes: int = 0
     watched: bool = True
     closed: bool = False
+
+    def end(self) -> None:
+        """Send the farewell and no more."""
+        with contextlib.suppress(OSError):
+            if self.farewell:
+                self.sock.send(self.farewell)
+            self.sock.shutdown(socket.SHUT_WR)
+        self.farewell = None
 
 
 class Linger:
@@ -38,21 +54,27 @@ class Linger:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._lock = threading.Lock()
-        self._arrived: deque[socket.socket] = deque()
+        self._arrived: deque[_Peer] = deque()
         # All wait equally long, so the first in is the first to expire.
         self._peers: deque[_Peer] = deque()
         self._waker: socket.socket | None = None
         self._thread: threading.Thread | None = None
         self._closing = False
+        self._hurried = False
         self._closed_early = 0
 
     def __len__(self) -> int:
         return len(self._arrived) + len(self._peers) - self._closed_early
 
-    def add(self, sock: socket.socket) -> None:
-        """The socket belongs to the lingering thread from here on. Never blocks, never raises ``OSError``."""
+    def add(self, sock: socket.socket, farewell: bytes | None = None) -> None:
+        """The socket belongs to the lingering thread from here on. Never blocks, never raises ``OSError``.
+
+        With a ``farewell`` the peer is in the middle of a body and has a whole answer on its way: the sending side ends
+        with these bytes, but not while the peer sends.
+        """
         try:
-            sock.shutdown(socket.SHUT_WR)
+            if farewell is None:
+                sock.shutdown(socket.SHUT_WR)
             sock.setblocking(False)
         except OSError:
             sock.close()
@@ -67,9 +89,13 @@ class Linger:
                 except (OSError, RuntimeError):  # no descriptor or no thread to be had
                     sock.close()
                     return
-            self._arrived.append(sock)
+            self._arrived.append(_Peer(sock, farewell))
             with contextlib.suppress(BlockingIOError):
                 self._waker.send(b".")
+
+    def hurry(self) -> None:
+        """From now on nobody stays longer for sending."""
+        self._hurried = True
 
     def close(self) -> None:
         """Cut off what lingers still and what comes later, and end the thread."""
@@ -107,15 +133,17 @@ class Linger:
                     self._drop(selector, key.data, scratch)
             self._admit(selector)
             self._expire(selector)
-        for sock in (*self._arrived, *(peer.sock for peer in self._peers)):
-            sock.close()
+        for peer in (*self._arrived, *self._peers):
+            peer.sock.close()
         selector.close()
         ear.close()
 
     def _admit(self, selector: selectors.BaseSelector) -> None:
         limits = self._limits
         while self._arrived:
-            peer = _Peer(self._arrived[0], time.monotonic() + limits.linger_seconds, limits.linger_bytes)
+            peer = self._arrived[0]
+            now = time.monotonic()
+            peer.deadline, peer.last_deadline = now + limits.linger_seconds, now + limits.linger_most_seconds
             try:
                 selector.register(peer.sock, selectors.EVENT_READ, peer)
                 self._peers.append(peer)
@@ -137,8 +165,8 @@ class Linger:
                 peer.closed = True
                 self._closed_early += 1
                 return
-            peer.left_bytes -= count
-            if peer.left_bytes <= 0:
+            peer.turn_bytes += count
+            if peer.farewell is None and peer.turn_bytes >= self._limits.linger_bytes:
                 # Not closed before its time: a peer that reads while it sends would lose the answer to the reset.
                 # Until then flow control stops it.
                 selector.unregister(peer.sock)
@@ -152,6 +180,17 @@ class Linger:
             if peer.closed:
                 self._closed_early -= 1
                 continue
+            if self._goes_on(peer, now):
+                peer.deadline, peer.turn_bytes = now + self._limits.linger_seconds, 0
+                self._peers.append(peer)
+                continue
             if peer.watched:
                 selector.unregister(peer.sock)
+            if peer.farewell is not None:
+                peer.end()
             peer.sock.close()
+
+    def _goes_on(self, peer: _Peer, now: float) -> bool:
+        """Whether it is in the middle of its body still, and has not had its time."""
+        sends = peer.farewell is not None and peer.turn_bytes >= self._limits.linger_turn_bytes
+        return sends and now < peer.last_deadline and not self._hurried

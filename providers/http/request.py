@@ -51,8 +51,15 @@ class Request(HTTPRequest):
         if response.closes:
             # A close that the client did not ask for, or that leaves its bytes unread, would reset the connection.
             channel.lingers = self._head.keep_alive or not self._body.done or channel.buffered > 0
+            channel.sends_on = self._sends_on()
             return False
         return True
+
+    def _sends_on(self) -> bool:
+        """Whether the client goes on with its body, and can tell the answer's end without that of the connection."""
+        body, response = self._body, self._response
+        whole = not (response.ends_by_close or response.is_short or self._failed)
+        return self._head.keep_alive and whole and not (body.done or body.failed)
 
     def _call(self) -> None:
         channel = self._channel

@@ -41,6 +41,7 @@ class Channel(Source, Protocol):
     too_slow: bool
     sent: int
     lingers: bool
+    sends_on: bool
     resets: bool
 
     def stamp(self) -> str:

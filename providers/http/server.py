@@ -119,6 +119,7 @@ class HttpServer(HTTPServer):
         self._connections.stop()
         self.socket.close()
         self._connections.close()
+        self.service.linger.hurry()
         done: bool = self.requests.finish(deadline)
         while len(self.service.linger) and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)

@@ -126,12 +126,19 @@ class TlsConnection(Connection):
 
     def close(self) -> None:
         # Not where an answer was cut off: close_notify would say that it is whole.
-        if self._established and not (self.resets or self.gone):
-            with contextlib.suppress(OSError):
-                self._tls.unwrap()  # raises, since the peer's has not come yet
+        if self._established and not (self.resets or self.gone or (self.lingers and self.sends_on)):
+            self._seal_close_notify()
             with contextlib.suppress(OSError):
                 self._flush_now()
         super().close()
+
+    def farewell(self) -> bytes:
+        self._seal_close_notify()
+        return self._outgoing.read()
+
+    def _seal_close_notify(self) -> None:
+        with contextlib.suppress(OSError):
+            self._tls.unwrap()  # raises, since the peer's has not come yet
 
     def _shake_hands(self) -> bool:
         """Go on with the handshake; whether it is done. Raises ``OSError`` when it has failed."""

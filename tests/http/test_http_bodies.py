@@ -309,7 +309,7 @@ def test_unread_body_is_drained_only_when_small_and_here(
         if keeps:
             assert client.ask("GET / HTTP/1.1\nHost: h").status == 401
         else:
-            assert client.closed(3)
+            assert client.closed()
 
 
 @pytest.mark.parametrize("fields", ["", "Expect: 100-continue\r\n"])

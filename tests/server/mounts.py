@@ -17,7 +17,7 @@ _FLUSH_S = 60
 
 @contextmanager
 def davfs(server: Server, scratch: Path) -> Iterator[Path]:
-    """The administrator's files under davfs2, with locks. What was written is sent when the block ends, at the latest."""
+    """The administrator's files under davfs2, with locks. What was written is sent by the end of the block."""
     secrets, conf, target = scratch / "secrets", scratch / "davfs2.conf", scratch / "davfs"
     secrets.write_text(f'{server.url} {ADMIN} "{PASSWORD}"\n')
     secrets.chmod(0o600)
