@@ -107,6 +107,9 @@ put {body} first.bin
 ls
 propset first.bin colour blue
 propget first.bin colour
+propnames first.bin
+propdel first.bin colour
+propset first.bin size large
 lock first.bin
 discover first.bin
 put {body} first.bin
@@ -117,6 +120,13 @@ mkcol inner
 copy third.bin inner/fourth.bin
 get first.bin {got}
 delete third.bin
+put {body} "odd ;#%&+ name.bin"
+move "odd ;#%&+ name.bin" "odder ;#%&+ name.bin"
+get "odder ;#%&+ name.bin" {got}-odd
+mput body-1 body-2
+cat body-1
+lcd {got}-many
+mget body-1 body-2
 rmcol inner
 ls
 quit
@@ -130,6 +140,10 @@ def test_cadaver_session_succeeds_throughout(server: Server, dav: Dav, area: str
     netrc = home / ".netrc"
     netrc.write_text(f"machine 127.0.0.1 login {ADMIN} password {PASSWORD!r}\n".replace("'", '"'))
     netrc.chmod(0o600)
+    many = [(home / f"body-{number}", f"text number {number}".encode()) for number in (1, 2)]
+    for path, text in many:
+        path.write_bytes(text)
+    (home / "got-many").mkdir()
     script = CADAVER_SCRIPT.format(area=area, body=body_file, got=home / "got")
     result = subprocess.run(
         ["cadaver", server.url], input=script, capture_output=True, text=True, timeout=60, check=False,
@@ -138,9 +152,11 @@ def test_cadaver_session_succeeds_throughout(server: Server, dav: Dav, area: str
     said = result.stdout + result.stderr
     assert result.returncode == 0, said
     assert "failed" not in said.lower(), said
-    assert said.count("succeeded") >= 14, said
+    assert said.count("succeeded") >= 22, said
     assert "blue" in said
-    assert (home / "got").read_bytes() == BODY
-    assert names(dav, f"{area}one") == {"first.bin"}
+    assert "text number 1" in said
+    assert (home / "got").read_bytes() == (home / "got-odd").read_bytes() == BODY
+    assert [(home / "got-many" / path.name).read_bytes() for path, _ in many] == [text for _, text in many]
+    assert names(dav, f"{area}one") == {"first.bin", "odder ;#%&+ name.bin", "body-1", "body-2"}
     assert dav.ok("GET", f"{area}one/first.bin").body == BODY
     assert properties(dav, f"{area}one/first.bin", "D:lockdiscovery")["D:lockdiscovery"] == ""

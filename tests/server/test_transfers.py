@@ -34,6 +34,25 @@ def test_copy_of_depth_0_copies_only_the_folder(dav: Dav, area: str, folder: str
     assert tree(dav, f"{area}to") == {}
 
 
+def test_copy_of_depth_0_takes_properties_along_and_obeys_overwrite(dav: Dav, area: str, folder: str) -> None:
+    """As litmus 0.18 asks (`copy_shallow`), and what RFC 4918 §9.8.2 says of dead properties."""
+    prop = "<D:prop><c xmlns='urn:x'>blue</c></D:prop>"
+    changed = f"<D:propertyupdate xmlns:D='DAV:'><D:set>{prop}</D:set></D:propertyupdate>".encode()
+    assert dav("PROPPATCH", folder, changed).status == 207
+    headers = {"Destination": f"{area}to/", "Depth": "0", "Overwrite": "F"}
+    assert dav("COPY", f"{folder}/", headers=headers).status == 201
+    assert tree(dav, f"{area}to") == {}
+    asked = b"<D:propfind xmlns:D='DAV:'><D:prop><c xmlns='urn:x'/></D:prop></D:propfind>"
+    assert ">blue<" in dav.ok("PROPFIND", f"{area}to", asked, {"Depth": "0"}).text
+    dav.ok("PUT", f"{area}to/kept", b"kept")
+    assert dav("COPY", f"{folder}/", headers=headers).status == 412
+    assert tree(dav, f"{area}to") == {"kept": b"kept"}
+    assert dav("COPY", f"{folder}/", headers={**headers, "Overwrite": "T"}).status == 204
+    assert tree(dav, f"{area}to") == {}
+    assert dav("COPY", f"{folder}/", headers={"Destination": f"{area}none/to/", "Depth": "0"}).status == 409
+    assert tree(dav, folder) == WHOLE
+
+
 def test_copy_of_depth_0_may_go_below_the_folder(dav: Dav, area: str, folder: str) -> None:
     """Nothing is in it that could be copied into itself; what holds the folder still cannot be replaced by it."""
     assert dav("COPY", folder, headers={"Destination": f"{folder}/inner/new", "Depth": "0"}).status == 201
