@@ -76,6 +76,7 @@ console.log(JSON.stringify({
   size: stat.size, etag: stat.etag,
   listed: (await client.getDirectoryContents("/odd")).map((entry) => entry.basename),
   exists: [await client.exists("/one/large"), await client.exists("/gone")],
+  used: (await client.getQuota()).used,
   compliance: (await client.getDAVCompliance("/")).compliance,
 }));
 """
@@ -84,7 +85,7 @@ console.log(JSON.stringify({
 @needs("node", "nodejs")
 @pytest.mark.skipif(not (NODE_MODULES / "webdav").is_dir(), reason="the package webdav of npm is not installed")
 def test_webdav_for_javascript(server: Server, dav: Dav, area: str, tmp_path: Path) -> None:
-    """Folders, files, parts, locks, names that have to be encoded: all through one client."""
+    """Folders, files, parts, locks, names that have to be encoded, quota: all through one client."""
     (tmp_path / "node_modules").symlink_to(NODE_MODULES)
     (tmp_path / "program.mjs").write_text(JAVASCRIPT)
     (tmp_path / "local").write_bytes(BODY)
@@ -92,6 +93,7 @@ def test_webdav_for_javascript(server: Server, dav: Dav, area: str, tmp_path: Pa
     told = _run(["node", "program.mjs"], tmp_path, url, ADMIN, PASSWORD, "local", json.dumps(ODD_NAMES))
     assert set(told.pop("listed")) == {ODD_NAMES[-1], *(f"copy of {name}" for name in ODD_NAMES)}
     etag = dav("HEAD", f"{area}one/large").etag
+    assert told.pop("used") >= 2 * len(BODY)
     assert told == {
         "kept": False, "same": True, "refused": 423, "part": BODY[10:20].hex(), "size": len(BODY),
         "etag": etag.strip('"'), "exists": [True, False], "compliance": ["1", "2", "3"],

@@ -90,13 +90,18 @@ def test_property_in_the_namespace_of_xml_is_told_well_formed(dav: Dav, file: st
         assert name in entry.values
 
 
-def test_allprop_includes_the_room_that_is_left(dav: Dav, area: str) -> None:
-    """Also for a user without a quota, whose room is that of the store (RFC 4331 §3)."""
+def test_allprop_includes_the_room_that_is_left(dav: Dav, area: str, file: str) -> None:
+    """When asked for, or of one folder alone; also for a user without a quota, whose room is the store's (RFC 4331)."""
+    quota = {clark("D:quota-available-bytes"), clark("D:quota-used-bytes")}
     asked = asking("<D:allprop/><D:include><D:quota-available-bytes/></D:include>")
     (entry,) = parse(dav("PROPFIND", area, asked, {"Depth": "0"})).values()
     assert int(entry["D:quota-available-bytes"]) > 0
-    (entry,) = parse(dav("PROPFIND", area, b"", {"Depth": "0"})).values()
-    assert "D:quota-available-bytes" not in entry
+    for body in (asked, b"", asking("<D:allprop/>")):
+        (entry,) = parse(dav("PROPFIND", area, body, {"Depth": "0"})).values()
+        assert quota <= set(entry.values)
+    for told in (dav("PROPFIND", area, b"", {"Depth": "1"}), dav("PROPFIND", file, b"", {"Depth": "0"})):
+        for entry in parse(told).values():
+            assert not quota & {*entry.values, *entry.refused}
 
 
 def test_propname_names_what_can_be_asked_for(dav: Dav, area: str, file: str) -> None:

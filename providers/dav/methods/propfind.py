@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from appliance.files import read
 from appliance.files.context import Place
@@ -26,6 +27,9 @@ def propfind(request: DavRequest) -> Answer:
     depth = parse_depth(request.header("HTTP_DEPTH"), "infinity", ("0", "1", "infinity"))
     wanted = parse_propfind(request.xml(), limit_bytes=request.face.max_xml_bytes)
     followed = preferences(request, below=depth == "1")
+    if depth == "0" and wanted.mode == "allprop":
+        # Libraries learn the quota so. In a listing it would be the same for each folder, and cost room.
+        wanted = replace(wanted, include=tuple(dict.fromkeys((*wanted.include, live.QUOTA_AVAILABLE, live.QUOTA_USED))))
     wanted = followed.of(wanted)
     known = _Known(request, wanted)
     listing = _read(request, wanted, known, members=depth == "1")
