@@ -38,19 +38,19 @@ def davfs(server: Server, scratch: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def rclone_mount(config: Path, remote: str, scratch: Path) -> Iterator[Path]:
+def rclone_mount(config: Path, remote: str, scratch: Path, write_back: str = "1s") -> Iterator[Path]:
     """``rclone mount`` with the cache that lets programs write anywhere in a file.
 
-    It sends a file a second after it was closed. What is renamed before that is sent under its new name; what is
+    It sends a file ``write_back`` after it was closed. What is renamed before that is sent under its new name; what is
     renamed while it is being sent keeps its old one at the server (rclone 1.60), so tests do not.
     """
     target = scratch / "rclone"
-    target.mkdir()
+    target.mkdir(exist_ok=True)
     fusermount = find("fusermount3")
     assert fusermount is not None
     command = [
         "rclone", "mount", remote, str(target), "--config", str(config), "--cache-dir", str(scratch / "rclone-cache"),
-        "--vfs-cache-mode", "writes", "--vfs-write-back", "1s", "--dir-cache-time", "1s",
+        "--vfs-cache-mode", "writes", "--vfs-write-back", write_back, "--dir-cache-time", "1s",
     ]  # fmt: skip
     with open(scratch / "rclone-said", "wb") as said, subprocess.Popen(command, stdout=said, stderr=said) as process:
         try:

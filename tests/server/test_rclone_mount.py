@@ -116,5 +116,17 @@ def test_rclone_mount_tells_the_free_space(server: Server, root: Path, dav: Dav)
     assert abs(used - int(told["D:quota-used-bytes"])) < 100_000_000
 
 
+def test_rclone_mount_sends_later_what_the_last_one_had_no_time_for(
+    server: Server, dav: Dav, area: str, tmp_path: Path
+) -> None:
+    """A file is written and the mount taken off at once; the next mount with the same cache sends it."""
+    config = write_config(tmp_path / "rclone.conf", server)
+    with rclone_mount(config, "owncloud:", tmp_path, "5s") as mounted_at:
+        (mounted_at / area.removeprefix("/dav/") / "late").write_bytes(b"not sent yet")
+    assert names(dav, area) == set()
+    with rclone_mount(config, "owncloud:", tmp_path, "0s"):
+        _arrives(dav, f"{area}late", b"not sent yet")
+
+
 def _files(dav: Dav, path: str) -> dict[str, bytes]:
     return {name: body for name, body in tree(dav, path).items() if not name.endswith("/")}
