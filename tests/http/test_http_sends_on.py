@@ -53,15 +53,15 @@ def ended(client: Client, within: float) -> bool:
 
 
 def test_no_end_is_seen_while_a_body_is_sent(serve: Serve) -> None:
-    """Neither FIN nor close_notify, for many times ``linger_seconds``; and no reset when the body is whole."""
-    with serve(Limits(linger_seconds=0.3, linger_turn_bytes=1000)).client() as client:
+    """Neither FIN nor close_notify, for longer than ``linger_seconds``; and no reset when the body is whole."""
+    with serve(Limits(linger_seconds=1, linger_turn_bytes=1000)).client() as client:
         begin(client)
         for _ in range(12):
             client.send(BLOCK)
-            assert not ended(client, 0.1)
+            assert not ended(client, 0.2)
         client.send(bytes(SIZE - 14 * len(BLOCK)))
         assert not ended(client, 0)
-        assert client.closed(2)
+        assert client.closed()
 
 
 def test_who_sends_too_little_is_closed(serve: Serve) -> None:
@@ -69,7 +69,7 @@ def test_who_sends_too_little_is_closed(serve: Serve) -> None:
     running = serve(Limits(linger_seconds=0.3, linger_turn_bytes=1_000_000))
     with running.client() as client:
         begin(client)
-        until_gone(running, lambda: client.send(b"x"), most_s=2)
+        until_gone(running, lambda: client.send(b"x"), most_s=10)
 
 
 def test_who_sends_for_too_long_is_closed(serve: Serve) -> None:
@@ -77,7 +77,7 @@ def test_who_sends_for_too_long_is_closed(serve: Serve) -> None:
     running = serve(Limits(linger_seconds=0.2, linger_turn_bytes=1000, linger_most_seconds=0.5))
     with running.client() as client:
         begin(client)
-        until_gone(running, lambda: client.send(BLOCK), most_s=2)
+        until_gone(running, lambda: client.send(BLOCK), most_s=10)
 
 
 def test_a_stop_does_not_wait_for_who_sends(serve: Serve) -> None:
@@ -87,8 +87,8 @@ def test_a_stop_does_not_wait_for_who_sends(serve: Serve) -> None:
         begin(client)
         stopping = threading.Thread(target=running.server.stop)
         stopping.start()
-        until_gone(running, lambda: client.send(BLOCK), most_s=3)
-        stopping.join(3)
+        until_gone(running, lambda: client.send(BLOCK), most_s=10)
+        stopping.join(10)
         assert not stopping.is_alive()
 
 

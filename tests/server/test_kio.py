@@ -1,4 +1,4 @@
-"""KIO: what Dolphin and KDE's programs use, driven with kioclient."""
+"""KIO: what Dolphin and KDE's programs use, driven with kioclient5."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.server.local_files import ODD_NAMES, contents, real_files
 from tests.server.programs import needs
 from tests.server.running import ADMIN, PASSWORD, Server
 
-pytestmark = [needs("kioclient", "kde-cli-tools"), needs("dbus-daemon"), needs("dbus-send", "dbus-bin")]
+pytestmark = [needs("kioclient5", "kde-cli-tools"), needs("dbus-daemon"), needs("dbus-send", "dbus-bin")]
 LARGE = 50_000_000
 REALM = "Holdfast"
 
@@ -43,7 +43,7 @@ class _Kio:
         )  # fmt: skip
 
     def __call__(self, *command: str, succeeds: bool = True) -> str:
-        return self._session("kioclient", "--noninteractive", *command, succeeds=succeeds).decode()
+        return self._session("kioclient5", "--noninteractive", *command, succeeds=succeeds).decode()
 
     def url(self, path: str, password: str = "") -> str:
         """Of ``/dav/…``; with the password in it if one is given."""
