@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 # What dev.py puts beside the Python in use.
-_UNPACKED = Path(sys.prefix) / "holdfast-tools" / "usr"
+UNPACKED = Path(sys.prefix) / "holdfast-tools" / "usr"
 NODE_MODULES = Path(sys.prefix) / "holdfast-clients" / "node_modules"
 
 
 def find(program: str) -> str | None:
     """Its path: in the path, where Debian keeps what users do not start, or where dev.py has unpacked it."""
-    places = ["/usr/sbin", "/sbin", "/usr/libexec", "/usr/lib/gvfs", str(_UNPACKED / "sbin"), str(_UNPACKED / "bin")]
+    places = ["/usr/sbin", "/sbin", "/usr/libexec", "/usr/lib/gvfs", str(UNPACKED / "sbin"), str(UNPACKED / "bin")]
     return shutil.which(program) or shutil.which(program, path=os.pathsep.join(places))
 
 
