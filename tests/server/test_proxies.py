@@ -27,7 +27,11 @@ ODD = "a%20b%3B%23%3F%25%2B%26c.txt"
 
 pytestmark = pytest.mark.parametrize(
     "proxy",
-    [pytest.param("nginx", marks=needs("nginx")), pytest.param("caddy", marks=needs("caddy"))],
+    [
+        pytest.param("nginx", marks=needs("nginx")),
+        pytest.param("caddy", marks=needs("caddy")),
+        pytest.param("traefik", marks=needs("traefik")),
+    ],
     indirect=True,
 )
 
@@ -45,7 +49,7 @@ def proxy(request: pytest.FixtureRequest, server: Server, tmp_path_factory: pyte
     certified = Certified.make(scratch, "files.example.com", "127.0.0.1")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    write = {"nginx": _nginx, "caddy": _caddy}[request.param]
+    write = {"nginx": _nginx, "caddy": _caddy, "traefik": _traefik}[request.param]
     (scratch / "seen").mkdir()
     seen = Server(scratch / "seen", trust=certified.client())
     seen.port = port
@@ -53,8 +57,9 @@ def proxy(request: pytest.FixtureRequest, server: Server, tmp_path_factory: pyte
         yield seen
 
 
-def _example(language: str) -> str:
-    found = re.search(rf"```{language}\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+def _example(begin: str) -> str:
+    """The block of the page whose first line, or lines, are these."""
+    found = re.search(rf"```{begin}\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     assert found is not None
     return found[1]
 
@@ -92,6 +97,27 @@ def _caddy(scratch: Path, server_port: int, port: int, certified: Certified) -> 
         text = text.replace(old, new)
     (scratch / "Caddyfile").write_text(f"{{\n    admin off\n    auto_https disable_redirects\n}}\n{text}")
     return ["caddy", "run", "--adapter", "caddyfile", "--config", str(scratch / "Caddyfile")]
+
+
+def _traefik(scratch: Path, server_port: int, port: int, certified: Certified) -> list[str]:
+    static, dynamic = (_example(f"yaml\n# /etc/traefik/{name}.yaml") for name in ("traefik", "holdfast"))
+    for old, new in (
+        ("/etc/traefik/holdfast.yaml", str(scratch / "holdfast.yaml")),
+        ('address: ":443"', f'address: "127.0.0.1:{port}"'),
+    ):
+        assert old in static
+        static = static.replace(old, new)
+    for old, new in (
+        ("127.0.0.1:8080", f"127.0.0.1:{server_port}"),
+        ("Host(`files.example.com`)", "Host(`127.0.0.1`)"),
+        ("/etc/letsencrypt/live/files.example.com/fullchain.pem", str(certified.files.certificate)),
+        ("/etc/letsencrypt/live/files.example.com/privkey.pem", str(certified.files.key)),
+    ):
+        assert old in dynamic
+        dynamic = dynamic.replace(old, new)
+    (scratch / "traefik.yaml").write_text(static)
+    (scratch / "holdfast.yaml").write_text(dynamic)
+    return ["traefik", f"--configFile={scratch / 'traefik.yaml'}"]
 
 
 @contextmanager
