@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from admin_ui.pages import LANDING_CSP, LandingPage
 from appliance import __version__
+from appliance.accounts.sessions import Lives
 from appliance.accounts.signin import SignIn
 from appliance.backends.base import Backend
 from appliance.backends.disk import DiskBackend
@@ -155,6 +156,11 @@ def build_wsgi(appliance: Appliance) -> Front:
         settings.public_urls,
         settings.trusted_proxies,
     )
+
+
+def lives(settings: Settings) -> Lives:
+    """How long browsers stay signed in."""
+    return Lives(settings.session_idle_minutes * 60, settings.session_hours * 3600)
 
 
 class _Landing:

@@ -18,13 +18,13 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from appliance import clock
-from appliance.accounts import app_passwords, passwords
+from appliance.accounts import app_passwords, passwords, sessions
 from appliance.accounts.failures import Guess
 from appliance.accounts.throttle import Throttle
 from appliance.config.credentials import canonical, is_name
 from appliance.db.database import Database
 from appliance.db.sql import Row, Sql
-from appliance.errors import Unauthenticated
+from appliance.errors import Denied, Unauthenticated
 from appliance.principal import Home, Principal
 
 REMEMBER_S = 600
@@ -92,6 +92,25 @@ class SignIn:
         self._forget(digest)
         raise Unauthenticated
 
+    def begin_session(self, name: str, password: str, *, address: str, agent: str) -> str:
+        """The token of a new session in a browser (``appliance.accounts.sessions``).
+
+        Raises:
+            Unauthenticated, SignInBlocked: as ``principal``.
+            Denied: it is an app password. Who has a device must not be able to change the account.
+        """
+        for _ in range(_ATTEMPTS):
+            generation = self._generation(name)
+            principal = self.principal(name, password, face="web", address=address)
+            if principal.device_id is not None:
+                raise Denied(action="signing in here", reason="this is an app password")
+            assert principal.user_id is not None
+            # What was verified was verified after the generation was read.
+            token = sessions.begin(self._database, principal.user_id, generation, address=address, agent=agent)
+            if token is not None:
+                return token
+        raise Unauthenticated
+
     def flush(self) -> None:
         """Let other processes know of failures; to be called every ``throttle.FLUSH_EVERY_S``, and at the end."""
         self._throttle.flush()
@@ -106,6 +125,13 @@ class SignIn:
             return None
         user_id = verified.user_id
         return Principal("user", user_id, name, role, user_id, verified.device_id, face, address, Home(*home))
+
+    def _generation(self, name: str) -> int:
+        """That of the user; one that nobody has if there is no such user."""
+        name = canonical(name)
+        with self._database.read() as session:
+            row = session.row(_BY_NAME, name=name) if is_name(name) else None
+        return -1 if row is None else row[3]
 
     def _verify(self, name: str, password: str, address: str) -> _Verified | None:
         until = time.monotonic() + REMEMBER_S

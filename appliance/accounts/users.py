@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from appliance import clock
-from appliance.accounts import failures, passwords
+from appliance.accounts import failures, passwords, sessions
 from appliance.config.credentials import canonical, is_name, name_problem
 from appliance.db.database import Database
 from appliance.db.sql import Session, Sql
@@ -46,6 +46,11 @@ _SET_PASSWORD = Sql("""
 _SET_STATE = Sql("""
     UPDATE "user" SET state = :state, generation = generation + 1
     WHERE id = :id AND (state <> 'removed' OR :state <> 'disabled')
+""")
+_SET_ROLE = Sql('UPDATE "user" SET role = :role, generation = generation + 1 WHERE id = :id')
+# Held, so that two who take each other's right at the same time do not both succeed.
+_ADMINISTRATORS = Sql("""
+    SELECT id FROM "user" WHERE role = 'admin' AND state = 'active' ORDER BY id {share}
 """)
 _SET_QUOTA = Sql("UPDATE tree SET quota_bytes = :quota_bytes WHERE owner_id = :id")
 _REVOKE_ALL = Sql("UPDATE app_password SET revoked_at = :now WHERE user_id = :id AND revoked_at IS NULL")
@@ -108,21 +113,50 @@ def any_exist(database: Database) -> bool:
         return session.row(_ANY) is not None
 
 
-def set_password(database: Database, user: User, password: str) -> None:
-    """A new main password; app passwords go on working."""
+def set_password(database: Database, user: User, password: str, *, keep: bytes | None = None) -> None:
+    """A new main password; app passwords go on working. Browsers are signed out, but for the session ``keep``."""
     passwords.check_new(password)
     password_hash = passwords.hash_password(password)
-    database.write(lambda session: session.run(_SET_PASSWORD, id=user.id, password_hash=password_hash))
+
+    def work(session: Session) -> None:
+        session.run(_SET_PASSWORD, id=user.id, password_hash=password_hash)
+        sessions.end_all(session, user.id, keep=keep)
+
+    database.write(work)
+
+
+def set_role(database: Database, user: User, role: str) -> None:
+    """Whether the user is an "admin" or a "member".
+
+    Raises:
+        BadRequest: there is no such role, or this is the last administrator.
+    """
+    if role not in ROLES:
+        raise BadRequest(reason=f"a role is one of {', '.join(ROLES)}")
+
+    def work(session: Session) -> None:
+        if role != "admin":
+            _require_another_administrator(session, user)
+        session.run(_SET_ROLE, id=user.id, role=role)
+
+    database.write(work)
 
 
 def set_state(database: Database, user: User, state: str) -> None:
-    """Whether the user may sign in ("active") or not ("disabled"). Nothing else changes.
+    """Whether the user may sign in ("active") or not ("disabled", which ends the sessions too).
 
     Raises:
-        BadRequest: the user is removed, and stays so until made active.
+        BadRequest: the user is removed, and stays so until made active; or this is the last administrator.
     """
-    if database.write(lambda session: session.run(_SET_STATE, id=user.id, state=state)) == 0:
-        raise BadRequest(reason=f"the user {user.name} is removed and cannot sign in anyway; enable brings it back")
+
+    def work(session: Session) -> None:
+        if state != "active":
+            _require_another_administrator(session, user)
+            sessions.end_all(session, user.id)
+        if session.run(_SET_STATE, id=user.id, state=state) == 0:
+            raise BadRequest(reason=f"the user {user.name} is removed and cannot sign in anyway; enable brings it back")
+
+    database.write(work)
 
 
 def set_quota(database: Database, user: User, quota_bytes: int | None) -> None:
@@ -131,9 +165,15 @@ def set_quota(database: Database, user: User, quota_bytes: int | None) -> None:
 
 
 def remove(database: Database, user: User) -> None:
-    """No sign-in and no device any more; the tree is kept, and ``set_state`` "active" brings the user back."""
+    """No sign-in and no device any more; the tree is kept, and ``set_state`` "active" brings the user back.
+
+    Raises:
+        BadRequest: this is the last administrator.
+    """
 
     def work(session: Session) -> None:
+        _require_another_administrator(session, user)
+        sessions.end_all(session, user.id)
         session.run(_SET_STATE, id=user.id, state="removed")
         session.run(_REVOKE_ALL, id=user.id, now=clock.now())
 
@@ -141,12 +181,24 @@ def remove(database: Database, user: User) -> None:
 
 
 def purge_user(database: Database, user: User) -> None:
-    """Delete the user and the whole tree with its history, for good."""
+    """Delete the user and the whole tree with its history, for good.
+
+    Raises:
+        BadRequest: this is the last administrator.
+    """
 
     def work(session: Session) -> None:
+        _require_another_administrator(session, user)
+        sessions.end_all(session, user.id)
         purge.purge(session, user.tree_id)
         session.run(_DELETE_DEVICES, id=user.id)
         failures.forget_account(session, user.name)
         session.run(_DELETE, id=user.id)
 
     database.write(work)
+
+
+def _require_another_administrator(session: Session, user: User) -> None:
+    """Refuse to take the right of the last one who can sign in and manage accounts."""
+    if session.rows(_ADMINISTRATORS) == [(user.id,)]:
+        raise BadRequest(reason=f"{user.name} is the only administrator who can sign in; make somebody else one first")

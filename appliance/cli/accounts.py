@@ -39,11 +39,13 @@ def _add_user_commands(parser: argparse.ArgumentParser, common: argparse.Argumen
     _command(group, "list", common, "list users, and the bytes of their files, trash and earlier versions", _list)
     _command(group, "disable", common, "refuse a user's sign-in, from the next request on", _disable)
     _command(group, "enable", common, "accept a user's sign-in again", _enable)
+    role = _command(group, "role", common, "make a user an administrator, or a member again", _set_role)
     quota = _command(group, "quota", common, "set how much a user may hold", _set_quota)
     remove = _command(group, "remove", common, "remove a user; the files are kept until --purge", _remove)
     remove.add_argument("--purge", action="store_true", help="delete the files, versions and trash too, for good")
-    for command in (add, password, group.choices["disable"], group.choices["enable"], quota, remove):
+    for command in (add, password, group.choices["disable"], group.choices["enable"], role, quota, remove):
         command.add_argument("name", metavar="NAME")
+    role.add_argument("role", choices=users.ROLES)
     quota.add_argument("quota", type=_quota, metavar="BYTES", help="0 or none: no limit")
 
 
@@ -125,6 +127,14 @@ def _set_state(context: Context, name: str, state: str) -> int:
         user = users.get(appliance.database, name)
         users.set_state(appliance.database, user, state)
     print(f"{user.name} is {state}")
+    return 0
+
+
+def _set_role(context: Context, options: argparse.Namespace) -> int:
+    with context.appliance() as appliance:
+        user = users.get(appliance.database, options.name)
+        users.set_role(appliance.database, user, options.role)
+    print(f"{user.name} is {'an administrator' if options.role == 'admin' else 'a member'}")
     return 0
 
 

@@ -160,6 +160,10 @@ TABLE: tuple[Setting, ...] = (
             help="Life of a WebDAV lock whose client asks for no time. Unset: max_lock_seconds, if that is less."),
     Setting(name="max_lock_seconds", type="integer", default=86400, unit="seconds", low=1, high=2419200,
             help="The longest life of a WebDAV lock; a client that asks for more gets this."),
+    Setting(name="session_idle_minutes", type="integer", default=120, unit="minutes", low=1, high=10080,
+            help="How long a browser stays signed in to the pages for people without a request."),
+    Setting(name="session_hours", type="integer", default=168, unit="hours", low=1, high=8760,
+            help="How long a browser stays signed in at most, however much it is used."),
     Setting(name="sweep_minutes", type="integer", default=5, unit="minutes", low=1, high=1440,
             help="Time between two runs of the jobs that clear what crashes and broken-off uploads left."),
     Setting(name="log_level", type="choice", default="info", unit="choice",
@@ -210,6 +214,8 @@ class Settings:
     shutdown_seconds: int
     lock_seconds: int
     max_lock_seconds: int
+    session_idle_minutes: int
+    session_hours: int
     sweep_minutes: int
     log_level: Literal["debug", "info", "warning", "error"]
     # A path, or one of the words.

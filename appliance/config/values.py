@@ -13,18 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from appliance import sizes
 from appliance.config.credentials import canonical, name_problem, password_problem
 from appliance.config.table import Address, Kind, Network, Setting
 from appliance.errors import ConfigError
 
-_UNITS = {"": 1, "B": 1} | {
-    prefix + suffix: base**power
-    for power, prefix in enumerate("KMGT", start=1)
-    for suffix, base in (("B", 1000), ("iB", 1024))
-}
 # Longer numbers are out of every bound, and int() refuses the longest ones with an error of its own.
 _INTEGER = re.compile(r"-?[0-9]{1,30}")
-_SIZE = re.compile(r"(-?[0-9]{1,30}) ?([A-Za-z]*)")
 _PORT = re.compile(r"[0-9]{1,9}")
 _HOST_NAME = re.compile(r"(?![-.])[A-Za-z0-9_.-]{1,253}(?<![-.])")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -91,10 +86,10 @@ def _bytes(setting: Setting, given: Given) -> int:
         return _bounded(setting, given.value)
     wanted = "a size; write a whole number of bytes, or one with a unit as in 64 MiB or 10 GB"
     text = _line(given.value, wanted)
-    match = _SIZE.fullmatch(text)
-    if match is None or match[2] not in _UNITS:
+    size = sizes.read(text)
+    if size is None:
         raise _Wrong(f"{_shown(text)} is not {wanted}")
-    return _bounded(setting, int(match[1]) * _UNITS[match[2]])
+    return _bounded(setting, size)
 
 
 def _choice(setting: Setting, given: Given) -> str:

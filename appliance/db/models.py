@@ -194,6 +194,22 @@ app_password = Table(
     sqlite_autoincrement=True,
 )
 
+web_session = Table(
+    "web_session",
+    metadata,
+    # A browser that is signed in. Without an invariant: losing rows means to sign in again.
+    # SHA-256 of the token in the browser's cookie, which has 256 random bits.
+    Column("token_sha256", LargeBinary(32), nullable=False, primary_key=True),
+    Column("user_id", BigInteger, nullable=False, index=True),
+    Column("created_at", BigInteger, nullable=False),
+    # The last request, to the minute.
+    Column("seen_at", BigInteger, nullable=False),
+    # From where and with what it was begun, for people; what the browser calls itself is cut to 200 characters.
+    Column("address", Text, nullable=False),
+    Column("agent", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 login_failure = Table(
     "login_failure",
     metadata,
@@ -403,4 +419,33 @@ lease = Table(
     Column("name", Text, primary_key=True),
     Column("holder", Text, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
+)
+
+job_run = Table(
+    "job_run",
+    metadata,
+    # The last run of a job that came to an end, for people.
+    Column("name", Text, primary_key=True),
+    # Host and process.
+    Column("holder", Text, nullable=False),
+    Column("began_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger, nullable=False),
+    # "done" | "failed".
+    Column("outcome", Text, nullable=False),
+    # What it did, or why it failed; "" if there is nothing to say.
+    Column("said", Text, nullable=False),
+    # When that process runs it again.
+    Column("next_at", BigInteger, nullable=False),
+)
+
+measure = Table(
+    "measure",
+    metadata,
+    # Sums that take long to compute, as the job "measure" found them (appliance.upkeep.measure). They decide nothing.
+    # "stored": of all blobs and small content; "trash", "history": of a user, as in appliance.accounts.usage.
+    Column("name", Text, nullable=False, primary_key=True),
+    # 0 for what is nobody's alone.
+    Column("user_id", BigInteger, nullable=False, primary_key=True, autoincrement=False),
+    Column("bytes", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from appliance import clock
 from appliance.db.database import Database
-from appliance.db.sql import Sql
+from appliance.db.sql import Session, Sql
 
 _TAKE = Sql("""
     INSERT INTO lease (name, holder, expires_at) VALUES (:name, :holder, :expires_at)
@@ -20,8 +20,12 @@ _RELEASE_ALL = Sql("DELETE FROM lease")
 
 
 @contextmanager
-def lease(database: Database, name: str, holder: str, seconds: int) -> Iterator[bool]:
+def lease(
+    database: Database, name: str, holder: str, seconds: int, *, noting: Callable[[Session], None] | None = None
+) -> Iterator[bool]:
     """Whether the lease could be taken; it is given back at the end, or free for others after ``seconds``.
+
+    What ``noting`` writes is written in the transaction that gives it back.
 
     Held is held, whoever asks: also its holder cannot take it a second time.
     """
@@ -32,11 +36,17 @@ def lease(database: Database, name: str, holder: str, seconds: int) -> Iterator[
     taken = database.write(
         lambda session: session.run(_TAKE, name=name, holder=holder, expires_at=expires_at, now=now) == 1
     )
+
+    def release(session: Session) -> None:
+        session.run(_RELEASE, name=name, holder=holder)
+        if noting is not None:
+            noting(session)
+
     try:
         yield taken
     finally:
         if taken:
-            database.write(lambda session: session.run(_RELEASE, name=name, holder=holder))
+            database.write(release)
 
 
 def release_all(database: Database) -> int:

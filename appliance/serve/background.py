@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import threading
+
 from appliance import faults
-from appliance.accounts import failures
-from appliance.app import open_appliance, open_database
+from appliance.accounts import failures, sessions
+from appliance.app import lives, open_appliance, open_database
 from appliance.backends.reserve import Reserve
 from appliance.config import Settings
 from appliance.jobs.scheduler import Job, Scheduler
-from appliance.serve.process import StopSignal
-from appliance.upkeep import durable, prune, sweep
+from appliance.roster import BEAT_S, Roster
+from appliance.serve.process import StopSignal, repeat
+from appliance.upkeep import durable, measure, prune, sweep
 
 _MINUTE = 60
 
 
-def run_scheduler(settings: Settings, supervisor_pipe: int) -> None:
-    """The life of the scheduler process."""
+def run_scheduler(settings: Settings, supervisor_pipe: int, roster: Roster) -> None:
+    """The life of the scheduler process, whose seat is the roster's last."""
     stop = StopSignal(supervisor_pipe)
     faults.point("scheduler.begun")
     appliance = open_appliance(settings)
@@ -24,6 +27,8 @@ def run_scheduler(settings: Settings, supervisor_pipe: int) -> None:
         Job("sweep", settings.sweep_minutes * _MINUTE, 10 * _MINUTE, lambda: sweep.sweep(database, backend)),
     ]
     jobs.append(Job("login failures", 5 * _MINUTE, _MINUTE, lambda: failures.forget_old(database)))
+    jobs.append(Job("sessions", 60 * _MINUTE, _MINUTE, lambda: sessions.forget_old(database, lives(settings))))
+    jobs.append(Job(measure.NAME, measure.EVERY_S, 10 * _MINUTE, measure.Measuring(database)))
     # Whatever is answered before it is durable: a blob goes only when its row is gone for good.
     durably = open_database(settings)
     reserve = Reserve(settings.data, settings.reserve)
@@ -42,7 +47,10 @@ def run_scheduler(settings: Settings, supervisor_pipe: int) -> None:
     scheduler = Scheduler(database, jobs)
     faults.point("scheduler.ready")
     scheduler.start()
+    done = threading.Event()
+    repeat(done, BEAT_S, roster.seat(settings.workers).beat, name="sign of life")
     stop.wait()
+    done.set()
     scheduler.stop()
     try:
         durably.close()

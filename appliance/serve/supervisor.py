@@ -14,6 +14,7 @@ from functools import partial
 from appliance import faults
 from appliance.accounts.throttle import new_key
 from appliance.config import Settings
+from appliance.roster import Roster
 from appliance.serve.background import run_scheduler
 from appliance.serve.prepare import finish_store, hold_folder, listen, prepare_store
 from appliance.serve.process import fork, has_terminal, share_heaps
@@ -66,10 +67,12 @@ def serve(settings: Settings, *, tell: Callable[[str], None], announce: Callable
         run()
 
     tally = Tally(settings.workers)
+    roster = Roster([*(f"worker {number + 1}" for number in range(settings.workers)), "scheduler"])
     guess_key = new_key()
 
     def worker(number: int) -> None:
-        run_worker(settings, listener, tally.load(number), reading, guess_key=guess_key, shown=shown)
+        load = tally.load(number)
+        run_worker(settings, listener, load, reading, roster=roster, number=number, guess_key=guess_key, shown=shown)
 
     children = [
         _Child(f"worker {number + 1}", partial(child, partial(worker, number))) for number in range(settings.workers)
@@ -77,7 +80,7 @@ def serve(settings: Settings, *, tell: Callable[[str], None], announce: Callable
 
     def scheduler() -> None:
         listener.close()
-        run_scheduler(settings, reading)
+        run_scheduler(settings, reading, roster)
 
     children.append(_Child("scheduler", partial(child, scheduler)))
     # What was loaded so far is shared by all children as long as nobody writes to it; the collector would.

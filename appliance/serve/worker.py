@@ -13,6 +13,7 @@ from appliance.app import build_wsgi, open_appliance
 from appliance.chunks.writers import RENEW_S
 from appliance.config import Settings
 from appliance.logs.file import LogFile
+from appliance.roster import BEAT_S, Roster
 from appliance.serve.process import StopSignal, on_hangup, repeat
 from appliance.tls.shown import ShownCertificate
 from providers.front.forwarded import stands_for_many
@@ -30,11 +31,14 @@ def run_worker(
     load: Load,
     supervisor_pipe: int,
     *,
+    roster: Roster,
+    number: int,
     guess_key: bytes,
     shown: ShownCertificate | None,
 ) -> None:
-    """The life of a worker process. After SIGTERM running requests have ``shutdown_seconds`` to finish; at SIGHUP the
-    certificate's files are read anew.
+    """The life of a worker process, whose seat in the roster is ``number``.
+
+    After SIGTERM running requests have ``shutdown_seconds`` to finish; at SIGHUP the certificate's files are read anew.
     """
     stop = StopSignal(supervisor_pipe)
     if shown is not None:
@@ -64,6 +68,7 @@ def run_worker(
     done = threading.Event()
     repeat(done, RENEW_S, appliance.chunks.writers.renew, name="writer lease")
     repeat(done, FLUSH_EVERY_S, appliance.sign_in.flush, name="failed sign-ins")
+    repeat(done, BEAT_S, roster.seat(number).beat, name="sign of life")
     threading.Thread(target=server.serve, name="accept", daemon=True).start()
     stop.wait()
     if not server.stop(settings.shutdown_seconds):

@@ -14,7 +14,9 @@ from appliance import config
 from appliance.accounts import app_passwords, users
 from appliance.app import Appliance, open_appliance
 from appliance.files.write import Announced
+from appliance.jobs import runs
 from appliance.serve.prepare import finish_store, hold_folder, prepare_store
+from appliance.upkeep import measure
 from tests.data_folders.inventory import inventory
 from tests.files.person import Person
 from tests.support.content import noise, prose
@@ -77,6 +79,10 @@ def _fill(appliance: Appliance) -> None:
     visitor.put("/traces", noise(20_000, seed=9))
     visitor.put("/small traces", b"traces")
     users.purge_user(appliance.database, visitor.user)
+    # What the panel keeps.
+    assert appliance.sign_in.begin_session("anna", "correct horse battery", address="192.0.2.7", agent="a browser")
+    measure.measure(appliance.database)
+    appliance.database.write(lambda session: runs.note(session, runs.Run("sweep", "nas/1", 1, 2, "done", "", 3)))
 
 
 if __name__ == "__main__":

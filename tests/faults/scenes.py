@@ -126,6 +126,9 @@ _FIRST = (
     ("docs/empty", b""),
 )
 _FIRST_REVISION = """
+    DROP TABLE web_session;
+    DROP TABLE job_run;
+    DROP TABLE measure;
     DROP TABLE login_failure;
     DROP TABLE login_block;
     DROP TABLE login_network;

@@ -46,6 +46,8 @@ SAMPLES: dict[str, tuple[str, object]] = {
     "shutdown_seconds": ("8", 8),
     "lock_seconds": ("9", 9),
     "max_lock_seconds": ("86401", 86401),
+    "session_idle_minutes": ("30", 30),
+    "session_hours": ("12", 12),
     "sweep_minutes": ("10", 10),
     "log_level": ("debug", "debug"),
     "log_file": ("/var/log/holdfast.log", Path("/var/log/holdfast.log")),

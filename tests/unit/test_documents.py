@@ -42,6 +42,9 @@ def test_readme_names_every_group_of_commands() -> None:
         "lock break",
         "login blocked",
         "login unblock",
+        "session list",
+        "session end",
+        "job list",
         "tls self-signed",
     ):
         assert f"holdfast {command}" in text, command
