@@ -67,6 +67,7 @@ TOOLS = (
     Tool("rclone", "rclone", "tests with rclone"),
     Tool("curl", "curl", "tests with curl"),
     Tool("pg_ctl", "postgresql", "tests on PostgreSQL"),
+    Tool("chromium", "chromium", "tests of the web panel in a browser"),
     Tool("strace", "strace", "power-loss tests"),
     Tool("mount.davfs", "davfs2", "tests with davfs2"),
     Tool("fusermount3", "fuse3", "tests with rclone's mount"),

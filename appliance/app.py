@@ -12,7 +12,10 @@ from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from admin_ui.app import FACES as PANEL_FACES
+from admin_ui.app import Panel
 from admin_ui.pages import LANDING_CSP, LandingPage
+from admin_ui.request import Services
 from appliance import __version__
 from appliance.accounts.sessions import Lives
 from appliance.accounts.signin import SignIn
@@ -27,12 +30,14 @@ from appliance.db.sql import Sql
 from appliance.db.sqlite import SqliteDatabase
 from appliance.errors import BackendError, ConfigError, Damaged, HoldfastError, StorageFull, Unavailable
 from appliance.files.context import Files
+from appliance.roster import Roster
 from providers.dav.answer import Answer
 from providers.dav.app import DavApp, Environ
 from providers.dav.past import PastApp
 from providers.dav.request import Face
 from providers.dav.root import RootApp
 from providers.front.app import Front
+from providers.http.environ import PRINCIPAL
 
 _log = logging.getLogger(__name__)
 
@@ -136,8 +141,8 @@ def open_appliance(settings: Settings, *, guess_key: bytes | None = None) -> App
     return Appliance(settings, database, backend, chunks, files, SignIn(database, guess_key=guess_key))
 
 
-def build_wsgi(appliance: Appliance) -> Front:
-    """The application that a worker serves."""
+def build_wsgi(appliance: Appliance, roster: Roster | None = None) -> Front:
+    """The application that a worker serves; ``roster`` tells of the processes around it."""
     settings = appliance.settings
     face = Face(
         files=appliance.files,
@@ -149,8 +154,13 @@ def build_wsgi(appliance: Appliance) -> Front:
     )
     dav = DavApp(face, appliance.sign_in)
     root = RootApp(dav, face, _Landing(settings.public_urls))
+    panel = Panel(_panel_services(appliance, roster), version=__version__, principal_key=PRINCIPAL)
     return Front(
-        {DAV_PREFIX.strip("/"): dav, PAST_PREFIX.strip("/"): PastApp(dav, face, PAST_PREFIX)},
+        {
+            DAV_PREFIX.strip("/"): dav,
+            PAST_PREFIX.strip("/"): PastApp(dav, face, PAST_PREFIX),
+            **dict.fromkeys(PANEL_FACES, panel),
+        },
         root,
         lambda: _require_ready(appliance),
         settings.public_urls,
@@ -161,6 +171,19 @@ def build_wsgi(appliance: Appliance) -> Front:
 def lives(settings: Settings) -> Lives:
     """How long browsers stay signed in."""
     return Lives(settings.session_idle_minutes * 60, settings.session_hours * 3600)
+
+
+def _panel_services(appliance: Appliance, roster: Roster | None) -> Services:
+    settings = appliance.settings
+    return Services(
+        database=appliance.database,
+        sign_in=appliance.sign_in,
+        lives=lives(settings),
+        default_quota=settings.default_quota,
+        public_urls=settings.public_urls,
+        free_bytes=appliance.files.free_bytes,
+        processes=None if roster is None else roster.processes,
+    )
 
 
 class _Landing:

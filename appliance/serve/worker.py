@@ -47,7 +47,7 @@ def run_worker(
     access = _access_log(settings)
     appliance = open_appliance(settings, guess_key=guess_key)
     server = HttpServer(
-        build_wsgi(appliance),
+        build_wsgi(appliance, roster),
         listener,
         threads=settings.threads,
         limits=Limits(

@@ -19,7 +19,10 @@ Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 Application = Callable[[Environ, StartResponse], Iterable[Buffer]]
 
-_UNSAFE_ORIGIN = "this request came from another web site's page"
+_UNSAFE_ORIGIN = (
+    "this request came from another web site's page; if it did not, a proxy changes the Host, and public_urls has to "
+    "name the address that browsers use"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md", "config.example.yaml", "docs/tls.md"])
+@pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md", "config.example.yaml", "docs/panel.md", "docs/tls.md"])
 def test_line_of_a_document_fits_a_window(name: str) -> None:
     """As long as one of the sources at most."""
     lines = (ROOT / name).read_text(encoding="utf-8").splitlines()

@@ -39,7 +39,9 @@ def test_landing_names_every_system_and_the_address(base_url: str) -> None:
 def test_landing_loads_nothing_and_runs_nothing() -> None:
     """No script, no outside resource, no inline handler or style attribute: the page works under its own policy."""
     tree = html.fromstring(page())
-    assert not tree.xpath("//script | //link | //img | //iframe | //form | //object | //@src | //@style | //@href")
+    assert not tree.xpath("//script | //link | //img | //iframe | //form | //object | //@src | //@style")
+    # A link leads away; nothing is loaded by it.
+    assert tree.xpath("//@href") == ["/account/"]
     assert not tree.xpath("//@*[starts-with(name(), 'on')]")
     assert not re.search(r"url\(|@import", page())
 
