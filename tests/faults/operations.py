@@ -18,6 +18,7 @@ from appliance.accounts import app_passwords, users
 from appliance.backends.reserve import Reserve
 from appliance.errors import HoldfastError
 from appliance.files import history, lock, trash
+from appliance.moments import Moment
 from appliance.serve import supervisor
 from appliance.tree.paths import parse
 from appliance.tree.versions import names
@@ -160,7 +161,7 @@ def _restore_version(stage: Stage) -> str:
 
 
 def _restore_at(stage: Stage) -> str:
-    history.restore_at(stage.appliance.files, stage.principal, parse("/docs"), stage.known.moment)
+    history.restore_at(stage.appliance.files, stage.principal, parse("/docs"), Moment(at=stage.known.moment))
     return "done"
 
 

@@ -23,6 +23,7 @@ from appliance.files import folders, history, lock, properties, remove, transfer
 from appliance.files.context import Files
 from appliance.files.lock import Wanted
 from appliance.files.write import Announced
+from appliance.moments import Moment
 from appliance.principal import Principal
 from appliance.tree import paths
 from appliance.upkeep.check import check
@@ -161,7 +162,7 @@ def _change_contents(world: World) -> None:
     before = world.one("SELECT MAX(at) FROM journal")
     world.put("/docs/poem.txt", noise(50 * KIB, 5))
     remove.remove(files, anna, paths.parse("docs/empty"))
-    history.restore_at(files, anna, paths.parse("docs"), before)
+    history.restore_at(files, anna, paths.parse("docs"), Moment(at=before))
     newest = history.list_versions(files, anna, paths.parse("photos/film.bin"))
     history.restore_version(files, anna, paths.parse("photos/film.bin"), str(newest[-1].seq))
     announced = b"announced"
