@@ -124,7 +124,8 @@ def test_gvfs_many_files_arrive_and_the_server_keeps_every_connection(
     before = _ended_by_server(server.port)
     gio("gio", "copy", *map(str, flat.iterdir()), there)
     assert tree(dav, area) == contents(flat)
-    assert _ended_by_server(server.port) == before
+    # What was left before vanishes by itself after a minute.
+    assert _ended_by_server(server.port) <= before
 
 
 def _ended_by_server(port: int) -> int:

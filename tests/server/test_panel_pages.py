@@ -315,11 +315,12 @@ def test_server_page_tells_of_processes_and_jobs(start: Start) -> None:
             rows = browser.get("/admin/server").tree.xpath("//section[1]//tbody/tr")
             return [(each[0].text_content(), each[2].text_content()) for each in rows]
 
+        until(lambda: all(pid for _, pid in processes()), what="the first sign of life of each")
         before = dict(processes())
         assert list(before) == ["worker 1", "worker 2", "scheduler"]
         assert {int(pid) for pid in before.values()} == set(server.pids()[1:])
         os.kill(int(before["worker 1"]), signal.SIGKILL)
-        until(lambda: {int(pid) for _, pid in processes()} == set(server.pids()[1:]), what="the successor")
+        until(lambda: {pid for _, pid in processes()} == {str(pid) for pid in server.pids()[1:]}, what="the successor")
         assert dict(processes())["worker 2"] == before["worker 2"]
         jobs = {"login failures", "measure", "prune", "reserve", "sessions", "sweep"}
         until(lambda: jobs <= {line.split("  ")[0] for line in server.holdfast("job", "list").stdout.splitlines()})

@@ -37,10 +37,8 @@ def reader(server: Server) -> Iterator[Dav]:
 
 
 def seq_of(dav: Dav) -> int:
-    """The number of the last change of the tree."""
-    return int(
-        dav("PROPFIND", "/dav/", headers={"Depth": "0"}).text.split("-")[-1].split("&quot;")[0].split('"')[0], 16
-    )
+    """The number of the last change of the tree, which the root's ETag ends with."""
+    return int(properties(dav, "/dav/", "D:getetag")["D:getetag"].strip('"').split("-")[-1], 16)
 
 
 class Recorded:

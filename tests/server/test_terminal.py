@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import signal
@@ -44,9 +45,12 @@ def maps(process: subprocess.Popen[bytes]) -> str:
 
 def has_open(process: subprocess.Popen[bytes], name: str) -> bool:
     """Whether the process has a file of this name open."""
-    return any(
-        os.readlink(entry).endswith(name) for entry in Path(f"/proc/{process.pid}/fd").iterdir() if entry.is_symlink()
-    )
+    for entry in Path(f"/proc/{process.pid}/fd").iterdir():
+        # It may have been closed meanwhile.
+        with contextlib.suppress(FileNotFoundError):
+            if os.readlink(entry).endswith(name):
+                return True
+    return False
 
 
 def test_interrupt_of_a_command_that_waits_is_no_traceback(server: Server) -> None:
