@@ -71,7 +71,7 @@ def test_proppatch_that_succeeds_says_no_more(dav: Dav, file: str) -> None:
 
 
 def test_root_is_left_out_of_a_listing(dav: Dav, area: str, file: str) -> None:
-    """RFC 8144 §3: of the members' listing; asked about alone it is told."""
+    """RFC 8144 §4: of the members' listing; asked about alone it is told."""
     prefer = {"Prefer": "depth-noroot, return=minimal"}
     answer = dav("PROPFIND", area, WANTED, {"Depth": "1", **prefer})
     assert list(parse(answer)) == [file]
