@@ -7,6 +7,9 @@ import time
 SECOND = 1_000_000
 """Microseconds in a second."""
 
+DAY = 86_400 * SECOND
+"""Microseconds in 24 hours."""
+
 
 def now() -> int:
     """The wall clock. It may jump; where order matters, the tree's lock gives out times (``journal``)."""

@@ -15,6 +15,7 @@
     ├── SignInBlocked           too many wrong passwords; nothing is compared for a while
     ├── Denied                  known, but not allowed
     ├── NotFound
+    │   └── MomentGone          a moment that the tree had, and that is kept no more
     ├── Conflict                the tree is not in the state that the request assumes
     │   ├── ParentMissing
     │   ├── NameTaken
@@ -147,6 +148,15 @@ class NotFound(HoldfastError):
     def __init__(self, *, what: str) -> None:
         self.what = what
         super().__init__(f"{what} does not exist")
+
+
+class MomentGone(NotFound):
+    """A moment that is kept no more; ``nearest`` is the one that is, in a form that can be asked for."""
+
+    def __init__(self, *, nearest: str) -> None:
+        self.nearest = nearest
+        super().__init__(what="this moment")
+        self.args = (f"this moment is not kept any more; the nearest that is: {nearest}",)
 
 
 class Conflict(HoldfastError):

@@ -121,6 +121,11 @@ POINTS: Final[dict[str, Kind]] = {
     "prune.forgotten": "system",
     "prune.dropped": "system",
     "prune.removed": "system",
+    "expire.decided": "system",
+    "expire.versions": "system",
+    "expire.placements": "system",
+    "expire.ghosts": "system",
+    "expire.done": "system",
     "sync.synced": "system",
 }
 """Every point, and who fails there."""

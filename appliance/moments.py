@@ -65,7 +65,7 @@ def at(when: datetime) -> int:
 
 def day_of(moment: int) -> date:
     """The day in the machine's zone."""
-    return _in_zone(moment).date()
+    return in_zone(moment).date()
 
 
 def show(moment: int, *, exact: bool = False) -> str:
@@ -74,11 +74,12 @@ def show(moment: int, *, exact: bool = False) -> str:
     An exact text is one word that ``parse`` reads as the same moment. Clients may set times that the zone's rules, or
     the calendar, do not reach: those are shown in UTC, at the nearest moment that there is.
     """
-    shown = _in_zone(moment)
+    shown = in_zone(moment)
     return shown.isoformat(timespec="microseconds") if exact else shown.isoformat(sep=" ", timespec="seconds")
 
 
-def _in_zone(moment: int) -> datetime:
+def in_zone(moment: int) -> datetime:
+    """The time in the machine's zone; in UTC where that has no such time."""
     try:
         there = _EPOCH + timedelta(microseconds=moment)
     except OverflowError:

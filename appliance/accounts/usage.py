@@ -24,12 +24,15 @@ _TRASH = Sql("""
     SELECT t.owner_id, CAST(SUM(n.bytes) AS BIGINT)
     FROM trash JOIN node n ON n.id = trash.node_id JOIN tree t ON t.id = trash.tree_id GROUP BY t.owner_id
 """)
-# Earlier versions of what is in the trash are history, too.
+# Earlier versions of what is in the trash are history, too; and so is what has left it, and is still shown by the past.
 _HISTORY = Sql("""
-    SELECT t.owner_id, h.bytes FROM (
+    SELECT t.owner_id, CAST(SUM(h.bytes) AS BIGINT) FROM (
         SELECT n.tree_id, CAST(SUM(v.size) AS BIGINT) AS bytes
         FROM node n JOIN version v ON v.node_id = n.id AND v.seq < n.version_seq GROUP BY n.tree_id
-    ) h JOIN tree t ON t.id = h.tree_id
+        UNION ALL
+        SELECT n.tree_id, n.bytes FROM node n JOIN tree r ON r.id = n.tree_id LEFT JOIN trash x ON x.node_id = n.id
+        WHERE n.parent_id IS NULL AND r.root_id <> n.id AND x.node_id IS NULL
+    ) h JOIN tree t ON t.id = h.tree_id GROUP BY t.owner_id
 """)
 
 

@@ -10,6 +10,7 @@ from appliance.config.credentials import canonical, is_name, name_problem
 from appliance.db.database import Database
 from appliance.db.sql import Session, Sql
 from appliance.errors import BadRequest, NameTaken, NotFound
+from appliance.retention import Retention
 from appliance.tree import edit, purge
 
 ROLES = ("admin", "member")
@@ -52,6 +53,7 @@ _SET_ROLE = Sql('UPDATE "user" SET role = :role, generation = generation + 1 WHE
 _ADMINISTRATORS = Sql("""
     SELECT id FROM "user" WHERE role = 'admin' AND state = 'active' ORDER BY id {share}
 """)
+_SET_RETENTION = Sql("UPDATE tree SET retention = :retention WHERE owner_id = :id")
 _SET_QUOTA = Sql("UPDATE tree SET quota_bytes = :quota_bytes WHERE owner_id = :id")
 _REVOKE_ALL = Sql("UPDATE app_password SET revoked_at = :now WHERE user_id = :id AND revoked_at IS NULL")
 _DELETE = Sql('DELETE FROM "user" WHERE id = :id')
@@ -162,6 +164,12 @@ def set_state(database: Database, user: User, state: str) -> None:
 def set_quota(database: Database, user: User, quota_bytes: int | None) -> None:
     """Logical bytes that the user's tree may hold; None: no limit. What is there stays."""
     database.write(lambda session: session.run(_SET_QUOTA, id=user.id, quota_bytes=quota_bytes))
+
+
+def set_retention(database: Database, user: User, retention: Retention | None) -> None:
+    """How long the user's past is kept from now on; None: as the setting says. What has gone does not come back."""
+    text = None if retention is None else str(retention)
+    database.write(lambda session: session.run(_SET_RETENTION, id=user.id, retention=text))
 
 
 def remove(database: Database, user: User) -> None:

@@ -20,6 +20,9 @@ _log = logging.getLogger(__name__)
 LEAST = 262_144
 """Free bytes; with less SQLite cannot begin."""
 
+PLENTY = 16 * 1024**3
+"""Free bytes that are enough, whatever part of the file system they are."""
+
 # However large the reserve is set: most of a small file system is for content.
 _LARGEST_PART = 8
 # Missing on some systems; the reserve is only kept free there.
@@ -59,6 +62,15 @@ class Reserve:
         """Whether the file system is full enough for a ballast."""
         room = self._measure()
         return room is not None and room.free + self._held() < room.kept * self.roomy
+
+    def has_less_than(self, percent: int) -> bool:
+        """Whether less than a part of the file system is free, and less than ``PLENTY``; the ballast counts as free."""
+        try:
+            found = os.statvfs(self._folder)
+        except OSError:
+            return False
+        free = found.f_bavail * found.f_frsize + self._held()
+        return free < min(found.f_blocks * found.f_frsize * percent // 100, PLENTY)
 
     def make_room(self, certain: bool) -> bool:
         """Give back a half of what is left of the ballast; whether there is more room now.

@@ -7,7 +7,7 @@ import getpass
 import sys
 from typing import Any
 
-from appliance import moments
+from appliance import moments, retention
 from appliance.accounts import app_passwords, usage, users
 from appliance.accounts.usage import NOTHING
 from appliance.cli.context import Context, print_table, row_id, show_quota
@@ -41,11 +41,13 @@ def _add_user_commands(parser: argparse.ArgumentParser, common: argparse.Argumen
     _command(group, "enable", common, "accept a user's sign-in again", _enable)
     role = _command(group, "role", common, "make a user an administrator, or a member again", _set_role)
     quota = _command(group, "quota", common, "set how much a user may hold", _set_quota)
+    keep = _command(group, "retention", common, "set how long a user's past is kept", _set_retention)
     remove = _command(group, "remove", common, "remove a user; the files are kept until --purge", _remove)
     remove.add_argument("--purge", action="store_true", help="delete the files, versions and trash too, for good")
-    for command in (add, password, group.choices["disable"], group.choices["enable"], role, quota, remove):
+    for command in (add, password, group.choices["disable"], group.choices["enable"], role, quota, keep, remove):
         command.add_argument("name", metavar="NAME")
     role.add_argument("role", choices=users.ROLES)
+    keep.add_argument("retention", metavar="STEPS", help="as the setting retention, or default")
     quota.add_argument("quota", type=_quota, metavar="BYTES", help="0 or none: no limit")
 
 
@@ -143,6 +145,16 @@ def _set_quota(context: Context, options: argparse.Namespace) -> int:
         users.set_quota(appliance.database, users.get(appliance.database, options.name), options.quota or None)
         user = users.get(appliance.database, options.name)
     print(f"quota of {user.name}: {show_quota(user)}")
+    return 0
+
+
+def _set_retention(context: Context, options: argparse.Namespace) -> int:
+    wanted = None if options.retention == "default" else retention.parse(options.retention)
+    with context.appliance() as appliance:
+        user = users.get(appliance.database, options.name)
+        users.set_retention(appliance.database, user, wanted)
+    kept = f"{context.settings.retention} (the setting)" if wanted is None else str(wanted)
+    print(f"{user.name} keeps {kept}")
     return 0
 
 

@@ -22,6 +22,13 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     listing = commands.add_parser("versions", parents=[mine], help="list the versions of a file")
     listing.add_argument("path", metavar="PATH")
     listing.set_defaults(run=_versions)
+    naming = commands.add_parser("keep", parents=[mine], help="name a version, so that it is kept for ever")
+    naming.add_argument("path", metavar="PATH")
+    naming.add_argument("--version", required=True, metavar="N", help="as listed")
+    what = naming.add_mutually_exclusive_group(required=True)
+    what.add_argument("--name", metavar="NAME", help="what it is called")
+    what.add_argument("--no-longer", action="store_true", help="take its name away")
+    naming.set_defaults(run=_keep)
     comparison = commands.add_parser("diff", parents=[mine], help="list what differs between two moments")
     comparison.add_argument("path", metavar="PATH")
     comparison.add_argument("--from", dest="first", required=True, metavar="TIME", help="as with restore --at")
@@ -48,7 +55,7 @@ def _versions(context: Context, options: argparse.Namespace) -> int:
         found = history.list_versions(appliance.files, principal_for(appliance, options.user), parse(options.path))
         people = names_of(appliance)
     print_table(
-        ("VERSION", "STORED", "SIZE", "BY", "MODIFIED"),
+        ("VERSION", "STORED", "SIZE", "BY", "MODIFIED", "NAME"),
         [
             (
                 name,
@@ -56,10 +63,21 @@ def _versions(context: Context, options: argparse.Namespace) -> int:
                 each.size,
                 _by(people, each.user_id),
                 moments.show(each.modified_at),
+                each.name or "",
             )
             for name, each in zip(versions.names(found), found, strict=True)
         ],
     )
+    return 0
+
+
+def _keep(context: Context, options: argparse.Namespace) -> int:
+    path = parse(options.path)
+    with context.appliance() as appliance:
+        principal = principal_for(appliance, options.user)
+        history.name_version(appliance.files, principal, path, options.version, options.name)
+    what = "is kept no longer than others" if options.name is None else f"is called {visible(options.name)}, and stays"
+    print(f"version {visible(options.version)} of {visible(show(path))} {what}")
     return 0
 
 

@@ -10,12 +10,25 @@ from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
 from appliance.config.credentials import NAME_LEAST, NAME_MOST, PASSWORD_LEAST, PASSWORD_MOST
+from appliance.retention import DEFAULT, Retention
 
 PREFIX = "HOLDFAST_"
 _EIB = 1024**6
 
 Kind = Literal[
-    "path", "file", "log", "address", "urls", "networks", "user", "password", "choice", "switch", "integer", "bytes"
+    "path",
+    "file",
+    "log",
+    "address",
+    "urls",
+    "networks",
+    "user",
+    "password",
+    "choice",
+    "switch",
+    "integer",
+    "bytes",
+    "retention",
 ]
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -164,6 +177,18 @@ TABLE: tuple[Setting, ...] = (
             help="How long a browser stays signed in to the pages for people without a request."),
     Setting(name="session_hours", type="integer", default=168, unit="hours", low=1, high=8760,
             help="How long a browser stays signed in at most, however much it is used."),
+    Setting(name="retention", type="retention", default=DEFAULT, unit="steps",
+            help="How long the past can be opened: every state for a while, then one an hour, a day, a week, a month. A"
+                 " step without an age holds for ever; none keeps nothing. Users can have rules of their own (holdfast"
+                 " user retention)."),
+    Setting(name="trash_days", type="integer", default=30, unit="days", low=0, high=36500,
+            help="How long what was removed stays in the trash. Sync clients that were away for longer begin anew."),
+    Setting(name="expire_minutes", type="integer", default=60, unit="minutes", low=1, high=10080,
+            help="Time between two runs of the job that thins the past and empties the trash."),
+    Setting(name="pressure_percent", type="integer", default=5, unit="percent", low=0, high=50,
+            help="While less than this part of the data folder's file system is free, and less than 16 GiB, the past"
+                 " and the trash are kept for half as long, then for a quarter, and so on to 1/32, until there is room"
+                 " again. 0: never."),
     Setting(name="sweep_minutes", type="integer", default=5, unit="minutes", low=1, high=1440,
             help="Time between two runs of the jobs that clear what crashes and broken-off uploads left."),
     Setting(name="log_level", type="choice", default="info", unit="choice",
@@ -216,6 +241,10 @@ class Settings:
     max_lock_seconds: int
     session_idle_minutes: int
     session_hours: int
+    retention: Retention
+    trash_days: int
+    expire_minutes: int
+    pressure_percent: int
     sweep_minutes: int
     log_level: Literal["debug", "info", "warning", "error"]
     # A path, or one of the words.

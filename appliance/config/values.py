@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from appliance import sizes
+from appliance import retention, sizes
 from appliance.config.credentials import canonical, name_problem, password_problem
 from appliance.config.table import Address, Kind, Network, Setting
-from appliance.errors import ConfigError
+from appliance.errors import BadRequest, ConfigError
+from appliance.retention import Retention
 
 # Longer numbers are out of every bound, and int() refuses the longest ones with an error of its own.
 _INTEGER = re.compile(r"-?[0-9]{1,30}")
@@ -218,6 +219,16 @@ def _origin(text: str, wanted: str) -> str:
     return f"{url.scheme}://" + (f"[{host}]" if ":" in host else host) + ("" if port in (None, default) else f":{port}")
 
 
+def _retention(setting: Setting, given: Given) -> Retention:
+    if isinstance(given.value, Retention):
+        return given.value
+    text = _line(given.value, "a list of steps in one line; write it in quotes")
+    try:
+        return retention.parse(text)
+    except BadRequest as error:
+        raise _Wrong(str(error)) from None
+
+
 _PARSERS: Mapping[Kind, Callable[[Setting, Given], object]] = {
     "path": _path,
     "file": _path,
@@ -231,4 +242,5 @@ _PARSERS: Mapping[Kind, Callable[[Setting, Given], object]] = {
     "switch": _switch,
     "integer": _integer,
     "bytes": _bytes,
+    "retention": _retention,
 }

@@ -264,16 +264,27 @@ tree = Table(
     Column("changed_at", BigInteger, nullable=False),
     # Logical bytes that the tree may hold now; NULL: no limit. History and trash do not count.
     Column("quota_bytes", BigInteger),
+    # How long its past is kept (appliance.retention); NULL: as the setting says.
+    Column("retention", Text),
+    # Every state from this change on can be opened; earlier ones only if a row of `kept` says so. 0: all of them.
+    Column("kept_since", BigInteger, nullable=False, server_default="0"),
+    # What was gone before this change is not known any more, and nobody can be told of it. Invariant: at most
+    # kept_since.
+    Column("forgotten", BigInteger, nullable=False, server_default="0"),
+    # 1 while rows that only states show which are not kept any more may be left.
+    Column("expiring", SmallInteger, nullable=False, server_default="0"),
     sqlite_autoincrement=True,
 )
 
 node = Table(
     "node",
     metadata,
-    # A file or folder as it is now; its id survives rename. Rows of removed nodes stay (see trash).
+    # A file or folder as it is now; its id survives rename. Rows of removed nodes stay while they are in the trash, or
+    # while a kept state shows them.
     Column("id", Id, primary_key=True, autoincrement=True),
     Column("tree_id", BigInteger, nullable=False),
-    # NULL: the root, or the top of something removed. Invariant: else a folder of the same tree; no cycles.
+    # NULL: the root, or the top of something removed. Invariant: else a folder of the same tree; no cycles. What is
+    # neither root nor in the trash has a placement: a kept state shows it.
     Column("parent_id", BigInteger),
     # As the client spelled it; "" for the root.
     Column("name", Text, nullable=False),
@@ -379,6 +390,27 @@ trash = Table(
     Column("parent_id", BigInteger, nullable=False),
     Column("path", Text, nullable=False),
     Column("user_id", BigInteger),
+)
+
+kept = Table(
+    "kept",
+    metadata,
+    # A state of the tree before `kept_since` that can still be opened: that after change `seq`.
+    Column("tree_id", BigInteger, nullable=False, primary_key=True),
+    # Invariant: before kept_since.
+    Column("seq", BigInteger, nullable=False, primary_key=True),
+    sqlite_with_rowid=False,
+)
+
+named_version = Table(
+    "named_version",
+    metadata,
+    # A version that stays, whatever the retention says. Invariant: the version exists.
+    Column("node_id", BigInteger, nullable=False, primary_key=True),
+    Column("seq", BigInteger, nullable=False, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("named_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 property_ = Table(

@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from appliance import clock
+from appliance import clock, moments
 from appliance.accounts.policy import Action
 from appliance.chunks.store import ChunkStore
 from appliance.db.database import Database
 from appliance.db.sql import Session, Sql
-from appliance.errors import Denied, NotAFolder, NotFound, ParentMissing, StorageFull
+from appliance.errors import Denied, MomentGone, NotAFolder, NotFound, ParentMissing, StorageFull
 from appliance.journal.change import Change
 from appliance.moments import Moment
 from appliance.principal import Principal
 from appliance.shares import mounts
 from appliance.shares.mounts import Mount
 from appliance.tree import conditions as tree_conditions
-from appliance.tree import nodes, past
+from appliance.tree import kept, nodes, past
 from appliance.tree.conditions import Conditions
+from appliance.tree.kept import Kept
 from appliance.tree.locks import Locks
 from appliance.tree.nodes import Chain, Ids, Node
 from appliance.tree.past import State
@@ -150,7 +151,29 @@ def state_at(session: Session, tree_id: int, root: Node, moment: Moment) -> Stat
 
     Raises:
         NotFound: the tree was not made yet, or the moment is still to come.
+        MomentGone: it is kept no more.
     """
+    state = _state_at(session, tree_id, root, moment)
+    states = kept.of_tree(session, tree_id)
+    if not states.has(state.seq):
+        raise MomentGone(nearest=_nearest(session, tree_id, root, states, state, moment))
+    return state
+
+
+def _nearest(session: Session, tree_id: int, root: Node, states: Kept, state: State, moment: Moment) -> str:
+    """Of the states that are kept around one that is not, the one whose time is less far away."""
+    before, after = states.around(state.seq)
+    at = state.at if moment.at is None else moment.at
+    following = past.state_after(session, tree_id, root, after)
+    if before is None:
+        return moments.show(following.at, exact=True)
+    # A state holds until the next change.
+    left = past.first_after(session, tree_id, before)
+    ended = state.at if left is None else left.at - 1
+    return moments.show(ended if at - ended <= following.at - at else following.at, exact=True)
+
+
+def _state_at(session: Session, tree_id: int, root: Node, moment: Moment) -> State:
     newest = now_of(session, tree_id)
     if moment.seq is not None:
         if moment.seq > newest.seq:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from appliance import clock
 from appliance.accounts.policy import Action
 from appliance.db.sql import Session
 from appliance.errors import BadRequest, NotFound
@@ -13,7 +14,7 @@ from appliance.tree import conditions, copying, edit, nodes, past, properties, v
 from appliance.tree.locks import Locks
 from appliance.tree.nodes import Ids, Node
 from appliance.tree.past import State
-from appliance.tree.paths import Path, name_key, show
+from appliance.tree.paths import NAME_LIMIT, Path, name_key, show
 from appliance.tree.versions import Version
 
 # So many changes at once are brought back from the reserve.
@@ -56,6 +57,27 @@ def restore_version(files: Files, principal: Principal, path: Path, name: str) -
         _require_quota(change, place)
         change.finish()
         return node
+
+    return files.database.write(work)
+
+
+def name_version(files: Files, principal: Principal, path: Path, version: str, name: str | None) -> Version:
+    """Call a version something, so that it stays whatever the retention says; None: nothing any more.
+
+    ``version`` is one of ``versions.names``.
+
+    Raises:
+        NotFound: the path has no such version.
+        BadRequest: several have this number, or the name is none.
+    """
+    if name is not None and (not name.strip() or len(name) > NAME_LIMIT):
+        raise BadRequest(reason=f"a version's name has 1 to {NAME_LIMIT} characters")
+
+    def work(session: Session) -> Version:
+        begin(session, principal, path)
+        found = _named(_versions(session, locate(session, principal, path, Action.WRITE)), version, path)
+        versions.set_name(session, found, name, clock.now())
+        return found._replace(name=name)
 
     return files.database.write(work)
 

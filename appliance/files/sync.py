@@ -29,7 +29,7 @@ _CHECKSUMS = Sql("""
     SELECT v.node_id, v.checksum FROM node n JOIN version v ON v.node_id = n.id AND v.seq = n.version_seq
     WHERE n.id IN (:ids*) AND v.checksum IS NOT NULL
 """)
-_OLDEST = Sql("SELECT MIN(seq) FROM journal WHERE tree_id = :tree_id")
+_FORGOTTEN = Sql("SELECT forgotten FROM tree WHERE id = :tree_id")
 
 
 class Part(NamedTuple):
@@ -153,12 +153,10 @@ def _require_known(session: Session, cursor: Cursor, now: Cursor, *, deep: bool)
     known = NOTHING < cursor.seq <= now.seq if part is None else _is_consistent(cursor.seq, part, now.seq)
     if not known or (part is not None and part.deep != deep):
         raise CursorRefused(reason="no answer to this request had this token")
-    # What is gone since can be told only as far back as there is a journal.
+    # What is gone since can be told only as far back as it is known what was where.
     needed = part.begun if part is not None and cursor.seq == NOTHING else cursor.seq
-    if needed < now.seq:
-        oldest = session.value(_OLDEST, tree_id=cursor.tree_id)
-        if oldest is None or needed + 1 < oldest:
-            raise CursorRefused(reason="the token is too old")
+    if needed < now.seq and needed < session.value(_FORGOTTEN, tree_id=cursor.tree_id):
+        raise CursorRefused(reason="the token is too old")
 
 
 def _is_consistent(seq: int, part: Part, newest: int) -> bool:

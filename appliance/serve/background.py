@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from appliance import faults
+from appliance import clock, faults
 from appliance.accounts import failures, sessions
 from appliance.app import lives, open_appliance, open_database
 from appliance.backends.reserve import Reserve
@@ -13,8 +13,12 @@ from appliance.jobs.scheduler import Job, Scheduler
 from appliance.roster import BEAT_S, Roster
 from appliance.serve.process import StopSignal, repeat
 from appliance.upkeep import durable, measure, prune, sweep
+from appliance.upkeep.expire import Rules
+from appliance.upkeep.expire_job import ExpireJob
 
 _MINUTE = 60
+# Between two looks at the room: prune has to have freed what expired before more does.
+_PRESSED_MINUTES = 15
 
 
 def run_scheduler(settings: Settings, supervisor_pipe: int, roster: Roster) -> None:
@@ -41,6 +45,14 @@ def run_scheduler(settings: Settings, supervisor_pipe: int, roster: Roster) -> N
         stopping=lambda: stop.wait(0),
     )
     jobs.append(Job("prune", _MINUTE, 60 * _MINUTE, pruning))
+    expiring = ExpireJob(
+        database,
+        Rules(settings.retention, settings.trash_days * clock.DAY),
+        every_s=settings.expire_minutes * _MINUTE,
+        presses=lambda: reserve.has_less_than(settings.pressure_percent),
+        stopping=lambda: stop.wait(0),
+    )
+    jobs.append(Job("expire", min(settings.expire_minutes, _PRESSED_MINUTES) * _MINUTE, 60 * _MINUTE, expiring))
     jobs.append(Job("reserve", _MINUTE, _MINUTE, reserve.renew))
     if settings.durability == "fast":
         jobs.append(Job("sync", durable.SYNC_EVERY_S, _MINUTE, lambda: durable.sync_packs(database, backend)))

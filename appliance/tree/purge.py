@@ -5,20 +5,24 @@ from __future__ import annotations
 from appliance.chunks import garbage
 from appliance.db.sql import Session, Sql
 
-# All that is below the root, or was when it was removed: found by the way down, so that no PUT pays for an index.
+# All that is below the root, or below something that was removed: found by the way down, so that no PUT pays for an
+# index.
 _NODES = """
     WITH RECURSIVE below (id) AS (
         SELECT root_id FROM tree WHERE id = :tree_id
-        UNION SELECT node_id FROM trash WHERE tree_id = :tree_id
+        UNION SELECT id FROM node WHERE parent_id IS NULL AND tree_id = :tree_id
         UNION SELECT n.id FROM node n JOIN below ON n.parent_id = below.id
     ) SELECT id FROM below
 """
 _LOCK = Sql("SELECT id FROM tree WHERE id = :tree_id {lock}")
 # Whatever is found through the nodes goes before them, and what leads to them last.
 _STEPS = (
-    *(Sql(f"DELETE FROM {table} WHERE node_id IN ({_NODES})") for table in ("version", "property", "placement")),
+    *(
+        Sql(f"DELETE FROM {table} WHERE node_id IN ({_NODES})")
+        for table in ("version", "named_version", "property", "placement")
+    ),
     Sql(f"DELETE FROM node WHERE id IN ({_NODES})"),
-    *(Sql(f"DELETE FROM {table} WHERE tree_id = :tree_id") for table in ("trash", "lock", "journal")),
+    *(Sql(f"DELETE FROM {table} WHERE tree_id = :tree_id") for table in ("trash", "lock", "journal", "kept")),
     Sql("DELETE FROM tree WHERE id = :tree_id"),
 )
 

@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from appliance.db.sql import Session, Sql
+from appliance.tree import kept
 from appliance.tree.past import OPEN, Stay
 
 
@@ -23,35 +24,65 @@ class Version(NamedTuple):
     user_id: int | None
     device_id: int | None
     face: str
+    # What somebody has called it; such a version stays.
+    name: str | None
 
 
 _OF_NODES = Sql("""
-    SELECT v.node_id, v.seq, v.size, v.modified_at, v.created_at, v.checksum, j.user_id, j.device_id, j.face
+    SELECT v.node_id, v.seq, v.size, v.modified_at, v.created_at, v.checksum, j.user_id, j.device_id, j.face,
+        m.name
     FROM version v LEFT JOIN journal j ON j.tree_id = :tree_id AND j.seq = v.seq
+    LEFT JOIN named_version m ON m.node_id = v.node_id AND m.seq = v.seq
     WHERE v.node_id IN (:node_ids*) ORDER BY v.node_id, v.seq
 """)
 
 
+_NAME = Sql("""
+    INSERT INTO named_version (node_id, seq, name, named_at) VALUES (:node_id, :seq, :name, :at)
+    ON CONFLICT (node_id, seq) DO UPDATE SET name = excluded.name, named_at = excluded.named_at
+""")
+_UNNAME = Sql("DELETE FROM named_version WHERE node_id = :node_id AND seq = :seq")
+
+
+def set_name(session: Session, version: Version, name: str | None, at: int) -> None:
+    """Call a version something, so that it stays; None: nothing, and the retention decides on it again."""
+    if name is None:
+        session.run(_UNNAME, node_id=version.node_id, seq=version.seq)
+    else:
+        session.run(_NAME, node_id=version.node_id, seq=version.seq, name=name, at=at)
+
+
 def seen(session: Session, tree_id: int, stays: Iterable[Stay]) -> list[Version]:
-    """The versions that were current during a stay of their file, newest first, each once."""
+    """The versions that were current during a stay of their file, newest first, each once.
+
+    Not those that are kept no more, also if their rows are still to be deleted.
+    """
     by_node: dict[int, list[Stay]] = {}
     for stay in stays:
         by_node.setdefault(stay.node_id, []).append(stay)
     rows = session.rows_by(_OF_NODES, list(by_node), tree_id=tree_id)
     every = [Version._make(row) for row in rows]
+    states = kept.of_tree(session, tree_id)
     found = [
         version
         for version, following in pairwise([*every, None])
-        if version is not None and _was_current(version, following, by_node[version.node_id])
+        if version is not None
+        and _was_current(version, following, by_node[version.node_id])
+        and (version.name is not None or states.needs(version.seq, _end(version, following)))
     ]
     return sorted(found, key=lambda version: (version.seq, version.node_id), reverse=True)
 
 
 def _was_current(version: Version, following: Version | None, stays: list[Stay]) -> bool:
     """``following``: the next row, which may be another file's."""
-    same = following is not None and following.node_id == version.node_id
-    until = following.seq if following is not None and same else OPEN
+    until = _end(version, following)
     return any(version.seq < stay.to_seq and until > stay.from_seq for stay in stays)
+
+
+def _end(version: Version, following: Version | None) -> int:
+    """The change that made another version current."""
+    same = following is not None and following.node_id == version.node_id
+    return following.seq if following is not None and same else OPEN
 
 
 def names(versions: list[Version]) -> list[str]:

@@ -42,7 +42,7 @@ _PLACEMENTS = (
         "placement {0}/{1}",
         "ends at {2}, but the node had its next place from {3}",
     ),
-    # Only what lay in the trash was without a place for a while.
+    # Only what lay in the trash was without a place for a while, or where that is forgotten.
     Rule(
         "placement-range",
         f"p.node_id, p.from_seq, p.to_seq, {_NEXT}",
@@ -50,7 +50,8 @@ _PLACEMENTS = (
         FROM placement p JOIN node n ON n.id = p.node_id
         LEFT JOIN journal j ON j.tree_id = p.tree_id AND j.seq = {_NEXT} AND j.node_id = p.node_id
             AND j.kind = 'restore'
-        WHERE p.to_seq < {_NEXT} AND j.seq IS NULL
+        LEFT JOIN tree t ON t.id = p.tree_id
+        WHERE p.to_seq < {_NEXT} AND j.seq IS NULL AND {_NEXT} > COALESCE(t.forgotten, 0)
         """,
         "placement {0}/{1}",
         "ends at {2}, the node's next place begins at {3}, and no restore explains the gap",
@@ -114,4 +115,32 @@ _VERSIONS = (
     ),
 )
 
-RULES = _PLACEMENTS + _TRASH + _VERSIONS
+_KEPT = (
+    Rule(
+        "kept-states",
+        "t.id, t.forgotten, t.kept_since, t.seq",
+        """
+        FROM tree t WHERE t.kept_since < 0 OR t.kept_since > t.seq OR t.forgotten < 0 OR t.forgotten > t.kept_since
+        """,
+        "tree {0}",
+        "has forgotten what was before change {1} and keeps all since {2}, of {3}",
+    ),
+    Rule(
+        "kept-states",
+        "k.tree_id, k.seq, t.kept_since",
+        "FROM kept k LEFT JOIN tree t ON t.id = k.tree_id WHERE t.id IS NULL OR k.seq < 0 OR k.seq >= t.kept_since",
+        "kept state {0}/{1}",
+        "is of no tree, or not before {2}, from where on all are kept",
+    ),
+    Rule(
+        "named-version",
+        "m.node_id, m.seq, m.name",
+        """
+        FROM named_version m LEFT JOIN version v ON v.node_id = m.node_id AND v.seq = m.seq WHERE v.node_id IS NULL
+        """,
+        "version {0}/{1}",
+        "is called {2}, and does not exist",
+    ),
+)
+
+RULES = _PLACEMENTS + _TRASH + _VERSIONS + _KEPT

@@ -13,8 +13,8 @@ _NAMED = """
     LEFT JOIN node n ON n.id = j.node_id AND n.tree_id = j.tree_id
     LEFT JOIN node f ON f.id = j.from_parent_id
     LEFT JOIN node t ON t.id = j.to_parent_id AND t.tree_id = j.tree_id
-    WHERE n.id IS NULL OR (f.id IS NULL AND j.from_parent_id IS NOT NULL)
-        OR (t.id IS NULL AND j.to_parent_id IS NOT NULL)
+    WHERE j.seq > r.forgotten AND (n.id IS NULL OR (f.id IS NULL AND j.from_parent_id IS NOT NULL)
+        OR (t.id IS NULL AND j.to_parent_id IS NOT NULL))
 """
 _WHO = """
     FROM journal j JOIN tree r ON r.id = j.tree_id

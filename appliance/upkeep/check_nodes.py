@@ -37,10 +37,11 @@ RULES = (
         "n.id, n.tree_id",
         """
         FROM node n JOIN tree t ON t.id = n.tree_id LEFT JOIN trash x ON x.node_id = n.id
-        WHERE n.parent_id IS NULL AND t.root_id <> n.id AND x.node_id IS NULL
+        WHERE n.parent_id IS NULL AND t.root_id <> n.id AND x.node_id IS NULL AND t.expiring = 0
+            AND NOT EXISTS (SELECT 1 FROM placement p WHERE p.node_id = n.id)
         """,
         "node {0}",
-        "has no parent, but is neither the root of tree {1} nor in its trash",
+        "has no parent, but is neither the root of tree {1} nor in its trash, and was nowhere before",
     ),
     Rule(
         "node-totals",

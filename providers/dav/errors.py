@@ -38,6 +38,7 @@ _STATUS: dict[type[HoldfastError], _Mapped] = {
     errors.SignInBlocked: _Mapped(429),
     errors.Denied: _Mapped(403),
     errors.NotFound: _Mapped(404),
+    errors.MomentGone: _Mapped(410),
     errors.Conflict: _Mapped(409),
     errors.NameTaken: _Mapped(405),
     errors.IsAFolder: _Mapped(405),

@@ -10,13 +10,16 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from appliance import config
+from appliance import clock, config, retention
 from appliance.accounts import app_passwords, users
 from appliance.app import Appliance, open_appliance
+from appliance.files import history
 from appliance.files.write import Announced
 from appliance.jobs import runs
 from appliance.serve.prepare import finish_store, hold_folder, prepare_store
-from appliance.upkeep import measure
+from appliance.tree.paths import parse
+from appliance.upkeep import expire, measure
+from appliance.upkeep.expire import Rules
 from tests.data_folders.inventory import inventory
 from tests.files.person import Person
 from tests.support.content import noise, prose
@@ -83,6 +86,15 @@ def _fill(appliance: Appliance) -> None:
     assert appliance.sign_in.begin_session("anna", "correct horse battery", address="192.0.2.7", agent="a browser")
     measure.measure(appliance.database)
     appliance.database.write(lambda session: runs.note(session, runs.Run("sweep", "nas/1", 1, 2, "done", "", 3)))
+    # What is kept of the past: a version by its name, and one state of an hour that had several.
+    ben.put("/letter", b"draft")
+    ben.put("/letter", b"as sent")
+    ben.put("/letter", b"afterthought")
+    history.name_version(ben.files, ben.principal, parse("/letter"), str(ben.versions("/letter")[1].seq), "as sent")
+    users.set_retention(appliance.database, ben.user, retention.parse("all 2d, daily"))
+    ben.remove("/letter")
+    later = clock.now() + 10 * clock.DAY
+    expire.expire(appliance.database, Rules(retention.parse(retention.DEFAULT), 30 * clock.DAY), now=later)
 
 
 if __name__ == "__main__":

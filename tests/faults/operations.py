@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from appliance import retention
 from appliance.accounts import app_passwords, users
 from appliance.backends.reserve import Reserve
 from appliance.errors import HoldfastError
@@ -22,7 +23,8 @@ from appliance.moments import Moment
 from appliance.serve import supervisor
 from appliance.tree.paths import parse
 from appliance.tree.versions import names
-from appliance.upkeep import durable, prune, sweep
+from appliance.upkeep import durable, expire, prune, sweep
+from appliance.upkeep.expire import Rules
 from tests.faults.stage import Stage
 from tests.server.content import noise
 from tests.server.running import ADMIN, PASSWORD
@@ -208,6 +210,12 @@ def _prune(stage: Stage) -> str:
     return "done"
 
 
+def _expire(stage: Stage) -> str:
+    """All that is past, and the trash."""
+    expire.expire(stage.appliance.database, Rules(retention.parse("none"), 0))
+    return "done"
+
+
 class _GettingFull(Reserve):
     """However much is free."""
 
@@ -239,6 +247,7 @@ COMMANDS = [
     Operation("lock-break", _break_locks),
     Operation("sweep", _sweep, scene="killed"),
     Operation("prune", _prune, scene="broken-off"),
+    Operation("expire", _expire),
     Operation("reserve", _reserve),
     Operation("sync", _sync, scene="fast", ready=_ask("PUT", "/unsynced", ONE)),
 ]

@@ -126,6 +126,12 @@ _FIRST = (
     ("docs/empty", b""),
 )
 _FIRST_REVISION = """
+    DROP TABLE kept;
+    DROP TABLE named_version;
+    ALTER TABLE tree DROP COLUMN retention;
+    ALTER TABLE tree DROP COLUMN kept_since;
+    ALTER TABLE tree DROP COLUMN forgotten;
+    ALTER TABLE tree DROP COLUMN expiring;
     DROP TABLE web_session;
     DROP TABLE job_run;
     DROP TABLE measure;

@@ -18,7 +18,9 @@ from tests.files.person import Person
 NFC, NFD = "Caf\u00e9", "Cafe\u0301"
 VALUE_CHARS = 60_000
 MARK = Mark(("x",), gone=False)
-_FORGET = Sql("DELETE FROM journal WHERE seq <= :seq")
+_FORGET = Sql(
+    "UPDATE tree SET kept_since = :seq, forgotten = :seq WHERE root_id IN (SELECT id FROM node WHERE name = '')"
+)
 
 
 def ask(who: Person, path: str = "/", cursor: Cursor | None = None, *, deep: bool = True, limit: int = 9999) -> Changes:
@@ -278,7 +280,7 @@ def test_cursor_that_no_answer_to_this_had_is_refused(alice: Person, bob: Person
 
 
 @pytest.mark.usefixtures("damage")
-def test_cursor_older_than_the_journal_is_refused_if_the_folder_changed(alice: Person) -> None:
+def test_cursor_older_than_what_is_known_is_refused_if_the_folder_changed(alice: Person) -> None:
     """What is gone since then is known no more."""
     set_up(alice)
     old, unchanged, cut = ask(alice).cursor, ask(alice, "/d").cursor, ask(alice, limit=1).cursor

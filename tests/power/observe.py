@@ -13,14 +13,15 @@ from appliance.app import Appliance, open_appliance
 from appliance.config import Settings
 from appliance.db.sql import Sql
 from appliance.serve.prepare import hold_folder, prepare_store
-from appliance.tree import nodes
+from appliance.tree import kept, nodes
 from appliance.tree.nodes import Node
+from appliance.tree.past import OPEN
 from appliance.upkeep import durable
 from appliance.upkeep.check import check
 from tests.power.story import Tree
 from tests.server.running import PASSWORD
 
-_VERSIONS = Sql("SELECT manifest, size FROM version WHERE node_id = :node_id ORDER BY seq")
+_VERSIONS = Sql("SELECT manifest, size, seq FROM version WHERE node_id = :node_id ORDER BY seq")
 
 
 @dataclass
@@ -90,7 +91,7 @@ def _read(appliance: Appliance) -> Observed:
 
 
 class Reader:
-    """Collects a tree with the content of every version."""
+    """Collects a tree with the content of every version that is kept."""
 
     def __init__(self, appliance: Appliance) -> None:
         self.tree: Tree = {}
@@ -112,7 +113,10 @@ class Reader:
     def _versions(self, node: Node) -> tuple[str, ...]:
         with self._appliance.database.read() as session:
             rows = session.rows(_VERSIONS, node_id=node.id)
-        return tuple(self._digest(bytes(row[0]), row[1]) for row in rows)
+            states = kept.of_tree(session, node.tree_id)
+        ends = [*(row[2] for row in rows[1:]), OPEN]
+        shown = [row for row, end in zip(rows, ends, strict=True) if states.needs(row[2], end)]
+        return tuple(self._digest(bytes(row[0]), row[1]) for row in shown)
 
     def _digest(self, manifest: bytes, size: int) -> str:
         found = hashlib.sha256()

@@ -293,6 +293,48 @@ def test_listing_the_past_is_told_again_from_memory_and_never_mixed_up(alice: Da
         assert f"/at/seq-{first}/d/1" in then
 
 
+def test_moment_that_is_kept_no_more_is_410_and_names_the_nearest(server: Server, alice: Dav) -> None:
+    """For people and clients alike; the plan says beforehand what goes."""
+    user = _user_of(alice)
+    alice.ok("PUT", "/dav/a", b"first")
+    _make_older(server, alice, days=40)
+    for text in (b"second", b"third", b"fourth"):
+        alice.ok("PUT", "/dav/a", text)
+    server.holdfast("keep", "/a", "--user", user, "--version", "3", "--name", "as sent")
+    _make_older(server, alice, days=40)
+    plan = server.holdfast("expire", "--dry-run").stdout
+    (planned,) = [line.split() for line in plan.splitlines() if line.startswith(f"{user} ")]
+    assert planned[-3:] == ["1", "6", "0"]
+    assert alice("GET", "/at/seq-2/a").body == b"second"
+    assert server.holdfast("expire").stdout.startswith("1 versions (6 B) and 0 things from the trash have gone")
+    for method, path in (("GET", "/at/seq-2/a"), ("PROPFIND", "/at/seq-3/"), ("GET", "/at/seq-3/")):
+        gone = alice(method, path, headers={"Depth": "1"})
+        assert gone.status == 410
+        nearest = gone.text.split("the nearest that is: ")[1].strip()
+        assert alice("GET", f"/at/{quote(nearest)}/a").body in (b"first", b"fourth")
+    assert alice("GET", "/at/seq-1/a").body == b"first"
+    assert alice("GET", "/at/seq-4/a").body == b"fourth"
+    listed = server.holdfast("versions", "/a", "--user", user).stdout.splitlines()
+    assert [line.split()[0] for line in listed] == ["VERSION", "4", "3", "1"]
+    assert listed[2].endswith("as sent")
+    refused = server.holdfast("restore", "/a", "--user", user, "--at", "seq-2", succeeds=False)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("holdfast: this moment is not kept any more; the nearest that is: ")
+
+
+def test_user_with_a_retention_of_their_own(server: Server, alice: Dav) -> None:
+    """Nonsense is refused with an example, and changes nothing."""
+    user = _user_of(alice)
+    said = server.holdfast("user", "retention", user, "all 48h, daily").stdout
+    assert said == f"{user} keeps all 48h, daily\n"
+    wrong = server.holdfast("user", "retention", user, "sometimes", succeeds=False)
+    assert wrong.returncode == 2
+    assert "'sometimes' is no step of retention; write for instance" in wrong.stderr
+    assert "all 48h, daily" in server.holdfast("expire", "--dry-run").stdout
+    said = server.holdfast("user", "retention", user, "default").stdout
+    assert said.endswith("all 24h, hourly 7d, daily 30d, weekly 26w, monthly (the setting)\n")
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
 def test_five_moments_of_2000_files_read_exactly(tmp_path: Path) -> None:

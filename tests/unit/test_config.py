@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from appliance.config import BY_NAME, TABLE, Address, Setting, Settings, load, usable_cores
 from appliance.errors import ConfigError
+from appliance.retention import parse as parse_retention
 
 # As the environment's empty variables, which templates turn into this.
 EMPTY = "".join(f'{setting.name}: ""\n' for setting in TABLE)
@@ -48,6 +49,10 @@ SAMPLES: dict[str, tuple[str, object]] = {
     "max_lock_seconds": ("86401", 86401),
     "session_idle_minutes": ("30", 30),
     "session_hours": ("12", 12),
+    "retention": ("all 2d, daily", parse_retention("all 2d, daily")),
+    "trash_days": ("14", 14),
+    "expire_minutes": ("15", 15),
+    "pressure_percent": ("10", 10),
     "sweep_minutes": ("10", 10),
     "log_level": ("debug", "debug"),
     "log_file": ("/var/log/holdfast.log", Path("/var/log/holdfast.log")),

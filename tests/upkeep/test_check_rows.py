@@ -205,6 +205,10 @@ BREAKS: dict[str, tuple[str, ...]] = {
     "lock-node/removed": (lock(REMOVED),),
     "lock-node/other tree": (lock(MENU, tree=BRUNOS_TREE),),
     "lock-user": (lock(MENU, user="99"),),
+    "kept-states/forgotten": (f"UPDATE tree SET forgotten = 1 WHERE id = {TREE}",),
+    "kept-states/future": (f"UPDATE tree SET kept_since = seq + 1 WHERE id = {TREE}",),
+    "kept-states/late": (f"INSERT INTO kept VALUES ({TREE}, 0)",),
+    "named-version": ("INSERT INTO named_version VALUES (9999, 1, 'n', 9)",),
     "lock-form/scope": (lock(MENU, scope="half"),),
     "lock-form/depth": (lock(MENU, depth="1"),),
 }

@@ -1,0 +1,281 @@
+"""Expiring: the past is thinned as the retention says, and trash goes when its time is over. Rows only; prune takes
+the bytes.
+
+First it is written down which states are kept; from then on nobody can open another one. Then what only those showed
+is deleted, batch by batch. A run that is cut leaves a mark (``tree.expiring``), and the next one goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import groupby, pairwise
+from typing import NamedTuple
+
+from appliance import clock, faults, retention
+from appliance.chunks import garbage
+from appliance.db.database import Database
+from appliance.db.sql import Row, Session, Sql
+from appliance.retention import Retention
+from appliance.tree import kept, nodes
+from appliance.tree.kept import Kept
+from appliance.upkeep import ghosts
+from appliance.upkeep.paging import LEAST, newest, paged
+from appliance.upkeep.states import Decision, decide
+
+_AT_ONCE = 500
+
+_TREES = Sql("SELECT id, owner_id, retention, expiring FROM tree WHERE id > :id ORDER BY id LIMIT 500")
+_LOCK = Sql("SELECT id FROM tree WHERE id = :tree_id {lock}")
+_DECIDE = Sql("UPDATE tree SET kept_since = :since, forgotten = :forgotten, expiring = 1 WHERE id = :tree_id")
+_KEEP = Sql("INSERT INTO kept (tree_id, seq) VALUES (:tree_id, :seq)")
+_DROP = Sql("DELETE FROM kept WHERE tree_id = :tree_id AND seq IN (:seqs*)")
+_DONE = Sql("UPDATE tree SET expiring = 0 WHERE id = :tree_id")
+
+_DUE = Sql("SELECT node_id FROM trash WHERE tree_id = :tree_id AND removed_at < :before ORDER BY node_id")
+_NAMED = Sql(
+    "SELECT DISTINCT v.node_id FROM named_version v JOIN node n ON n.id = v.node_id WHERE n.tree_id = :tree_id"
+)
+_LEAVE_TRASH = Sql("DELETE FROM trash WHERE node_id IN (:node_ids*) AND removed_at < :before")
+
+_VERSIONS = Sql("""
+    SELECT v.node_id, v.seq, n.tree_id, v.size, m.seq FROM version v JOIN node n ON n.id = v.node_id
+    LEFT JOIN named_version m ON m.node_id = v.node_id AND m.seq = v.seq
+    WHERE (v.node_id, v.seq) > (:node_id, :seq) ORDER BY v.node_id, v.seq LIMIT 5000
+""")
+_PLACEMENTS = Sql("""
+    SELECT node_id, from_seq, to_seq, tree_id FROM placement
+    WHERE (node_id, from_seq) > (:node_id, :from_seq) ORDER BY node_id, from_seq LIMIT 5000
+""")
+# What is current, or was named meanwhile, stays whatever was read before.
+_DELETE_VERSION = Sql("""
+    DELETE FROM version WHERE node_id = :node_id AND seq = :seq
+        AND seq < (SELECT n.version_seq FROM node n WHERE n.id = :node_id)
+        AND NOT EXISTS (SELECT 1 FROM named_version m WHERE m.node_id = :node_id AND m.seq = :seq)
+""")
+_DELETE_PLACEMENT = Sql("DELETE FROM placement WHERE node_id = :node_id AND from_seq = :from_seq")
+
+
+_FORGOTTEN = Sql("SELECT forgotten FROM tree WHERE id = :tree_id")
+
+Batch = list[tuple[int, ...]]
+
+
+class Expired(NamedTuple):
+    """What a run deleted, or would: states that can be opened no more (those of a first run are not counted one by
+    one), versions with their bytes, places, things in the trash, and nodes that no kept state shows.
+    """
+
+    states: int
+    versions: int
+    bytes: int
+    placements: int
+    trash: int
+    nodes: int
+
+
+class Rules(NamedTuple):
+    """What trees without rules of their own keep; ``trash_for`` in microseconds."""
+
+    retention: Retention
+    trash_for: int
+
+
+class Planned(NamedTuple):
+    """What a run would do to one tree now. All states since the time ``all_since`` stay."""
+
+    tree_id: int
+    owner_id: int
+    retention: Retention
+    decision: Decision
+    all_since: int
+    trash: int
+    versions: int
+    bytes: int
+
+
+class _Stopped(Exception):
+    """The process has to end; the next run goes on."""
+
+
+def expire(
+    database: Database,
+    rules: Rules,
+    *,
+    halvings: int = 0,
+    now: int | None = None,
+    stopping: Callable[[], bool] = lambda: False,
+) -> Expired:
+    """Let go of what the rules do not keep, or would not if all ages were ``halvings`` times half as long.
+
+    Several runs at once do no harm.
+    """
+    run = _Run(database, rules, halvings, clock.now() if now is None else now, stopping)
+    try:
+        run.decide()
+        run.clean()
+    except _Stopped:
+        pass
+    return run.done()
+
+
+def plan(database: Database, rules: Rules, *, now: int | None = None) -> list[Planned]:
+    """What ``expire`` would do now, tree by tree; changes nothing."""
+    at = clock.now() if now is None else now
+    found: dict[int, Planned] = {}
+    with database.snapshot() as session:
+        for page in paged(session.rows, _TREES, {"id": LEAST}):
+            for tree_id, owner_id, text, _ in page:
+                own = _of_tree(text, rules)
+                decision = decide(session, tree_id, own, trash_for=rules.trash_for, now=at)
+                due = len(_due(session, tree_id, at - rules.trash_for))
+                found[tree_id] = Planned(tree_id, owner_id, own, decision, at - own.all_for, due, 0, 0)
+        states = {each.tree_id: each.decision.kept for each in found.values()}
+        for _, _, tree_id, size in _doomed_versions(_pages(session.rows, _VERSIONS, "seq"), states):
+            each = found[tree_id]
+            found[tree_id] = each._replace(versions=each.versions + 1, bytes=each.bytes + size)
+    return list(found.values())
+
+
+def _of_tree(text: str | None, rules: Rules) -> Retention:
+    return rules.retention if text is None else retention.parse(text)
+
+
+def _due(session: Session, tree_id: int, before: int) -> list[int]:
+    """What has been in the trash for long enough, and holds no version that somebody has named."""
+    spared = {nodes.above(session, node_id)[0][0] for (node_id,) in session.rows(_NAMED, tree_id=tree_id)}
+    return [row[0] for row in session.rows(_DUE, tree_id=tree_id, before=before) if row[0] not in spared]
+
+
+def _pages(fetch: Callable[..., list[Row]], sql: Sql, second: str) -> Iterator[Row]:
+    for page in paged(fetch, sql, {"node_id": LEAST, second: LEAST}):
+        yield from page
+
+
+def _doomed_versions(rows: Iterator[Row], states: dict[int, Kept]) -> Iterator[tuple[int, int, int, int]]:
+    """(node, seq, tree, bytes) of the versions that no kept state shows. The newest of each file always stays."""
+    last: list[Row | None] = [None]
+    for row, following in pairwise(_with_end(rows, last)):
+        if row is None or following is None or following[0] != row[0]:
+            continue
+        node_id, seq, tree_id, size, named = row
+        states_of = states.get(tree_id)
+        if named is None and states_of is not None and not states_of.needs(seq, following[1]):
+            yield node_id, seq, tree_id, size
+
+
+def _with_end(rows: Iterator[Row], end: list[Row | None]) -> Iterator[Row | None]:
+    yield from rows
+    yield from end
+
+
+class _Run:
+    """One run, and what it has done so far."""
+
+    def __init__(self, database: Database, rules: Rules, halvings: int, now: int, stopping: Callable[[], bool]) -> None:
+        self._database = database
+        self._rules = rules
+        self._trash_for = rules.trash_for >> halvings
+        self._halvings = halvings
+        self._now = now
+        self._stopping = stopping
+        self._states = self._versions = self._bytes = self._placements = self._trash = self._nodes = 0
+
+    def done(self) -> Expired:
+        return Expired(self._states, self._versions, self._bytes, self._placements, self._trash, self._nodes)
+
+    def decide(self) -> None:
+        """Tree by tree, each in a transaction."""
+        for page in paged(newest(self._database), _TREES, {"id": LEAST}):
+            for tree_id, _, text, _ in page:
+                self._pause()
+                own = _of_tree(text, self._rules).shortened(self._halvings)
+                self._trash += self._database.write(partial(self._settle, tree_id=tree_id, own=own))
+                faults.point("expire.decided")
+
+    def _settle(self, session: Session, tree_id: int, own: Retention) -> int:
+        """Write down what is kept, and take out of the trash what is due; returns how much that was."""
+        if session.row(_LOCK, tree_id=tree_id) is None:
+            return 0
+        decision = decide(session, tree_id, own, trash_for=self._trash_for, now=self._now)
+        before = self._now - self._trash_for
+        due = _due(session, tree_id, before)
+        if not decision.changes and not due:
+            return 0
+        old, new = set(decision.before.seqs), set(decision.kept.seqs)
+        session.run_many(_KEEP, [{"tree_id": tree_id, "seq": seq} for seq in sorted(new - old)])
+        session.run_by(_DROP, sorted(old - new), tree_id=tree_id)
+        session.run(_DECIDE, tree_id=tree_id, since=decision.kept.since, forgotten=decision.forgotten)
+        session.run_by(_LEAVE_TRASH, due, before=before)
+        self._states += len(old - new)
+        return len(due)
+
+    def clean(self) -> None:
+        """Delete what nothing shows that is kept, in all trees that have something to be deleted."""
+        states: dict[int, Kept] = {}
+        forgotten: dict[int, int] = {}
+        with self._database.snapshot() as session:
+            for page in paged(session.rows, _TREES, {"id": LEAST}):
+                for tree_id, _, _, expiring in page:
+                    if expiring:
+                        states[tree_id] = kept.of_tree(session, tree_id)
+                        forgotten[tree_id] = session.value(_FORGOTTEN, tree_id=tree_id)
+        if not states:
+            return
+        self._clean_versions(states)
+        self._clean_placements(states, forgotten)
+        for tree_id in states:
+            self._nodes += ghosts.remove(self._database, tree_id, self._pause)
+            self._database.write(partial(Session.run, sql=_DONE, tree_id=tree_id))
+            faults.point("expire.done")
+
+    def _clean_versions(self, states: dict[int, Kept]) -> None:
+        doomed = _doomed_versions(_pages(newest(self._database), _VERSIONS, "seq"), states)
+        for tree_id, batch in _batches(doomed, tree=2):
+            self._pause()
+            self._database.write(partial(_delete_versions, tree_id=tree_id, batch=batch))
+            self._versions += len(batch)
+            self._bytes += sum(each[3] for each in batch)
+            faults.point("expire.versions")
+
+    def _clean_placements(self, states: dict[int, Kept], forgotten: dict[int, int]) -> None:
+        rows = _pages(newest(self._database), _PLACEMENTS, "from_seq")
+        doomed = (
+            (node_id, from_seq, tree_id)
+            for node_id, from_seq, to_seq, tree_id in rows
+            if tree_id in states and to_seq <= forgotten[tree_id] and not states[tree_id].needs(from_seq, to_seq)
+        )
+        for tree_id, batch in _batches(doomed, tree=2):
+            self._pause()
+            self._database.write(partial(_delete_placements, tree_id=tree_id, batch=batch))
+            self._placements += len(batch)
+            faults.point("expire.placements")
+
+    def _pause(self) -> None:
+        if self._stopping():
+            raise _Stopped
+
+
+def _delete_versions(session: Session, tree_id: int, batch: Batch) -> None:
+    # A restore that reads one of them has come to its end by then, or does not find it.
+    session.row(_LOCK, tree_id=tree_id)
+    session.run_many(_DELETE_VERSION, [{"node_id": each[0], "seq": each[1]} for each in batch])
+    garbage.leave(session)
+
+
+def _delete_placements(session: Session, tree_id: int, batch: Batch) -> None:
+    session.row(_LOCK, tree_id=tree_id)
+    session.run_many(_DELETE_PLACEMENT, [{"node_id": each[0], "from_seq": each[1]} for each in batch])
+
+
+def _batches(rows: Iterator[tuple[int, ...]], *, tree: int) -> Iterator[tuple[int, Batch]]:
+    """Some hundred rows of one tree at a time; ``tree`` is the column of its id."""
+    for tree_id, of_tree in groupby(rows, key=lambda row: row[tree]):
+        batch: Batch = []
+        for row in of_tree:
+            batch.append(row)
+            if len(batch) == _AT_ONCE:
+                yield tree_id, batch
+                batch = []
+        if batch:
+            yield tree_id, batch
