@@ -1,4 +1,4 @@
-"""Password hashes: Argon2id with 9 MiB, 4 passes, 1 lane (OWASP's smallest memory profile)."""
+"""Password hashes: Argon2id with 7 MiB, 5 passes, 1 lane (OWASP's smallest memory profile)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from passlib.hash import argon2
 from appliance.config.credentials import PASSWORD_MOST, password_problem
 from appliance.errors import BadRequest
 
-_hasher = argon2.using(type="ID", memory_cost=9 * 1024, time_cost=4, parallelism=1)
-# Each takes 9 MiB and a core for some 20 ms: two at a time leave room for everybody who is signed in.
+_hasher = argon2.using(type="ID", memory_cost=7 * 1024, time_cost=5, parallelism=1)
+# Each takes 7 MiB and a core for some 20 ms: two at a time leave room for everybody who is signed in.
 _turns = threading.BoundedSemaphore(2)
 
 

@@ -37,9 +37,9 @@ def test_password_that_breaks_a_rule_is_refused(password: str) -> None:
 
 
 def test_hash_has_the_agreed_cost_and_a_salt() -> None:
-    """Argon2id, 9 MiB, 4 passes, 1 lane; two hashes of one password differ."""
+    """Argon2id, 7 MiB, 5 passes, 1 lane; two hashes of one password differ."""
     first, second = passwords.hash_password("password"), passwords.hash_password("password")
-    assert first.startswith("$argon2id$v=19$m=9216,t=4,p=1$")
+    assert first.startswith("$argon2id$v=19$m=7168,t=5,p=1$")
     assert first != second
 
 
@@ -78,7 +78,7 @@ def test_giant_password_costs_nothing() -> None:
 
 
 def test_two_hashes_at_most_are_computed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each takes 9 MiB and a core: a flood of wrong passwords must leave room for who is signed in."""
+    """Each takes 7 MiB and a core: a flood of wrong passwords must leave room for who is signed in."""
     real = passwords._hasher
     running, most = 0, 0
     mutex = threading.Lock()

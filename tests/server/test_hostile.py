@@ -27,13 +27,12 @@ SILENT, SLOW, SILENT_TLS = 200, 50, 20
 
 
 def test_600_megabytes_with_a_wrong_password_cost_no_memory(start: Start) -> None:
-    """401 to a client that sends everything, and less than 10 MB more in all processes together."""
+    """401 to a client that sends everything, and less than 10 MB more in all processes together.
+
+    It is the first to ask for anything, so the memory of the first hash is among it.
+    """
     server = start(workers=2)
-    for dav in server.connections_to_all().values():
-        dav.close()
     with server.dav("admin", "a wrong password") as wrong:
-        # The memory that a hash takes is there after the first ones.
-        assert {wrong("PROPFIND", "/dav/", headers={"Depth": "0"}).status for _ in range(4)} == {401}
         block = bytes(MB)
         with Growth(lambda: resident(server.pids()), every_s=0.01) as growth, wrong.wire() as wire:
             with contextlib.suppress(OSError):
