@@ -21,10 +21,10 @@ from appliance.chunks import garbage, rows
 from appliance.chunks.pack import pack_key
 from appliance.db.database import Database
 from appliance.db.sql import Row, Session, Sql
-from appliance.errors import BackendError, StorageFull
+from appliance.errors import BackendError, Damaged, StorageFull
 from appliance.upkeep import marks
 from appliance.upkeep.check_ids import IdSet
-from appliance.upkeep.marks import CHUNKS, SEGMENTS, SMALL, Part, Table
+from appliance.upkeep.marks import CHUNKS, SEGMENTS, SMALL, Named, Part, Table
 from appliance.upkeep.paging import LEAST, newest, paged
 
 _log = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ def prune(
     earlier runs found is removed.
 
     Raises:
-        Damaged: a manifest cannot be read, and nothing more was deleted.
+        Damaged: a manifest cannot be read, or chunks that one names have no row; nothing more was deleted.
     """
     run = _Run(database, backend, stopping)
     try:
@@ -89,6 +89,15 @@ def prune(
         pass
     gone = run.deleted
     return Pruned(gone[CHUNKS], gone[SEGMENTS], gone[SMALL], run.blobs, run.size, run.failed, run.looked)
+
+
+def _require_rows(named: Named, there: int) -> None:
+    """Refuse to go on if chunks that manifests name have no row: a pack that seems empty may hold them."""
+    lost = named.chunks.count() - there
+    if lost > 0:
+        raise Damaged(
+            what=f"the row of {lost} chunks (`holdfast check` names them; files that are stored again heal them)"
+        )
 
 
 class PruneJob:
@@ -185,18 +194,22 @@ class _Run:
         with self.database.snapshot() as session:
             named = marks.read_manifests(session, part, pause=self._pause)
         faults.point("prune.marked")
+        there = 0
         for table, within in marks.ranges(part):
             for page in table.pages(newest(self.database), within):
                 self._pause()
-                old = [row[0] for row in named.unnamed(table, page) if row[1] < bound]
+                unnamed = list(named.unnamed(table, page))
+                old = [row[0] for row in unnamed if row[1] < bound]
                 gone: set[bytes] = set()
                 for start in range(0, len(old), _AT_ONCE[table]):
                     gone |= self._delete(table, old[start : start + _AT_ONCE[table]], bound)
                 self.deleted[table] += len(gone)
                 if table is CHUNKS:
+                    there += len(page) - len(unnamed)
                     for row in page:
                         if row[0] not in gone:
                             holding.add(row[2])
+        _require_rows(named, there)
 
     def _delete(self, table: Table, digests: list[bytes], bound: int) -> set[bytes]:
         """Returns those that went."""

@@ -9,6 +9,7 @@ import pytest
 from appliance.accounts import users
 from appliance.backends.disk import DiskBackend
 from appliance.chunks import packing
+from appliance.db.sql import Sql
 from appliance.errors import BackendError, Conflict, Damaged, HoldfastError, Unavailable
 from appliance.files import write
 from appliance.tree.conditions import Conditions
@@ -351,3 +352,21 @@ def test_disk_is_as_empty_as_before(alice: Person, backend: DiskBackend) -> None
     cut(alice, "/film")
     prune_ripe(alice)
     assert list(backend.list("")) == before
+
+
+def test_lost_rows_of_chunks_keep_their_packs_from_being_dropped(alice: Person) -> None:
+    """A pack without rows seems empty; it holds what a file needs. What is stored again has its rows again."""
+    kept = noise(3 * MIB, seed=77)
+    alice.put("/kept", kept)
+    cut(alice, "/film")
+    prune_of(alice)
+    alice.files.chunks.writers.renew()
+    packs = blobs(alice)
+    alice.files.database.write(lambda session: session.run(Sql("DELETE FROM chunk")))
+    with pytest.raises(Damaged, match="row of"):
+        prune_of(alice)
+    assert (blobs(alice), count(alice, "garbage")) == (packs, 1)
+    assert alice.rows("SELECT COUNT(*) FROM pack WHERE dropped_at IS NOT NULL") == [(0,)]
+    alice.put("/kept", kept)
+    assert prune_of(alice).blobs > 0
+    assert alice.get("/kept") == kept
