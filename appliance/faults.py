@@ -127,6 +127,14 @@ POINTS: Final[dict[str, Kind]] = {
     "expire.ghosts": "system",
     "expire.done": "system",
     "sync.synced": "system",
+    "scrub.verified": "system",
+    "scrub.noted": "system",
+    "scrub.rows": "system",
+    "repair.rebuilt": "system",
+    "repair.copied": "system",
+    "repair.moved": "system",
+    "repair.salvaged": "system",
+    "repair.forgotten": "system",
 }
 """Every point, and who fails there."""
 

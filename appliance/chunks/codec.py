@@ -5,6 +5,7 @@ The level is of no concern to whoever reads: frames of any level are decompresse
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -91,6 +92,15 @@ def decode(codec: int, stored: memoryview | bytes, length: int) -> memoryview | 
     if len(plain) != length:
         raise ValueError(f"{len(plain)} bytes instead of {length}")
     return plain
+
+
+def plain_of(codec: int, length: int, stored: memoryview | bytes, *, sha256: bytes) -> memoryview | bytes | None:
+    """The plain bytes whose digest this is; None: they are others, or cannot be decoded."""
+    try:
+        plain = decode(codec, stored, length)
+    except ValueError:
+        return None
+    return plain if hashlib.sha256(plain).digest() == sha256 else None
 
 
 def checksum(stored: memoryview | bytes) -> int:

@@ -1,7 +1,7 @@
 """Reading content back: verified bytes of any range, a few large reads ahead of who consumes them.
 
 XXH3 of the stored bytes is compared on every read, so what leaves here is what was stored. A chunk that fails is
-looked up once more, for it may have moved to another pack meanwhile; only then is it damaged.
+looked up once more, for it may have moved to another pack meanwhile; only then is it damaged, which is noted.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from appliance import faults
 from appliance.backends.base import Backend, Buffer
-from appliance.chunks import codec, manifest, rows
+from appliance.chunks import codec, findings, manifest, rows
 from appliance.chunks.manifest import Entry, Kind, SegmentIndex, overlapping
 from appliance.chunks.pack import Record
 from appliance.chunks.places import Course, Indexes, Location
@@ -90,16 +90,12 @@ class Reader:
         """The content of a ``small`` row. It has no other checksum than its name."""
         with self._database.read() as session:
             row = rows.small_content(session, entry.id)
-        if row is None:
-            raise Damaged(what=f"small content {entry.id.hex()}")
-        how, length, stored = row
-        try:
-            plain = codec.decode(how, stored, length)
-        except ValueError as error:
-            raise Damaged(what=f"small content {entry.id.hex()}") from error
-        if length != entry.length or hashlib.sha256(plain).digest() != entry.id:
-            raise Damaged(what=f"small content {entry.id.hex()}")
-        return bytes(plain)
+        if row is not None and row[1] == entry.length:
+            plain = codec.plain_of(*row, sha256=entry.id)
+            if plain is not None:
+                return bytes(plain)
+        findings.tell_of_content(self._database, "small", entry.id, "is not what was stored")
+        raise Damaged(what=f"small content {entry.id.hex()}")
 
     def entries(self, decoded: manifest.Manifest, start: int, end: int) -> Iterator[_Piece]:
         """The chunks that a range touches; segments outside of it are not loaded."""
@@ -132,6 +128,7 @@ class Reader:
             index = SegmentIndex(data)
             if index.length == reference.length:
                 return index
+        findings.tell_of_content(self._database, "segment", reference.sha256, "is not what was stored")
         raise Damaged(what=f"manifest segment {reference.sha256.hex()}")
 
     def _batches(self, decoded: manifest.Manifest, start: int, end: int) -> Iterator[list[_Piece]]:
@@ -166,6 +163,9 @@ class Reader:
         began = time.monotonic()
         places = course.places([piece.entry.id for piece in batch])
         blocks: list[Buffer] = []
+        for piece in batch:
+            if piece.entry.id not in places:
+                raise self._lost(piece.entry.id)
         for run in _runs(batch, places):
             blocks += self._fetch_run(run, course)
         return _Fetched(blocks, time.monotonic() - began)
@@ -191,12 +191,18 @@ class Reader:
     def _fetch_again(self, piece: _Piece) -> Buffer:
         place = Course(self._database, self._indexes).places([piece.entry.id]).get(piece.entry.id)
         if place is None:
-            raise Damaged(what=f"chunk {piece.entry.id.hex()}")
+            raise self._lost(piece.entry.id)
         key, record = place
         try:
             return _plain(record, memoryview(self._backend.get(key, record.offset, record.stored)), piece)
         except (BlobMissing, ValueError) as error:
+            problem = error.reason if isinstance(error, BlobMissing) else str(error)
+            findings.tell_of_chunk(self._database, piece.entry.id, problem, key=key, offset=record.offset)
             raise Damaged(what=f"chunk {piece.entry.id.hex()} in {key}") from error
+
+    def _lost(self, chunk_id: bytes) -> Damaged:
+        findings.tell_of_chunk(self._database, chunk_id, "no row tells where it is")
+        return Damaged(what=f"chunk {chunk_id.hex()}")
 
 
 def _pieces(entries: Sequence[Entry], start: int, end: int) -> Iterator[_Piece]:
@@ -207,10 +213,7 @@ def _pieces(entries: Sequence[Entry], start: int, end: int) -> Iterator[_Piece]:
 def _runs(batch: list[_Piece], places: dict[bytes, Location]) -> Iterator[_Run]:
     run: _Run | None = None
     for piece in batch:
-        place = places.get(piece.entry.id)
-        if place is None:
-            raise Damaged(what=f"chunk {piece.entry.id.hex()}")
-        key, record = place
+        key, record = places[piece.entry.id]
         if run is not None and run.key == key and run.records[-1].offset + run.records[-1].stored == record.offset:
             run.records.append(record)
             run.pieces.append(piece)

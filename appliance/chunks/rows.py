@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from appliance import clock, faults
+from appliance.chunks import findings, healing
+from appliance.chunks.findings import Outcome
 from appliance.chunks.manifest import Segment
 from appliance.chunks.pack import Record
 from appliance.db.sql import Session, Sql
 
 # `wanted` never falls: two writers may store the same chunk in different epochs.
 _INSERT_PACK = Sql("""
-    INSERT INTO pack (writer_id, counter, size, synced, created_at)
-    VALUES (:writer_id, :counter, :size, :synced, :now) RETURNING id
+    INSERT INTO pack (writer_id, counter, size, synced, created_at, verified_at)
+    VALUES (:writer_id, :counter, :size, :synced, :now, :now) RETURNING id
 """)
 _STORE_CHUNK = Sql("""
     INSERT INTO chunk (id, pack_id, "offset", stored, length, codec, xxh3, wanted)
@@ -30,6 +32,13 @@ _STORE_SMALL = Sql("""
 _PACK_OF = Sql("SELECT pack_id FROM chunk WHERE id = :id")
 _OF_PACK = Sql("SELECT 1 FROM chunk WHERE id IN (:ids*) AND pack_id = :pack_id")
 _WANTED = Sql("SELECT id, wanted FROM chunk WHERE id IN (:ids*)")
+# Without what is known to be damaged: that is stored anew, and healed by it.
+_INTACT = Sql("""
+    SELECT id, wanted FROM chunk WHERE id IN (:ids*) AND NOT EXISTS (
+        SELECT 1 FROM finding f
+        WHERE f.digest = chunk.id AND f.place = chunk.pack_id AND f.what = 'chunk' AND f.closed_at IS NULL
+    )
+""")
 _RENEW = Sql("UPDATE chunk SET wanted = :epoch WHERE id IN (:ids*) AND wanted < :epoch")
 _LOCATE = Sql("""
     SELECT c.id, p.writer_id, p.counter, p.size, c."offset", c.stored, c.length, c.codec, c.xxh3
@@ -45,7 +54,15 @@ _DROP = Sql("UPDATE pack SET dropped_at = :now WHERE id IN (:ids*) AND dropped_a
 
 
 def insert_pack(
-    session: Session, *, writer_id: int, counter: int, size: int, synced: bool, epoch: int, records: Iterable[Record]
+    session: Session,
+    *,
+    writer_id: int,
+    counter: int,
+    size: int,
+    synced: bool,
+    epoch: int,
+    records: Iterable[Record],
+    heals_as: Outcome = "healed",
 ) -> int:
     """The rows of a pack that is in the store, and of its chunks; returns the pack's id."""
     pack_id: int = session.value(
@@ -55,9 +72,21 @@ def insert_pack(
     # In one order everywhere, so that two writers never wait for each other's rows.
     ordered = sorted(records)
     session.run_many(_STORE_CHUNK, [{**record._asdict(), "pack_id": pack_id, "epoch": epoch} for record in ordered])
+    if ordered and findings.any_open(session):
+        drop_packs(session, healing.heal_chunks(session, pack_id, ordered, heals_as))
     if ordered and not _holds(session, pack_id, ordered):
         drop_packs(session, [pack_id])
     return pack_id
+
+
+def rebuild(session: Session, pack_id: int, records: Iterable[Record], *, epoch: int) -> int:
+    """Rows of chunks that lost theirs, from the index of the pack that they lie in; returns how many."""
+    ordered = sorted(records)
+    there = {row[0] for row in session.rows_by(_WANTED, [record.id for record in ordered])}
+    lost = [record for record in ordered if record.id not in there]
+    session.run_many(_STORE_CHUNK, [{**record._asdict(), "pack_id": pack_id, "epoch": epoch} for record in lost])
+    healing.have_rows(session, [record.id for record in ordered])
+    return len(lost)
 
 
 def _holds(session: Session, pack_id: int, records: Sequence[Record]) -> bool:
@@ -69,17 +98,31 @@ def _holds(session: Session, pack_id: int, records: Sequence[Record]) -> bool:
 
 def insert_segments(session: Session, segments: Iterable[Segment], *, epoch: int) -> None:
     """Manifest segments; ones that exist are wanted again."""
-    session.run_many(_STORE_SEGMENT, [{**segment._asdict(), "epoch": epoch} for segment in sorted(segments)])
+    ordered = sorted(segments)
+    session.run_many(_STORE_SEGMENT, [{**segment._asdict(), "epoch": epoch} for segment in ordered])
+    if findings.any_open(session):
+        healing.heal_segments(session, ordered)
 
 
-def insert_small(session: Session, *, sha256: bytes, length: int, codec: int, data: bytes, epoch: int) -> None:
+def insert_small(
+    session: Session,
+    *,
+    sha256: bytes,
+    length: int,
+    codec: int,
+    data: bytes,
+    epoch: int,
+    heals_as: Outcome = "healed",
+) -> None:
     """Small content; if it exists it is wanted again."""
     session.run(_STORE_SMALL, sha256=sha256, length=length, codec=codec, data=data, epoch=epoch)
+    if findings.any_open(session):
+        healing.heal_small(session, sha256=sha256, length=length, codec=codec, data=data, outcome=heals_as)
 
 
 def wanted_since(session: Session, ids: Sequence[bytes]) -> dict[bytes, int]:
-    """The epoch of each of these chunks that is stored."""
-    return dict(session.rows_by(_WANTED, ids))
+    """The epoch of each of these chunks that is stored, and not known to be damaged."""
+    return dict(session.rows_by(_INTACT, ids))
 
 
 def renew(session: Session, ids: Sequence[bytes], *, epoch: int) -> set[bytes]:

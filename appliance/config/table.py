@@ -191,6 +191,11 @@ TABLE: tuple[Setting, ...] = (
                  " again. 0: never."),
     Setting(name="sweep_minutes", type="integer", default=5, unit="minutes", low=1, high=1440,
             help="Time between two runs of the jobs that clear what crashes and broken-off uploads left."),
+    Setting(name="scrub_days", type="integer", default=30, unit="days", low=0, high=3650,
+            help="Every stored byte is read and verified once in so many days, spread over them. 0: never."),
+    Setting(name="scrub_bytes_per_second", type="bytes", default=32 * 1024**2, unit="bytes per second", low=65536,
+            high=_EIB,
+            help="The fastest that stored bytes are read for that, however much there is."),
     Setting(name="log_level", type="choice", default="info", unit="choice",
             choices=("debug", "info", "warning", "error"), help="The least severe messages that are logged."),
     Setting(name="log_file", type="log", default="stderr", unit="path", choices=("stderr",),
@@ -246,6 +251,8 @@ class Settings:
     expire_minutes: int
     pressure_percent: int
     sweep_minutes: int
+    scrub_days: int
+    scrub_bytes_per_second: int
     log_level: Literal["debug", "info", "warning", "error"]
     # A path, or one of the words.
     log_file: Path | Literal["stderr"]

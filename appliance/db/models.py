@@ -26,6 +26,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 metadata = MetaData(
@@ -94,12 +95,16 @@ pack = Table(
     # Since when no chunk lies in it; NULL while one may. Then its blob goes, and after it this row. Invariant: no
     # chunk lies in a dropped pack.
     Column("dropped_at", BigInteger),
+    # When all of it was last read and compared, which is also when it was written; 0: it has to be soon, for a read
+    # met damage there.
+    Column("verified_at", BigInteger, nullable=False, server_default=text("0")),
     UniqueConstraint("writer_id", "counter"),
     sqlite_autoincrement=True,
 )
 Index("ix_pack_unsynced", pack.c.id, sqlite_where=pack.c.synced == 0, postgresql_where=pack.c.synced == 0)
 _is_dropped = pack.c.dropped_at.is_not(None)
 Index("ix_pack_dropped", pack.c.id, sqlite_where=_is_dropped, postgresql_where=_is_dropped)
+Index("ix_pack_verified_at", pack.c.verified_at)
 
 chunk = Table(
     "chunk",
@@ -159,6 +164,58 @@ garbage = Table(
     Column("writer_id", BigInteger),
     Column("epoch", BigInteger, nullable=False),
     sqlite_autoincrement=True,
+)
+
+finding = Table(
+    "finding",
+    metadata,
+    # Stored bytes that were found to be missing or wrong (appliance.chunks.findings). Each is there once while it is
+    # open; closed ones stay, for people.
+    Column("id", Id, primary_key=True, autoincrement=True),
+    # "pack": the blob is gone or nothing in it can be used, each chunk that lay in it is a finding of its own ·
+    # "frame": its length, header or index is not what was written, chunks in it are intact · "chunk" | "small" |
+    # "segment": content · "rows": more rows of chunks are lost than are told one by one.
+    Column("what", Text, nullable=False),
+    # Of a chunk, small content or segment; empty for the others.
+    Column("digest", LargeBinary, nullable=False),
+    # Where it was found: the pack's id, or that of the row in `small` or `segment`; 0: it has no row; -1: nor is it
+    # in any pack.
+    Column("place", BigInteger, nullable=False),
+    # What is wrong, a clause for people.
+    Column("problem", Text, nullable=False),
+    Column("found_at", BigInteger, nullable=False),
+    # "scrub" | "read" | "check".
+    Column("found_by", Text, nullable=False),
+    # NULL while it is open.
+    Column("closed_at", BigInteger),
+    # How it was closed: "healed" by an upload of the same content, "repaired" from another place, "intact" again,
+    # "forgotten" since nothing needs it; NULL while it is open.
+    Column("outcome", Text),
+    sqlite_autoincrement=True,
+)
+_is_open = finding.c.closed_at.is_(None)
+Index(
+    "ix_finding_open",
+    finding.c.digest,
+    finding.c.place,
+    finding.c.what,
+    unique=True,
+    sqlite_where=_is_open,
+    postgresql_where=_is_open,
+)
+Index("ix_finding_place", finding.c.place, sqlite_where=_is_open, postgresql_where=_is_open)
+
+scrub = Table(
+    "scrub",
+    metadata,
+    # How far the tables are verified, one row for "small", "segment" and "version"; packs keep that in `verified_at`.
+    # "now": the last time that everything was asked for at once.
+    Column("name", Text, primary_key=True),
+    # Rows up to this id (versions: of the file) are verified in the pass under way. "now": 1 when it is done.
+    Column("position", BigInteger, nullable=False),
+    # When the pass under way began; every row behind `position` was verified or written since `before_at`.
+    Column("began_at", BigInteger, nullable=False),
+    Column("before_at", BigInteger, nullable=False),
 )
 
 user = Table(

@@ -12,7 +12,7 @@ from appliance.config import Settings
 from appliance.jobs.scheduler import Job, Scheduler
 from appliance.roster import BEAT_S, Roster
 from appliance.serve.process import StopSignal, repeat
-from appliance.upkeep import durable, measure, prune, sweep
+from appliance.upkeep import durable, measure, prune, scrub, sweep
 from appliance.upkeep.expire import Rules
 from appliance.upkeep.expire_job import ExpireJob
 
@@ -54,6 +54,15 @@ def run_scheduler(settings: Settings, supervisor_pipe: int, roster: Roster) -> N
     )
     jobs.append(Job("expire", min(settings.expire_minutes, _PRESSED_MINUTES) * _MINUTE, 60 * _MINUTE, expiring))
     jobs.append(Job("reserve", _MINUTE, _MINUTE, reserve.renew))
+    if settings.scrub_days:
+        scrubbing = scrub.ScrubJob(
+            database,
+            backend,
+            days=settings.scrub_days,
+            bytes_per_s=settings.scrub_bytes_per_second,
+            wait=stop.wait,
+        )
+        jobs.append(Job("scrub", scrub.EVERY_S, 2 * scrub.EVERY_S, scrubbing))
     if settings.durability == "fast":
         jobs.append(Job("sync", durable.SYNC_EVERY_S, _MINUTE, lambda: durable.sync_packs(database, backend)))
     scheduler = Scheduler(database, jobs)

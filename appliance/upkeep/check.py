@@ -84,9 +84,11 @@ def check(
     check_store_blob(database, backend, findings)
     compared = check_blobs(database, backend, findings, steps)
     rows.counts["blobs"] = compared.blobs
+    notes = notes_on(database, compared)
     if rows.expected is not None:
-        rows.counts["bytes read"] = check_data(database, backend, rows.expected, compared, findings, steps)
-    return Report(findings.all(), [*notes_on(database, compared), *_waiting(database)], rows.counts)
+        rows.counts["bytes read"], unused = check_data(database, backend, rows.expected, compared, findings, steps)
+        notes += unused
+    return Report(findings.all(), [*notes, *_waiting(database)], rows.counts)
 
 
 def _check_rows(database: Database, findings: Findings, steps: Steps, *, read_data: bool) -> _Rows:

@@ -62,8 +62,8 @@ def count_chunks(session: Session, steps: Steps, total: int) -> Expected:
 
 def check_data(
     database: Database, backend: Backend, expected: Expected, compared: Compared, findings: Findings, steps: Steps
-) -> int:
-    """Read and hash all packs; returns the bytes of those that could be read."""
+) -> tuple[int, list[str]]:
+    """Read and hash all packs; returns the bytes of those that could be read, and notes."""
     with database.read() as session:
         row = session.row(_STORE_ID)
     store_id = "" if row is None else row[0]
@@ -84,7 +84,7 @@ def check_data(
         while under_way:
             done += _absorb_oldest(under_way, reading, steps)
     reading.finish()
-    return done
+    return done, reading.notes()
 
 
 def _absorb_oldest(under_way: deque[tuple[Pack, Future[Examined]]], reading: _Reading, steps: Steps) -> int:
@@ -116,6 +116,8 @@ class _Reading:
         self._suspects: dict[int, Pack] = {}
         self._more_suspects = IdSet()
         self._agreeing = IdNumbers()
+        # Damage that hurts nobody.
+        self._unused: list[str] = []
         # Those of them that were read whole all the same.
         self._examined: set[int] = set()
 
@@ -158,12 +160,15 @@ class _Reading:
             if mine.get(chunk_id) == examined.records[chunk_id]:
                 self._findings.add("chunk-damaged", f"chunk {chunk_id.hex()} in {where}", f"is damaged: {what}")
             elif chunk_id not in mine:
-                self._findings.add(
-                    "pack-damaged", where, f"is damaged in a part that no row uses: {chunk_id.hex()}, {what}"
-                )
+                self._unused.append(f"{where} is damaged in a part that no row uses: {chunk_id.hex()}, {what}")
         if agreeing < max(len(mine), self._expected.chunks[of.id]):
             self._examined.add(of.id)
             self.suspect(of, agreeing)
+
+    def notes(self) -> list[str]:
+        """What is damaged, and no content suffers from it."""
+        more = len(self._unused) - BOUND
+        return self._unused[:BOUND] + ([f"and {more} more such parts"] if more > 0 else [])
 
     def finish(self) -> None:
         """Look at the chunk rows of the suspects. Rows are found by pack only in reading all: many packs at a time."""

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from appliance.chunks import manifest
-from appliance.chunks.manifest import Kind
+from appliance.chunks.manifest import Kind, Manifest
 from appliance.db.sql import Row, Session, Sql
 from appliance.errors import Damaged
 from appliance.upkeep.paging import LEAST, Fetch, count, paged
@@ -49,9 +49,9 @@ class Part(NamedTuple):
         return self.end.to_bytes(2, "big") if self.end < _PREFIXES else b"\xff" * 33
 
 
-def parts(session: Session, *, in_part: int = IN_PART) -> list[Part]:
-    """So many that the marks of each have room."""
-    number = min(1 + max(count(session, "chunk"), count(session, "small")) // in_part, _PREFIXES)
+def parts(session: Session, *, in_part: int = IN_PART, expected: int = 0) -> list[Part]:
+    """So many that the marks of each have room; there may be more chunks ``expected`` than have rows."""
+    number = min(1 + max(count(session, "chunk"), count(session, "small"), expected) // in_part, _PREFIXES)
     borders = [index * _PREFIXES // number for index in range(number + 1)]
     return [Part(first, end) for first, end in pairwise(borders)]
 
@@ -143,8 +143,12 @@ class Named(NamedTuple):
         return {CHUNKS: self.chunks, SMALL: self.small, SEGMENTS: self.segments}[table].missing(page)
 
 
-def read_manifests(session: Session, part: Part, *, pause: Callable[[], None] = lambda: None) -> Named:
+def read_manifests(
+    session: Session, part: Part, *, pause: Callable[[], None] = lambda: None, tolerant: bool = False
+) -> Named:
     """Read every manifest and every segment that one names. ``pause`` is called now and then, and may raise.
+
+    With ``tolerant`` what cannot be read names nothing, for callers who want to know what is needed at least.
 
     The session is a snapshot: in a row of states a copy could be made of what was not yet read into what was.
 
@@ -155,17 +159,26 @@ def read_manifests(session: Session, part: Part, *, pause: Callable[[], None] = 
     for page in paged(session.rows, _VERSIONS, {"node_id": LEAST, "seq": LEAST}):
         pause()
         for _, _, head in page:
-            decoded = manifest.decode(head)
+            decoded = _decode(head, tolerant=tolerant)
             marks = named.small if decoded.kind is Kind.SMALL else named.chunks
             for entry in decoded.entries:
                 marks.add(entry.id)
             for reference in decoded.references:
                 named.segments.add(reference.sha256)
-    _read_segments(session, named, pause)
+    _read_segments(session, named, pause, tolerant=tolerant)
     return named
 
 
-def _read_segments(session: Session, named: Named, pause: Callable[[], None]) -> None:
+def _decode(head: bytes, *, tolerant: bool) -> Manifest:
+    try:
+        return manifest.decode(head)
+    except Damaged:
+        if not tolerant:
+            raise
+        return manifest.decode(manifest.EMPTY)
+
+
+def _read_segments(session: Session, named: Named, pause: Callable[[], None], *, tolerant: bool) -> None:
     found = Marks(WHOLE)
     for page in paged(session.rows, _SEGMENTS, {"sha256": b""}):
         pause()
@@ -174,9 +187,11 @@ def _read_segments(session: Session, named: Named, pause: Callable[[], None]) ->
             if sha256 in unnamed:
                 continue
             if hashlib.sha256(data).digest() != sha256:
+                if tolerant:
+                    continue
                 raise Damaged(what=f"manifest segment {sha256.hex()}")
             found.add(sha256)
             for entry in manifest.decode_entries(data):
                 named.chunks.add(entry.id)
-    if found.count() < named.segments.count():
+    if found.count() < named.segments.count() and not tolerant:
         raise Damaged(what="a version: a manifest segment that it names is missing; `holdfast check` tells which")

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from appliance import faults
 from appliance.backends.base import Backend
 from appliance.backends.disk import DiskBackend
-from appliance.chunks import garbage, rows
+from appliance.chunks import findings, garbage, rows
 from appliance.chunks.pack import pack_key
 from appliance.db.database import Database
 from appliance.db.sql import Row, Session, Sql
@@ -89,15 +89,6 @@ def prune(
         pass
     gone = run.deleted
     return Pruned(gone[CHUNKS], gone[SEGMENTS], gone[SMALL], run.blobs, run.size, run.failed, run.looked)
-
-
-def _require_rows(named: Named, there: int) -> None:
-    """Refuse to go on if chunks that manifests name have no row: a pack that seems empty may hold them."""
-    lost = named.chunks.count() - there
-    if lost > 0:
-        raise Damaged(
-            what=f"the row of {lost} chunks (`holdfast check` names them; files that are stored again heal them)"
-        )
 
 
 class PruneJob:
@@ -209,7 +200,19 @@ class _Run:
                     for row in page:
                         if row[0] not in gone:
                             holding.add(row[2])
-        _require_rows(named, there)
+        self._require_rows(part, named, there)
+
+    def _require_rows(self, part: Part, named: Named, there: int) -> None:
+        """Refuse to go on if chunks that manifests name have no row: a pack that seems empty may hold them."""
+        lost = named.chunks.count() - there
+        if lost <= 0:
+            return
+        with self.database.read() as session:
+            gone = findings.gone(session, part.above, part.below)
+        # What was looked for in every pack is in none of them.
+        lost -= len(gone) - sum(1 for _ in named.unnamed(CHUNKS, gone))
+        if lost > 0:
+            raise Damaged(what=f"the row of {lost} chunks (`holdfast repair` looks for them)")
 
     def _delete(self, table: Table, digests: list[bytes], bound: int) -> set[bytes]:
         """Returns those that went."""

@@ -50,6 +50,12 @@ def copy_intact(backend: Backend, writers: Writers, write: Write, store_id: str,
 
 def move_rows(session: Session, write: Write, salvaged: Sequence[Salvaged]) -> None:
     """Let the rows name the new places, and drop the damaged packs. Rows of what is lost have to go with this."""
+    move_chunks(session, write, salvaged)
+    rows.drop_packs(session, [pack_id for pack_id, _ in salvaged])
+
+
+def move_chunks(session: Session, write: Write, salvaged: Sequence[Salvaged]) -> None:
+    """Let the rows name the new places."""
     for pack_id, stored in salvaged:
         if stored is None:
             continue
@@ -66,4 +72,3 @@ def move_rows(session: Session, write: Write, salvaged: Sequence[Salvaged]) -> N
             {"id": each.id, "offset": each.offset, "pack_id": new_id, "from_id": pack_id} for each in stored.records
         ]
         session.run_many(_MOVE, moves)
-    rows.drop_packs(session, [pack_id for pack_id, _ in salvaged])

@@ -13,12 +13,13 @@ from pathlib import Path
 from appliance import clock, config, retention
 from appliance.accounts import app_passwords, users
 from appliance.app import Appliance, open_appliance
+from appliance.chunks import findings
 from appliance.files import history
 from appliance.files.write import Announced
 from appliance.jobs import runs
 from appliance.serve.prepare import finish_store, hold_folder, prepare_store
 from appliance.tree.paths import parse
-from appliance.upkeep import expire, measure
+from appliance.upkeep import expire, measure, scrub
 from appliance.upkeep.expire import Rules
 from tests.data_folders.inventory import inventory
 from tests.files.person import Person
@@ -86,6 +87,11 @@ def _fill(appliance: Appliance) -> None:
     assert appliance.sign_in.begin_session("anna", "correct horse battery", address="192.0.2.7", agent="a browser")
     measure.measure(appliance.database)
     appliance.database.write(lambda session: runs.note(session, runs.Run("sweep", "nas/1", 1, 2, "done", "", 3)))
+    # What scrub keeps: how far it is, and a finding that is over.
+    scrub.everything(appliance.database, appliance.backend)
+    noted = [findings.Noted("frame", b"", 99, "is damaged")]
+    appliance.database.write(lambda session: findings.note(session, noted, "scrub"))
+    scrub.settle(appliance.database)
     # What is kept of the past: a version by its name, and one state of an hour that had several.
     ben.put("/letter", b"draft")
     ben.put("/letter", b"as sent")

@@ -23,7 +23,7 @@ from appliance.moments import Moment
 from appliance.serve import supervisor
 from appliance.tree.paths import parse
 from appliance.tree.versions import names
-from appliance.upkeep import durable, expire, prune, sweep
+from appliance.upkeep import durable, expire, prune, repair, scrub, sweep
 from appliance.upkeep.expire import Rules
 from tests.faults.stage import Stage
 from tests.server.content import noise
@@ -216,6 +216,18 @@ def _expire(stage: Stage) -> str:
     return "done"
 
 
+def _scrub(stage: Stage) -> str:
+    scrub.everything(stage.appliance.database, stage.appliance.backend)
+    return "done"
+
+
+def _repair(stage: Stage) -> str:
+    """What is left to prune needs living writers to follow first."""
+    stage.appliance.chunks.writers.retire()
+    repair.repair(stage.appliance.database, stage.appliance.backend, acts=True)
+    return "done"
+
+
 class _GettingFull(Reserve):
     """However much is free."""
 
@@ -248,6 +260,12 @@ COMMANDS = [
     Operation("sweep", _sweep, scene="killed"),
     Operation("prune", _prune, scene="broken-off"),
     Operation("expire", _expire),
+    Operation("scrub", _scrub, scene="frame"),
+    Operation("heal", _ask("PUT", "/docs/large", STORED_LARGE), scene="hole"),
+    Operation("repair-frame", _repair, scene="frame"),
+    Operation("repair-rows", _repair, scene="rowless"),
+    Operation("repair-copy", _repair, scene="copied"),
+    Operation("repair-needless", _repair, scene="needless"),
     Operation("reserve", _reserve),
     Operation("sync", _sync, scene="fast", ready=_ask("PUT", "/unsynced", ONE)),
 ]

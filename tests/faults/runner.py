@@ -170,7 +170,7 @@ class _Trial:
         self.absorbed = outcome.done and not self.missed
         self._judge_outcome(outcome)
         if stage.opened is not None:
-            found = state_of(stage.appliance, with_incarnation=operation.keeps)
+            found = state_of(stage.appliance, with_incarnation=operation.keeps, planted=stage.planted)
             expected = self._repeat(stage, found, must_be_new=outcome.done)
             stage.close()
         else:
@@ -262,7 +262,7 @@ def _prepare(operation: Operation, stage: Stage) -> None:
 def _now(operation: Operation, stage: Stage) -> State:
     """As an open stage says it; one that is not open is started for it and stopped again."""
     if stage.opened is not None:
-        return state_of(stage.appliance, with_incarnation=operation.keeps)
+        return state_of(stage.appliance, with_incarnation=operation.keeps, planted=stage.planted)
     return _sound(stage, operation)
 
 

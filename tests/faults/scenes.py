@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from appliance import faults
@@ -17,7 +18,9 @@ from appliance.accounts import app_passwords, users
 from appliance.db.sql import Sql
 from appliance.faults import Fault, Trap
 from appliance.files import trash
+from appliance.upkeep import scrub
 from tests.faults.operations import ONE, SECOND, SEVERAL, STORED, STORED_LARGE
+from tests.faults.planting import PLANTED
 from tests.faults.stage import Known, Stage
 from tests.server.content import noise
 from tests.server.running import ADMIN, PASSWORD
@@ -40,11 +43,12 @@ class Scene:
     root: Path
     known: Known
     durability: str = "safe"
+    planted: bool = False
 
     def stage(self, root: Path) -> Stage:
         """A copy of it."""
         shutil.copytree(self.root, root)
-        return Stage(root, replace(self.known), self.durability)
+        return Stage(root, replace(self.known), self.durability, self.planted)
 
 
 class Scenes:
@@ -56,6 +60,7 @@ class Scenes:
         self._makers: dict[str, Callable[[Path], Scene]] = {
             "nothing": _nothing, "store": _store, "epoch": self._epoch, "fast": self._fast, "killed": self._killed,
             "broken-off": self._broken_off, "damaged": self._damaged, "older": self._older,
+            **{name: partial(self._planted, plant) for name, plant in PLANTED.items()},
         }  # fmt: skip
 
     def __getitem__(self, name: str) -> Scene:
@@ -93,6 +98,14 @@ class Scenes:
         stage.close()
         killed_in_child(stage, Fault("pack.rows", 2, "kill"), lambda: stage.dav("PUT", "/dav/new", SEVERAL))
         return Scene(root, stage.known)
+
+    def _planted(self, plant: Callable[[Stage], object], root: Path) -> Scene:
+        """Something was damaged, and scrub has noticed."""
+        stage = self["store"].stage(root).open()
+        plant(stage)
+        scrub.everything(stage.appliance.database, stage.appliance.backend)
+        stage.close()
+        return Scene(root, stage.known, planted=True)
 
     def _older(self, root: Path) -> Scene:
         """The database is of the first revision."""
@@ -132,6 +145,10 @@ _FIRST_REVISION = """
     ALTER TABLE tree DROP COLUMN kept_since;
     ALTER TABLE tree DROP COLUMN forgotten;
     ALTER TABLE tree DROP COLUMN expiring;
+    DROP TABLE finding;
+    DROP TABLE scrub;
+    DROP INDEX ix_pack_verified_at;
+    ALTER TABLE pack DROP COLUMN verified_at;
     DROP TABLE web_session;
     DROP TABLE job_run;
     DROP TABLE measure;

@@ -64,11 +64,15 @@ class Opened:
 
 @dataclass
 class Stage:
-    """A data folder below ``root``. What is ``opened`` is closed again by ``close``."""
+    """A data folder below ``root``. What is ``opened`` is closed again by ``close``.
+
+    ``planted``: something in it was damaged on purpose.
+    """
 
     root: Path
     known: Known
     durability: str = "safe"
+    planted: bool = False
     opened: Opened | None = None
     told: list[str] = field(default_factory=list)
     _claim: int = -1
@@ -96,6 +100,11 @@ class Stage:
         """Of a stage that is open."""
         assert self.opened is not None
         return self.opened.dav
+
+    def client(self, user: str, password: str) -> Dav:
+        """Another client of a stage that is open."""
+        assert self.opened is not None
+        return Dav(self.opened.port, user, password, _PATIENCE_S)
 
     @property
     def principal(self) -> Principal:

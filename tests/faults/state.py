@@ -34,7 +34,9 @@ _COPIES = "copies"
 
 @dataclass(frozen=True)
 class State:
-    """Everything that somebody could see, without times, tokens and ids; ``journal`` tells what was done twice."""
+    """Everything that somebody could see, without times, tokens and ids; ``journal`` tells what was done twice, and
+    ``damage`` what a check says of a store in which something was damaged on purpose.
+    """
 
     trees: dict[str, Tree]
     trash: dict[str, list[tuple[str, int]]]
@@ -44,13 +46,14 @@ class State:
     users: list[tuple[str, str, str]]
     devices: list[tuple[str, str, bool]]
     incarnation: str
+    damage: tuple[str, ...] = ()
 
     def difference(self, other: State) -> str:
         """Which parts are not equal."""
         return ", ".join(name for name in vars(self) if getattr(self, name) != getattr(other, name))
 
 
-def state_of(appliance: Appliance, *, with_incarnation: bool) -> State:
+def state_of(appliance: Appliance, *, with_incarnation: bool, planted: bool = False) -> State:
     """Reads every version of every file."""
     trees: dict[str, Tree] = {}
     trashes: dict[str, list[tuple[str, int]]] = {}
@@ -61,7 +64,7 @@ def state_of(appliance: Appliance, *, with_incarnation: bool) -> State:
             row = session.row(_ROOT, id=user.tree_id)
             trashes[user.name] = [(each.path, each.bytes) for each in trash.listing(session, user.tree_id)]
         assert row is not None
-        reader = Reader(appliance)
+        reader = Reader(appliance, may_be_damaged=planted)
         reader.walk(row[0], "")
         trees[user.name] = reader.tree
         found = app_passwords.listing(appliance.database, user)
@@ -76,7 +79,13 @@ def state_of(appliance: Appliance, *, with_incarnation: bool) -> State:
             [(user.name, user.role, user.state) for user in everybody],
             devices,
             appliance.chunks.identity.incarnation if with_incarnation else "",
+            _damage(appliance) if planted else (),
         )
+
+
+def _damage(appliance: Appliance) -> tuple[str, ...]:
+    found = check(appliance.database, appliance.backend, read_data=True).findings
+    return tuple(sorted({finding.kind for finding in found}))
 
 
 def examined(stage: Stage, *, with_incarnation: bool) -> tuple[State, list[str]]:
@@ -93,12 +102,14 @@ def examine(stage: Stage, *, with_incarnation: bool) -> tuple[State, list[str]]:
     wrong: list[str] = []
     stage.open()
     appliance = stage.appliance
-    wrong += [f"check: {finding}" for finding in check(appliance.database, appliance.backend, read_data=True).findings]
-    found = state_of(appliance, with_incarnation=with_incarnation)
+    if not stage.planted:
+        report = check(appliance.database, appliance.backend, read_data=True)
+        wrong += [f"check: {finding}" for finding in report.findings]
+    found = state_of(appliance, with_incarnation=with_incarnation, planted=stage.planted)
     swept = sweep.sweep(appliance.database, appliance.backend)
     if swept.failed:
         wrong.append(f"the sweep failed at {swept.failed} blobs")
-    if swept.blobs:
+    if swept.blobs and not stage.planted:
         report = check(appliance.database, appliance.backend, read_data=False)
         wrong += [f"check after the sweep: {each}" for each in report.findings]
     return found, wrong

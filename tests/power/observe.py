@@ -12,6 +12,7 @@ from appliance.accounts import users
 from appliance.app import Appliance, open_appliance
 from appliance.config import Settings
 from appliance.db.sql import Sql
+from appliance.errors import Damaged
 from appliance.serve.prepare import hold_folder, prepare_store
 from appliance.tree import kept, nodes
 from appliance.tree.nodes import Node
@@ -91,12 +92,13 @@ def _read(appliance: Appliance) -> Observed:
 
 
 class Reader:
-    """Collects a tree with the content of every version that is kept."""
+    """Collects a tree with the content of every version that is kept; what is damaged is told as that, or raised."""
 
-    def __init__(self, appliance: Appliance) -> None:
+    def __init__(self, appliance: Appliance, *, may_be_damaged: bool = False) -> None:
         self.tree: Tree = {}
         self.etags: dict[str, str] = {}
         self._appliance = appliance
+        self._may_be_damaged = may_be_damaged
 
     def walk(self, folder_id: int, above: str) -> None:
         with self._appliance.database.read() as session:
@@ -120,6 +122,11 @@ class Reader:
 
     def _digest(self, manifest: bytes, size: int) -> str:
         found = hashlib.sha256()
-        for block in self._appliance.chunks.read(manifest, 0, size):
-            found.update(block)
+        try:
+            for block in self._appliance.chunks.read(manifest, 0, size):
+                found.update(block)
+        except Damaged:
+            if not self._may_be_damaged:
+                raise
+            return "damaged"
         return found.hexdigest()

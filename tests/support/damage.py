@@ -40,3 +40,33 @@ class Damage:
     def delete(self, key: str) -> None:
         """Remove a blob."""
         (self._blobs / key).unlink()
+
+    def append(self, key: str, more: bytes) -> None:
+        """Make a blob longer."""
+        with open(self._blobs / key, "ab") as blob:
+            blob.write(more)
+
+    def take(self, key: str) -> bytes:
+        """Remove a blob, to put it back later."""
+        content = (self._blobs / key).read_bytes()
+        self.delete(key)
+        return content
+
+    def put_back(self, key: str, content: bytes) -> None:
+        """What was taken."""
+        (self._blobs / key).write_bytes(content)
+
+    def hide(self) -> None:
+        """All blobs, as if their disk were not mounted."""
+        self._blobs.rename(self._blobs.with_name("elsewhere"))
+        self._blobs.mkdir()
+
+    def unhide(self) -> None:
+        """The disk is mounted again."""
+        self._blobs.rmdir()
+        self._blobs.with_name("elsewhere").rename(self._blobs)
+
+    def make(self, key: str, content: bytes) -> None:
+        """A blob that nobody put."""
+        (self._blobs / key).parent.mkdir(parents=True, exist_ok=True)
+        (self._blobs / key).write_bytes(content)

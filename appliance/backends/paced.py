@@ -1,0 +1,53 @@
+"""Reading no faster than a given rate, so that work without haste leaves the disk to those who wait for it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+from appliance.backends.base import Backend, Blob, Buffer
+
+
+class Pacer:
+    """Lets bytes pass at a rate. Any thread."""
+
+    def __init__(self, bytes_per_s: int, wait: Callable[[float], object] = time.sleep) -> None:
+        """``wait`` returns after so many seconds, or earlier if there is no time left for being slow."""
+        self._bytes_per_s = bytes_per_s
+        self._wait = wait
+        self._mutex = threading.Lock()
+        self._free_at = 0.0
+
+    def spend(self, size: int) -> None:
+        """Wait until what was spent before has had its time."""
+        with self._mutex:
+            now = time.monotonic()
+            begins = max(self._free_at, now)
+            self._free_at = begins + size / self._bytes_per_s
+        if begins > now:
+            self._wait(begins - now)
+
+
+class PacedBackend(Backend):
+    """Another backend, read slowly."""
+
+    def __init__(self, inner: Backend, pacer: Pacer) -> None:
+        self._inner = inner
+        self._pacer = pacer
+
+    def put(self, key: str, blocks: Iterable[Buffer]) -> int:
+        return self._inner.put(key, blocks)
+
+    def get(self, key: str, start: int, length: int) -> bytes:
+        self._pacer.spend(length)
+        return self._inner.get(key, start, length)
+
+    def head(self, key: str) -> int | None:
+        return self._inner.head(key)
+
+    def delete(self, key: str) -> None:
+        self._inner.delete(key)
+
+    def list(self, prefix: str) -> Iterator[Blob]:
+        return self._inner.list(prefix)
