@@ -83,24 +83,25 @@ def open_database(settings: Settings, *, synced: bool = True) -> SqliteDatabase:
 def open_store(settings: Settings) -> tuple[SqliteDatabase, DiskBackend]:
     """Database and blobs of an existing data folder. Whose they are is not asked, and nothing is made.
 
+    Whatever the setting says about requests, both are durable: what commands do has time, and blobs go with some.
+
     Raises:
         ConfigError: there is none, it cannot be read, or it has to be migrated first, which only the server does.
     """
-    synced = settings.durability == "safe"
     with blaming_data(settings.data):
         if not (settings.data / "holdfast.db").exists():
             raise ConfigError(
                 setting="data",
                 problem=f"{settings.data} holds no store; start the server there once, or set another folder",
             )
-        database = open_database(settings, synced=synced)
+        database = open_database(settings)
         revision = migrate.current_revision(migrate.sqlite_engine(database))
         if revision != migrate.head_revision():
             what = "is older than this program" if revision else "was never finished"
             raise ConfigError(
                 setting="data", problem=f"the database in {settings.data} {what}; start the server once to migrate it"
             )
-        return database, DiskBackend(settings.data, synced=synced, make=False)
+        return database, DiskBackend(settings.data, synced=True, make=False)
 
 
 @contextmanager

@@ -134,6 +134,11 @@ def chunks_at(session: Session, places: Sequence[int]) -> list[Noted]:
     return [Noted("chunk", bytes(row[2]), row[3], "") for row in found if row[1] == "chunk"]
 
 
+def damaged_packs(session: Session, places: Sequence[int]) -> set[int]:
+    """Those of the packs in which something is known to be damaged."""
+    return {row[3] for row in session.rows_by(_OPEN_AT, places)}
+
+
 def tell_of_chunk(database: Database, chunk_id: bytes, problem: str, *, key: str = "", offset: int = 0) -> None:
     """A reader met it at this place (none: it has no row). What can't be noted is not; it will be met again."""
 

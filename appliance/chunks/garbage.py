@@ -20,6 +20,9 @@ _BEGIN = Sql("INSERT INTO garbage (writer_id, epoch) VALUES (:writer_id, :epoch)
 _CLEAR = Sql("DELETE FROM garbage WHERE id IN (:ids*)")
 # The epoch is read after the manifests are gone: nothing that they named is wanted in a later one.
 _LEAVE = Sql("INSERT INTO garbage (epoch) SELECT prune_epoch FROM store WHERE id = 1")
+# Older than any epoch.
+_LOOK = Sql("INSERT INTO garbage (epoch) SELECT -1 WHERE NOT EXISTS (SELECT 1 FROM garbage WHERE epoch = -1)")
+_LEFT = Sql("SELECT 1 FROM garbage WHERE writer_id IS NULL AND epoch >= 0 LIMIT 1")
 _ANY = Sql("SELECT 1 FROM garbage LIMIT 1")
 _RAISE = Sql("""
     UPDATE store SET prune_epoch = prune_epoch + 1 WHERE id = 1 AND prune_epoch <= (SELECT MAX(epoch) FROM garbage)
@@ -31,6 +34,8 @@ _REASONS = Sql("""
     FROM garbage g LEFT JOIN writer w ON w.id = g.writer_id AND w.state = 'alive' AND w.epoch <= g.epoch
     WHERE w.id IS NULL ORDER BY g.id LIMIT 10000
 """)
+
+_UNRIPE = Sql("SELECT 1 FROM garbage g JOIN writer w ON w.state = 'alive' AND w.epoch <= g.epoch LIMIT 1")
 
 
 class Reason(NamedTuple):
@@ -70,6 +75,16 @@ def leave(session: Session) -> None:
     session.run(_LEAVE)
 
 
+def look(session: Session) -> None:
+    """Packs may be empty, or mostly: a reason to look that nobody's epoch holds up."""
+    session.run(_LOOK)
+
+
+def was_left(session: Session) -> bool:
+    """Whether manifests were deleted; else all that no manifest names is of uploads that broke off."""
+    return session.row(_LEFT) is not None
+
+
 def exists(session: Session) -> bool:
     """Whether anything may be, or become, a reason."""
     return session.row(_ANY) is not None
@@ -83,6 +98,11 @@ def raise_epoch(session: Session) -> None:
 def reasons(session: Session) -> list[Reason]:
     """Those that no unfinished upload stands behind, the first of them."""
     return [Reason._make(row) for row in session.rows(_REASONS)]
+
+
+def is_ripe(session: Session) -> bool:
+    """Whether living writers are past all of them, or there are none."""
+    return session.row(_UNRIPE) is None
 
 
 def clear(session: Session, done: Sequence[Reason]) -> None:

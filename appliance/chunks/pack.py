@@ -31,6 +31,9 @@ _INDEX_MAGIC = b"HFPI"
 _FORMAT = 1
 
 HEADER_SIZE = _HEADER.size
+FRAME_SIZE = _HEADER.size + _FOOTER.size
+ENTRY_SIZE = _ENTRY.size
+"""What a pack takes beside the stored bytes: once, and for each chunk."""
 
 
 class Record(NamedTuple):

@@ -50,6 +50,7 @@ _UNSYNCED = Sql("""
     SELECT id, writer_id, counter, size FROM pack WHERE synced = 0 AND dropped_at IS NULL ORDER BY id
 """)
 _MARK_SYNCED = Sql("UPDATE pack SET synced = 1 WHERE id IN (:ids*)")
+_LET_GO = Sql("DELETE FROM forgotten WHERE pack_id IN (:ids*) AND pack_id > 0")
 _DROP = Sql("UPDATE pack SET dropped_at = :now WHERE id IN (:ids*) AND dropped_at IS NULL")
 
 
@@ -161,4 +162,5 @@ def mark_synced(session: Session, ids: Sequence[int]) -> None:
 
 def drop_packs(session: Session, ids: Sequence[int]) -> None:
     """No chunk lies in these packs any more, and none ever will: rows of chunks come only with their pack's row."""
+    session.run_by(_LET_GO, ids)
     session.run_by(_DROP, ids, now=clock.now())

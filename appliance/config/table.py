@@ -191,11 +191,18 @@ TABLE: tuple[Setting, ...] = (
                  " again. 0: never."),
     Setting(name="sweep_minutes", type="integer", default=5, unit="minutes", low=1, high=1440,
             help="Time between two runs of the jobs that clear what crashes and broken-off uploads left."),
+    Setting(name="quarantine_hours", type="integer", default=24, unit="hours", low=0, high=8760,
+            help="How long pieces of content that no file and no version needs any more stay on the disk, so that"
+                 " `holdfast prune --undo` can bring them back. They go at once while there is little room. 0: not at"
+                 " all."),
+    Setting(name="dead_percent", type="integer", default=25, unit="percent", low=1, high=100,
+            help="A pack of which so much is not needed any more is written anew without it. Less means less waste,"
+                 " and more to be copied."),
     Setting(name="scrub_days", type="integer", default=30, unit="days", low=0, high=3650,
             help="Every stored byte is read and verified once in so many days, spread over them. 0: never."),
     Setting(name="scrub_bytes_per_second", type="bytes", default=32 * 1024**2, unit="bytes per second", low=65536,
             high=_EIB,
-            help="The fastest that stored bytes are read for that, however much there is."),
+            help="The fastest that stored bytes are read for that, and to write packs anew, however much there is."),
     Setting(name="log_level", type="choice", default="info", unit="choice",
             choices=("debug", "info", "warning", "error"), help="The least severe messages that are logged."),
     Setting(name="log_file", type="log", default="stderr", unit="path", choices=("stderr",),
@@ -251,6 +258,8 @@ class Settings:
     expire_minutes: int
     pressure_percent: int
     sweep_minutes: int
+    quarantine_hours: int
+    dead_percent: int
     scrub_days: int
     scrub_bytes_per_second: int
     log_level: Literal["debug", "info", "warning", "error"]

@@ -57,6 +57,8 @@ store = Table(
     Column("prune_epoch", BigInteger, nullable=False),
     # 1 between an orderly stop and the next start; 0 while a server runs and after it died.
     Column("clean", SmallInteger, nullable=False),
+    # How often content was brought back out of quarantine (appliance.chunks.quarantine).
+    Column("undone", BigInteger, nullable=False, server_default=text("0")),
     # Identifies the boot of the machine that served last ("" where the platform does not tell).
     Column("boot_id", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
@@ -151,6 +153,36 @@ segment = Table(
     Column("length", BigInteger, nullable=False),
     Column("wanted", BigInteger, nullable=False),
     Column("data", LargeBinary, nullable=False),
+)
+
+forgotten = Table(
+    "forgotten",
+    metadata,
+    # Quarantine: a row of `chunk`, `small` or `segment` that prune deleted, from which it can be made again.
+    Column("id", Id, primary_key=True, autoincrement=True),
+    # "chunk" | "small" | "segment".
+    Column("what", Text, nullable=False),
+    # Its digest, and the columns of that table; 0 for those that it has not. `stored` is the length of `data` where
+    # there is one. Invariant: of a chunk the pack's row exists and is not dropped, and offset + stored lies within it.
+    Column("digest", LargeBinary(32), nullable=False),
+    Column("pack_id", BigInteger, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    Column("stored", Integer, nullable=False),
+    Column("length", BigInteger, nullable=False),
+    Column("codec", SmallInteger, nullable=False),
+    Column("xxh3", BigInteger, nullable=False),
+    # Of small content and segments.
+    Column("data", LargeBinary),
+    Column("forgotten_at", BigInteger, nullable=False),
+    sqlite_autoincrement=True,
+)
+_is_in_pack = forgotten.c.pack_id > 0
+Index(
+    "ix_forgotten_place",
+    forgotten.c.pack_id,
+    forgotten.c.offset,
+    sqlite_where=_is_in_pack,
+    postgresql_where=_is_in_pack,
 )
 
 garbage = Table(

@@ -7,14 +7,17 @@ import threading
 from appliance import clock, faults
 from appliance.accounts import failures, sessions
 from appliance.app import lives, open_appliance, open_database
+from appliance.backends.paced import PacedBackend, Pacer
 from appliance.backends.reserve import Reserve
 from appliance.config import Settings
 from appliance.jobs.scheduler import Job, Scheduler
 from appliance.roster import BEAT_S, Roster
 from appliance.serve.process import StopSignal, repeat
-from appliance.upkeep import durable, measure, prune, scrub, sweep
+from appliance.upkeep import durable, measure, scrub, sweep
 from appliance.upkeep.expire import Rules
 from appliance.upkeep.expire_job import ExpireJob
+from appliance.upkeep.prune import Policy
+from appliance.upkeep.prune_job import PruneJob
 
 _MINUTE = 60
 # Between two looks at the room: prune has to have freed what expired before more does.
@@ -36,9 +39,11 @@ def run_scheduler(settings: Settings, supervisor_pipe: int, roster: Roster) -> N
     # Whatever is answered before it is durable: a blob goes only when its row is gone for good.
     durably = open_database(settings)
     reserve = Reserve(settings.data, settings.reserve)
-    pruning = prune.PruneJob(
+    pruning = PruneJob(
         durably,
         backend,
+        policy=Policy(settings.quarantine_hours * 3600, settings.dead_percent),
+        source=PacedBackend(backend, Pacer(settings.scrub_bytes_per_second, stop.wait)),
         every_s=settings.sweep_minutes * _MINUTE,
         # What an upload left that found no room is what the next one needs.
         hurries=reserve.is_near,

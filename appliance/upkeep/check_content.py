@@ -142,7 +142,7 @@ def check_garbage(session: Session, findings: Findings, steps: Steps) -> None:
             return
         for table, within in marks.ranges(part):
             for page in table.pages(session.rows, within):
-                for digest, wanted, _ in named.unnamed(table, page):
+                for digest, wanted, _, _ in named.unnamed(table, page):
                     if wanted > wanted_until:
                         findings.add("garbage", f"{table.name} {digest.hex()}", "is named by no manifest, and stays")
                 steps.advance(len(page))

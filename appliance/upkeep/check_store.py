@@ -63,6 +63,17 @@ RULES = (
         "cannot be of {1} bytes stored, {2} plain, codec {3}",
     ),
     Rule(
+        "forgotten-place",
+        "f.id, f.pack_id",
+        f"""
+        FROM forgotten f LEFT JOIN pack p ON p.id = f.pack_id AND p.dropped_at IS NULL
+        WHERE f.what = 'chunk'
+            AND (p.id IS NULL OR f."offset" < {pack.HEADER_SIZE} OR f."offset" > p.size - f.stored)
+        """,
+        "forgotten {0}",
+        "is in pack {1}, which does not exist, was dropped, or is too short for it",
+    ),
+    Rule(
         "chunk-pack",
         "c.id, c.pack_id",
         "FROM chunk c LEFT JOIN pack p ON p.id = c.pack_id AND p.dropped_at IS NULL WHERE p.id IS NULL",

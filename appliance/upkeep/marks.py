@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from appliance.chunks import manifest
 from appliance.chunks.manifest import Kind, Manifest
+from appliance.chunks.quarantine import What
 from appliance.db.sql import Row, Session, Sql
 from appliance.errors import Damaged
 from appliance.upkeep.paging import LEAST, Fetch, count, paged
@@ -106,21 +107,20 @@ def _pieces(bucket: bytearray) -> set[bytes]:
 class Table:
     """A table of content, and the column with its digests."""
 
-    def __init__(self, name: str, key: str, *, pack: str = "0") -> None:
+    def __init__(self, name: What, key: str, *, pack: str = "0", stored: str = "LENGTH(data)") -> None:
         self.name = name
-        self.key = key
         self._page = Sql(f"""
-            SELECT {key}, wanted, {pack} FROM {name}
+            SELECT {key}, wanted, {pack}, {stored} FROM {name}
             WHERE {key} > :after AND {key} < :below ORDER BY {key} LIMIT 2000
         """)
 
     def pages(self, fetch: Fetch, part: Part) -> Iterator[list[Row]]:
-        """(digest, wanted, id of the pack) of each row of the part, in the order of their digests."""
+        """(digest, wanted, id of the pack, stored bytes) of each row of the part, in the order of their digests."""
         return paged(fetch, self._page, {"after": part.above}, below=part.below)
 
 
 WHOLE = Part(0, _PREFIXES)
-CHUNKS = Table("chunk", "id", pack="pack_id")
+CHUNKS = Table("chunk", "id", pack="pack_id", stored="stored")
 SMALL = Table("small", "sha256")
 SEGMENTS = Table("segment", "sha256")
 

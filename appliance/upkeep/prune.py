@@ -3,57 +3,70 @@
 It is made only when there is a reason (appliance.chunks.garbage), and takes what was wanted before the least epoch of
 the living writers. What is too young for that raises the epoch; living writers follow within seconds, and the next run
 finds it ripe. No clock is asked for safety. Two runs at once do no harm; the lease of the job is there to spare work.
+
+What is forgotten stays in quarantine for a while (appliance.chunks.quarantine), and packs with it. Packs that hold
+nothing any more are dropped; those that hold little, and many small ones, are written anew (appliance.upkeep.repack).
 """
 
 from __future__ import annotations
 
-import logging
-import math
-import time
 from collections import Counter
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple
 
-from appliance import faults
+from appliance import clock, faults
 from appliance.backends.base import Backend
 from appliance.backends.disk import DiskBackend
-from appliance.chunks import findings, garbage, rows
+from appliance.chunks import findings, garbage, packing, quarantine, rows
 from appliance.chunks.pack import pack_key
+from appliance.chunks.quarantine import BroughtBack
 from appliance.db.database import Database
-from appliance.db.sql import Row, Session, Sql
-from appliance.errors import BackendError, Damaged, StorageFull
+from appliance.db.sql import Session, Sql
+from appliance.errors import BackendError, Damaged, StorageFull, Unavailable
 from appliance.upkeep import marks
-from appliance.upkeep.check_ids import IdSet
 from appliance.upkeep.marks import CHUNKS, SEGMENTS, SMALL, Named, Part, Table
 from appliance.upkeep.paging import LEAST, newest, paged
+from appliance.upkeep.repack import Repacker, groups
+from appliance.upkeep.weights import Weighed, Weights
 
-_log = logging.getLogger(__name__)
+DEAD_PERCENT = 25
+"""A pack of which so much is dead weight is written anew."""
+
+SMALL_PART = 4
+"""A pack below this part of the usual size is small; small ones are merged when they are worth it."""
+
+MERGED_FROM = 64
+"""Fewer small packs stay as they are, unless they fill half a pack."""
 
 _LEAST_EPOCH = Sql("""
     SELECT COALESCE(MIN(epoch), (SELECT prune_epoch FROM store WHERE id = 1)) FROM writer WHERE state = 'alive'
 """)
-_PACKS = Sql("SELECT id FROM pack WHERE id > :id AND dropped_at IS NULL ORDER BY id LIMIT 5000")
 _DROPPED = Sql("""
     SELECT id, writer_id, counter, size FROM pack WHERE id > :id AND dropped_at IS NOT NULL ORDER BY id LIMIT 100
 """)
 _REMOVE = Sql("DELETE FROM pack WHERE id IN (:ids*) AND dropped_at IS NOT NULL")
+_SMALL_PACKS = Sql("""
+    SELECT id, writer_id, counter, size FROM pack WHERE size < :size AND dropped_at IS NULL ORDER BY id LIMIT 4096
+""")
 
 # So many rows of a table are deleted in one transaction: every other writer waits for it, and content is large.
-_AT_ONCE = {CHUNKS: 2000, SMALL: 200, SEGMENTS: 20}
-# What somebody wanted meanwhile is spared in the statement itself.
-_DELETE = {
-    table: Sql(f"DELETE FROM {table.name} WHERE {table.key} IN (:ids*) AND wanted < :bound")
-    for table in (CHUNKS, SMALL, SEGMENTS)
-}
-_LEFT = {
-    table: Sql(f"SELECT {table.key} FROM {table.name} WHERE {table.key} IN (:ids*)")
-    for table in (CHUNKS, SMALL, SEGMENTS)
-}
+_TOGETHER = {CHUNKS: 2000, SMALL: 200, SEGMENTS: 20}
+
+
+class Policy(NamedTuple):
+    """How long what is forgotten stays in quarantine, and from how much dead weight on a pack is written anew."""
+
+    quarantine_s: float = 0
+    dead_percent: int = DEAD_PERCENT
+
+
+AT_ONCE: Final = Policy()
+"""Nothing stays in quarantine."""
 
 
 class Pruned(NamedTuple):
     """What a run did: rows deleted of each kind, blobs removed with their bytes, blobs that could not be removed;
-    whether manifests were read.
+    whether manifests were read; rows that left the quarantine; packs that were written anew, and bytes copied for it.
     """
 
     chunks: int
@@ -63,6 +76,9 @@ class Pruned(NamedTuple):
     bytes: int
     failed: int
     looked: bool
+    released: int = 0
+    repacked: int = 0
+    copied: int = 0
 
 
 class _Stopped(Exception):
@@ -70,121 +86,179 @@ class _Stopped(Exception):
 
 
 def prune(
-    database: Database, backend: Backend, *, stopping: Callable[[], bool] = lambda: False, looks: bool = True
+    database: Database,
+    backend: Backend,
+    policy: Policy = AT_ONCE,
+    *,
+    source: Backend | None = None,
+    stopping: Callable[[], bool] = lambda: False,
+    looks: bool = True,
 ) -> Pruned:
     """Delete what nobody needs any more, if there is a reason to look.
 
-    ``database`` commits durably: a blob that is gone must not come back to have a row. Without ``looks`` only what
-    earlier runs found is removed.
+    ``database`` commits durably: a blob that is gone must not come back to have a row. What is copied is read from
+    ``source`` (``backend``, if none is given). Without ``looks`` only what earlier runs found is removed.
 
     Raises:
         Damaged: a manifest cannot be read, or chunks that one names have no row; nothing more was deleted.
     """
-    run = _Run(database, backend, stopping)
+    run = _Run(database, backend, policy, source or backend, stopping)
     try:
         run.remove_dropped()
-        if looks and run.forget():
-            run.remove_dropped()
+        if looks:
+            run.release()
+            run.forget()
+            run.merge()
     except _Stopped:
         pass
-    gone = run.deleted
-    return Pruned(gone[CHUNKS], gone[SEGMENTS], gone[SMALL], run.blobs, run.size, run.failed, run.looked)
+    finally:
+        run.end()
+    return run.result()
 
 
-class PruneJob:
-    """``prune`` every ``every_s``, and whenever it is called while it ``hurries``; one call at a time.
+def undo(database: Database, tell: Callable[[BroughtBack], object] = lambda done: None) -> BroughtBack:
+    """Store again everything that is in quarantine; ``tell`` is told what was brought back so far."""
+    with database.read() as session:
+        until = quarantine.last(session)
+    done = BroughtBack(0, 0, 0, 0)
+    while back := database.write(lambda session: quarantine.bring_back(session, until)):
+        done = BroughtBack(*(one + other for one, other in zip(done, back, strict=True)))
+        tell(done)
+        faults.point("prune.undone")
+    return done
 
-    Between two readings of all manifests is ten times what the first one took, however it ended.
+
+def least_epoch(database: Database) -> int:
+    """What is wanted since then may be needed by somebody who writes."""
+    with database.read() as session:
+        bound: int = session.value(_LEAST_EPOCH)
+    return bound
+
+
+def small_packs(database: Database) -> list[Weighed]:
+    """Packs that are worth to be merged: many, or much together. How much of them is used is not known."""
+    with database.read() as session:
+        found = session.rows(_SMALL_PACKS, size=packing.PACK_SIZE // SMALL_PART)
+    if len(found) < MERGED_FROM and sum(row[3] for row in found) < packing.PACK_SIZE // 2:
+        return []
+    return [Weighed(row[0], pack_key(row[1], row[2]), row[3], row[3]) for row in found]
+
+
+def require_rows(database: Database, part: Part, named: Named, there: int) -> None:
+    """Refuse to go on if chunks that manifests name have no row: a pack that seems empty may hold them.
+
+    Raises:
+        Damaged: they are.
     """
-
-    _REST = 10
-    # Calls come at their times, but not to the millisecond; one that is a little early must not wait for the next.
-    _EARLY = 5
-
-    def __init__(
-        self,
-        database: Database,
-        backend: Backend,
-        *,
-        every_s: float,
-        hurries: Callable[[], bool],
-        stopping: Callable[[], bool],
-    ) -> None:
-        self._database = database
-        self._backend = backend
-        self._every_s = every_s
-        self._hurries = hurries
-        self._stopping = stopping
-        self._due = -math.inf
-        self._rests_until = -math.inf
-
-    def __call__(self) -> Pruned | None:
-        """None: it was not yet time."""
-        began = time.monotonic()
-        if began < self._due and not self._hurries():
-            return None
-        self._due = began + self._every_s - self._EARLY
-        looks = began >= self._rests_until
-        pruned: Pruned | None = None
-        try:
-            pruned = prune(self._database, self._backend, stopping=self._stopping, looks=looks)
-        finally:
-            if looks and (pruned is None or pruned.looked):
-                ended = time.monotonic()
-                self._rests_until = ended + self._REST * (ended - began)
-        if pruned.failed:
-            _log.warning("%d packs that nobody needs could not be removed, and will be tried again", pruned.failed)
-        return pruned
+    lost = named.chunks.count() - there
+    if lost <= 0:
+        return
+    with database.read() as session:
+        gone = findings.gone(session, part.above, part.below)
+    # What was looked for in every pack is in none of them.
+    lost -= len(gone) - sum(1 for _ in named.unnamed(CHUNKS, gone))
+    if lost > 0:
+        raise Damaged(what=f"the row of {lost} chunks (`holdfast repair` looks for them)")
 
 
 class _Run:
     """One run, and what it has done so far."""
 
-    def __init__(self, database: Database, backend: Backend, stopping: Callable[[], bool]) -> None:
+    def __init__(
+        self, database: Database, backend: Backend, policy: Policy, source: Backend, stopping: Callable[[], bool]
+    ) -> None:
         self.database = database
         self.backend = backend
+        self.policy = policy
+        self.source = source
         self.stopping = stopping
         self.deleted: Counter[Table] = Counter()
         self.blobs = 0
         self.size = 0
         self.failed = 0
         self.looked = False
+        self.released = 0
+        self.repacked = 0
+        self.copied = 0
+        self._holds = False
+        self._repacker: Repacker | None = None
 
-    def forget(self) -> bool:
-        """Delete the rows that no manifest names, and drop the packs that are empty then; whether there were any."""
+    def end(self) -> None:
+        """Whatever came of it."""
+        if self._repacker is not None:
+            self._repacker.end()
+
+    def result(self) -> Pruned:
+        """What was done."""
+        gone = self.deleted
+        return Pruned(
+            gone[CHUNKS],
+            gone[SEGMENTS],
+            gone[SMALL],
+            self.blobs,
+            self.size,
+            self.failed,
+            self.looked,
+            self.released,
+            self.repacked,
+            self.copied,
+        )
+
+    def release(self) -> None:
+        """Let go of what was in quarantine for long enough."""
+        before = clock.now() - int(self.policy.quarantine_s * clock.SECOND)
+        with self.database.read() as session:
+            if not quarantine.is_due(session, before):
+                return
+        while released := self.database.write(lambda session: quarantine.release(session, before)):
+            self.released += released
+            faults.point("prune.released")
+            self._pause()
+
+    def forget(self) -> None:
+        """Delete the rows that no manifest names; drop the packs that are empty then, and write the heavy ones anew."""
         with self.database.read() as session:
             if not garbage.exists(session):
-                return False
+                return
         bound = self._bound()
         with self.database.read() as session:
             ripe = [reason for reason in garbage.reasons(session) if reason.epoch < bound]
             if not ripe:
-                return False
+                return
             parts = marks.parts(session)
+            undone = quarantine.undone(session)
         self.looked = True
-        # No chunk can come to lie in a pack whose row is there: what holds none now is empty for ever.
-        packs, holding = self._packs(), IdSet()
+        weights = Weights(self.database)
         for part in parts:
-            self._forget_part(part, bound, holding)
+            self._forget_part(part, bound, weights)
+        faults.point("prune.counted")
+        weights.add_held(self._pause)
         faults.point("prune.forgotten")
-        dropped = self._drop(packs, holding)
+        if not self._drop(weights, undone):
+            return
+        self.remove_dropped()
+        self._repack((of for of in weights.packs() if of.is_heavy(self.policy.dead_percent)), is_marked=True)
         self.database.write(lambda session: garbage.clear(session, ripe))
         faults.point("prune.dropped")
-        return dropped
+
+    def merge(self) -> None:
+        """Move what many small packs hold into few."""
+        self._repack(small_packs(self.database), is_marked=False)
 
     def _bound(self) -> int:
         """What is wanted since then may be needed by somebody who writes. Read before what manifests name."""
         self.database.write(garbage.raise_epoch)
         faults.point("prune.raised")
-        with self.database.read() as session:
-            bound: int = session.value(_LEAST_EPOCH)
-        return bound
+        return least_epoch(self.database)
 
-    def _forget_part(self, part: Part, bound: int, holding: IdSet) -> None:
-        """``holding`` takes the packs of the chunks that stay."""
+    def _forget_part(self, part: Part, bound: int, weights: Weights) -> None:
+        """``weights`` takes the chunks that stay."""
         with self.database.snapshot() as session:
             named = marks.read_manifests(session, part, pause=self._pause)
         faults.point("prune.marked")
+        with self.database.read() as session:
+            # Asked behind the snapshot: what is deleted from now on is named in it.
+            self._holds = self.policy.quarantine_s > 0 and garbage.was_left(session)
         there = 0
         for table, within in marks.ranges(part):
             for page in table.pages(newest(self.database), within):
@@ -192,55 +266,56 @@ class _Run:
                 unnamed = list(named.unnamed(table, page))
                 old = [row[0] for row in unnamed if row[1] < bound]
                 gone: set[bytes] = set()
-                for start in range(0, len(old), _AT_ONCE[table]):
-                    gone |= self._delete(table, old[start : start + _AT_ONCE[table]], bound)
+                for start in range(0, len(old), _TOGETHER[table]):
+                    gone |= self._delete(table, old[start : start + _TOGETHER[table]], bound)
                 self.deleted[table] += len(gone)
                 if table is CHUNKS:
                     there += len(page) - len(unnamed)
                     for row in page:
                         if row[0] not in gone:
-                            holding.add(row[2])
-        self._require_rows(part, named, there)
-
-    def _require_rows(self, part: Part, named: Named, there: int) -> None:
-        """Refuse to go on if chunks that manifests name have no row: a pack that seems empty may hold them."""
-        lost = named.chunks.count() - there
-        if lost <= 0:
-            return
-        with self.database.read() as session:
-            gone = findings.gone(session, part.above, part.below)
-        # What was looked for in every pack is in none of them.
-        lost -= len(gone) - sum(1 for _ in named.unnamed(CHUNKS, gone))
-        if lost > 0:
-            raise Damaged(what=f"the row of {lost} chunks (`holdfast repair` looks for them)")
+                            weights.add(row[2], row[3])
+        require_rows(self.database, part, named, there)
 
     def _delete(self, table: Table, digests: list[bytes], bound: int) -> set[bytes]:
-        """Returns those that went."""
+        """Returns those that went. What somebody wanted meanwhile is spared in the statement itself."""
+        faults.point("prune.unnamed")
+        return self.database.write(
+            lambda session: quarantine.forget(session, table.name, digests, bound=bound, holds=self._holds)
+        )
 
-        def work(session: Session) -> list[Row]:
-            session.run_by(_DELETE[table], digests, bound=bound)
-            return session.rows_by(_LEFT[table], digests)
+    def _drop(self, weights: Weights, undone: int) -> bool:
+        """Drop what is empty. False: something was brought back meanwhile, and all has to be looked at again."""
+        empty = [of.id for of in weights.packs() if not of.used]
+        for start in range(0, len(empty), _TOGETHER[CHUNKS]):
+            if not self._drop_packs(empty[start : start + _TOGETHER[CHUNKS]], undone):
+                return False
+        return True
 
-        return set(digests) - {row[0] for row in self.database.write(work)}
+    def _drop_packs(self, empty: list[int], undone: int) -> bool:
+        def work(session: Session) -> bool:
+            if not quarantine.is_as_seen(session, undone):
+                return False
+            rows.drop_packs(session, empty)
+            return True
 
-    def _packs(self) -> IdSet:
-        found = IdSet()
-        for page in paged(newest(self.database), _PACKS, {"id": LEAST}):
-            for (pack_id,) in page:
-                found.add(pack_id)
-        return found
+        return self.database.write(work)
 
-    def _drop(self, packs: IdSet, holding: IdSet) -> bool:
-        any_dropped = False
-        for page in paged(newest(self.database), _PACKS, {"id": LEAST}):
-            empty = [pack_id for (pack_id,) in page if pack_id in packs and pack_id not in holding]
-            if empty:
-                any_dropped = True
-                self._drop_packs(empty)
-        return any_dropped
-
-    def _drop_packs(self, empty: list[int]) -> None:
-        self.database.write(lambda session: rows.drop_packs(session, empty))
+    def _repack(self, packs: Iterable[Weighed], *, is_marked: bool) -> None:
+        """Group by group; the blobs that one has emptied go before the next is copied."""
+        for group in groups(packs):
+            self._pause()
+            if self._repacker is None:
+                self._repacker = Repacker(self.database, self.backend, self.source)
+            try:
+                done = self._repacker.move(group, is_marked=is_marked)
+            except StorageFull:
+                return  # what is empty goes all the same; the rest waits for room
+            except Unavailable as error:
+                # This writer was taken for dead; nothing was moved.
+                raise _Stopped from error
+            self.repacked += done.packs
+            self.copied += done.copied
+            self.remove_dropped()
 
     def remove_dropped(self) -> None:
         """Remove the blobs of dropped packs, and then their rows."""

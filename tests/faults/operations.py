@@ -25,6 +25,9 @@ from appliance.tree.paths import parse
 from appliance.tree.versions import names
 from appliance.upkeep import durable, expire, prune, repair, scrub, sweep
 from appliance.upkeep.expire import Rules
+from appliance.upkeep.prune import Policy
+from appliance.upkeep.repack import Repacker, groups
+from appliance.upkeep.weights import Weights
 from tests.faults.stage import Stage
 from tests.server.content import noise
 from tests.server.running import ADMIN, PASSWORD
@@ -210,6 +213,28 @@ def _prune(stage: Stage) -> str:
     return "done"
 
 
+def _hold(stage: Stage) -> str:
+    """What is needless goes into quarantine."""
+    prune.prune(stage.appliance.database, stage.appliance.backend, Policy(quarantine_s=3600))
+    return "done"
+
+
+def _undo(stage: Stage) -> str:
+    prune.undo(stage.appliance.database)
+    return "done"
+
+
+def _merge(stage: Stage) -> str:
+    """Every pack is small, and two are many."""
+    repacker = Repacker(stage.appliance.database, stage.appliance.backend, stage.appliance.backend)
+    try:
+        for group in groups(Weights(stage.appliance.database).packs()):
+            repacker.move(group, is_marked=False)
+    finally:
+        repacker.end()
+    return "done"
+
+
 def _expire(stage: Stage) -> str:
     """All that is past, and the trash."""
     expire.expire(stage.appliance.database, Rules(retention.parse("none"), 0))
@@ -259,6 +284,11 @@ COMMANDS = [
     Operation("lock-break", _break_locks),
     Operation("sweep", _sweep, scene="killed"),
     Operation("prune", _prune, scene="broken-off"),
+    Operation("prune-hold", _hold, scene="broken-off"),
+    Operation("prune-release", _prune, scene="held"),
+    Operation("prune-undo", _undo, scene="held"),
+    Operation("repack", _prune, scene="heavy"),
+    Operation("merge", _merge),
     Operation("expire", _expire),
     Operation("scrub", _scrub, scene="frame"),
     Operation("heal", _ask("PUT", "/docs/large", STORED_LARGE), scene="hole"),

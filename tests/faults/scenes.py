@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import signal
@@ -17,8 +18,11 @@ from appliance import faults
 from appliance.accounts import app_passwords, users
 from appliance.db.sql import Sql
 from appliance.faults import Fault, Trap
-from appliance.files import trash
+from appliance.files import trash, write
+from appliance.principal import system
+from appliance.tree.paths import parse
 from appliance.upkeep import scrub
+from appliance.upkeep.prune import Policy, prune
 from tests.faults.operations import ONE, SECOND, SEVERAL, STORED, STORED_LARGE
 from tests.faults.planting import PLANTED
 from tests.faults.stage import Known, Stage
@@ -59,7 +63,8 @@ class Scenes:
         self._made: dict[str, Scene] = {}
         self._makers: dict[str, Callable[[Path], Scene]] = {
             "nothing": _nothing, "store": _store, "epoch": self._epoch, "fast": self._fast, "killed": self._killed,
-            "broken-off": self._broken_off, "damaged": self._damaged, "older": self._older,
+            "broken-off": self._broken_off, "held": self._held, "heavy": self._heavy,
+            "damaged": self._damaged, "older": self._older,
             **{name: partial(self._planted, plant) for name, plant in PLANTED.items()},
         }  # fmt: skip
 
@@ -97,6 +102,28 @@ class Scenes:
         users.purge_user(database, users.add(database, "dave", PASSWORD))
         stage.close()
         killed_in_child(stage, Fault("pack.rows", 2, "kill"), lambda: stage.dav("PUT", "/dav/new", SEVERAL))
+        return Scene(root, stage.known)
+
+    def _held(self, root: Path) -> Scene:
+        """What was left is in quarantine."""
+        stage = self["broken-off"].stage(root).open()
+        stage.appliance.chunks.writers.retire()
+        for _ in range(2):
+            prune(stage.appliance.database, stage.appliance.backend, Policy(quarantine_s=3600))
+        stage.close()
+        return Scene(root, stage.known)
+
+    def _heavy(self, root: Path) -> Scene:
+        """A pack of which little is needed, and nobody has looked yet."""
+        stage = self["store"].stage(root).open()
+        with_parts = noise(2_500 * 1024, seed=31)
+        dave = users.add(stage.appliance.database, "dave", PASSWORD)
+        files, principal = stage.appliance.files, system(dave.id, face="test")
+        write.put_file(files, principal, parse("/film"), io.BytesIO(with_parts), length=len(with_parts))
+        stage.dav("PUT", "/dav/docs/part", with_parts[: 500 * 1024])
+        users.purge_user(stage.appliance.database, dave)
+        stage.appliance.chunks.writers.retire()
+        stage.close()
         return Scene(root, stage.known)
 
     def _planted(self, plant: Callable[[Stage], object], root: Path) -> Scene:
@@ -145,6 +172,8 @@ _FIRST_REVISION = """
     ALTER TABLE tree DROP COLUMN kept_since;
     ALTER TABLE tree DROP COLUMN forgotten;
     ALTER TABLE tree DROP COLUMN expiring;
+    DROP TABLE forgotten;
+    ALTER TABLE store DROP COLUMN undone;
     DROP TABLE finding;
     DROP TABLE scrub;
     DROP INDEX ix_pack_verified_at;

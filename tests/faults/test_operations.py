@@ -21,7 +21,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 # Together they pass nearly every point.
 _SELECTED = (
     "put-several-over", "put-small-new", "put-known", "put-one-new", "move-over", "unlock", "get-large", "app-password",
-    "sweep", "prune", "scrub", "heal", "repair-frame", "repair-rows", "repair-copy", "repair-needless", "reserve",
+    "sweep", "prune", "prune-hold", "prune-release", "prune-undo", "repack", "merge",
+    "scrub", "heal", "repair-frame", "repair-rows", "repair-copy", "repair-needless", "reserve",
     "first-start", "start-older", "recover", "stop-fast",
 )  # fmt: skip
 

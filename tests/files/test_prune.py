@@ -14,7 +14,8 @@ from appliance.files import write
 from appliance.tree.conditions import Conditions
 from appliance.tree.paths import parse
 from appliance.upkeep import marks
-from appliance.upkeep.prune import Pruned, PruneJob, prune
+from appliance.upkeep.prune import AT_ONCE, Pruned, prune
+from appliance.upkeep.prune_job import PruneJob
 from appliance.upkeep.sweep import declare_all_dead
 from providers.dav.conditions import EtagList
 from tests.files.person import Person
@@ -277,10 +278,12 @@ class Clocked:
     def __init__(self, who: Person, patch: pytest.MonkeyPatch, *, every_s: float) -> None:
         self.now = 1000.0
         self.hurries = False
-        patch.setattr("appliance.upkeep.prune.time.monotonic", lambda: self.now)
+        patch.setattr("appliance.upkeep.prune_job.time.monotonic", lambda: self.now)
         self.job = PruneJob(
             who.files.database,
             who.files.chunks.backend,
+            policy=AT_ONCE,
+            source=who.files.chunks.backend,
             every_s=every_s,
             hurries=lambda: self.hurries,
             stopping=lambda: False,

@@ -56,7 +56,7 @@ def test_flipped_bit_is_told_by_all_and_healed_by_an_upload(start: Start) -> Non
         assert lost.returncode == 1
         assert "1 lost, unless" in lost.stdout
         assert re.search(r"^admin +/film$", lost.stdout, re.MULTILINE)
-        assert dav("PUT", "/dav/the same", FILM).status == 201
+        assert dav("PUT", "/dav/the%20same", FILM).status == 201
         assert dav.ok("GET", "/dav/film").body == FILM
         status(server, damaged=0, repaired=1)
         assert server.holdfast("check", "--read-data").stdout.endswith("clean\n")

@@ -54,6 +54,8 @@ SAMPLES: dict[str, tuple[str, object]] = {
     "expire_minutes": ("15", 15),
     "pressure_percent": ("10", 10),
     "sweep_minutes": ("10", 10),
+    "quarantine_hours": ("48", 48),
+    "dead_percent": ("50", 50),
     "scrub_days": ("7", 7),
     "scrub_bytes_per_second": ("8 MiB", 8 * 1024**2),
     "log_level": ("debug", "debug"),

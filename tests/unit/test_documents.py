@@ -39,6 +39,7 @@ def test_readme_names_every_group_of_commands() -> None:
         "trash",
         "check",
         "scrub status",
+        "prune",
         "scrub --now",
         "repair",
         "lock list",

@@ -18,6 +18,7 @@ INVARIANTS = {
     "small": ("small-damaged",),
     "segment": ("segment-damaged", "segment-length"),
     "garbage": ("garbage",),
+    "forgotten": ("forgotten-place",),
     "tree": ("tree-owner user-tree", "tree-root", "journal-gap", "journal-time", "kept-states"),
     "kept": ("kept-states",),
     "named_version": ("named-version",),

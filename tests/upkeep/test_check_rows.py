@@ -70,13 +70,18 @@ ABC = hashlib.sha256(b"abc").hexdigest()
 ENTRY = struct.pack("<32sI", bytes(32), 9).hex()
 ENTRY_SHA = hashlib.sha256(bytes.fromhex(ENTRY)).hexdigest()
 
+FORGOTTEN = """
+    INSERT INTO forgotten (what, digest, pack_id, "offset", stored, length, codec, xxh3, forgotten_at)
+    VALUES ('chunk', x'00', {pack}, {offset}, 9, 9, 0, 0, 1)
+"""
+
 # What was named no longer is, and prune is told.
 LOOK = "INSERT INTO garbage (epoch) SELECT prune_epoch FROM store"
 
 # What has to be found, and the statements that break it.
 BREAKS: dict[str, tuple[str, ...]] = {
     "store/no row of id 1": ("UPDATE store SET id = 2",),
-    "store/two rows": ("INSERT INTO store SELECT 2, store_id, incarnation, chunking, 1, 1, '', 0 FROM store",),
+    "store/two rows": ("INSERT INTO store SELECT 2, store_id, incarnation, chunking, 1, 1, 0, '', 0 FROM store",),
     "store/none": ("DELETE FROM store",),
     "store-blob/incarnation": ("UPDATE store SET incarnation = '00000000'",),
     "epoch/writer": ("UPDATE writer SET epoch = 9",),
@@ -99,6 +104,8 @@ BREAKS: dict[str, tuple[str, ...]] = {
     "chunk-form/raw": ("UPDATE chunk SET stored = stored - 1 WHERE id = (SELECT MIN(id) FROM chunk WHERE codec = 0)",),
     "chunk-pack": ("UPDATE chunk SET pack_id = 999 WHERE id = (SELECT MIN(id) FROM chunk)",),
     "chunk-pack/dropped": ("UPDATE pack SET dropped_at = 1 WHERE id = 1",),
+    "forgotten-place/no pack": (FORGOTTEN.format(pack=999, offset=100),),
+    "forgotten-place/behind": (FORGOTTEN.format(pack=1, offset=90000000),),
     "chunk-place/behind": ('UPDATE chunk SET "offset" = 90000000 WHERE id = (SELECT MIN(id) FROM chunk)',),
     "chunk-place/header": ('UPDATE chunk SET "offset" = 31 WHERE id = (SELECT MIN(id) FROM chunk)',),
     "pack-size": ("UPDATE pack SET size = size + 1 WHERE id = 1",),

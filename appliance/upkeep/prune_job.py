@@ -1,0 +1,73 @@
+"""Pruning at its times, and at once while there is little room."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable
+
+from appliance.backends.base import Backend
+from appliance.db.database import Database
+from appliance.upkeep.prune import Policy, Pruned, prune
+
+_log = logging.getLogger(__name__)
+
+
+class PruneJob:
+    """``prune`` every ``every_s``, and whenever it is called while it ``hurries``; one call at a time.
+
+    Between two readings of all manifests is ten times what the first one took, however it ended. In a hurry nothing
+    stays in quarantine.
+    """
+
+    _REST = 10
+    # Calls come at their times, but not to the millisecond; one that is a little early must not wait for the next.
+    _EARLY = 5
+
+    def __init__(
+        self,
+        database: Database,
+        backend: Backend,
+        *,
+        policy: Policy,
+        source: Backend,
+        every_s: float,
+        hurries: Callable[[], bool],
+        stopping: Callable[[], bool],
+    ) -> None:
+        self._database = database
+        self._backend = backend
+        self._policy = policy
+        self._source = source
+        self._every_s = every_s
+        self._hurries = hurries
+        self._stopping = stopping
+        self._due = -math.inf
+        self._rests_until = -math.inf
+
+    def __call__(self) -> Pruned | None:
+        """None: it was not yet time."""
+        began = time.monotonic()
+        hurries = self._hurries()
+        if began < self._due and not hurries:
+            return None
+        self._due = began + self._every_s - self._EARLY
+        looks = began >= self._rests_until
+        pruned: Pruned | None = None
+        try:
+            pruned = prune(
+                self._database,
+                self._backend,
+                self._policy._replace(quarantine_s=0) if hurries else self._policy,
+                source=self._backend if hurries else self._source,
+                stopping=self._stopping,
+                looks=looks,
+            )
+        finally:
+            if looks and (pruned is None or pruned.looked):
+                ended = time.monotonic()
+                self._rests_until = ended + self._REST * (ended - began)
+        if pruned.failed:
+            _log.warning("%d packs that nobody needs could not be removed, and will be tried again", pruned.failed)
+        return pruned
