@@ -10,7 +10,7 @@ import ssl
 import subprocess
 import sysconfig
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tests.server.dav_client import Dav
@@ -46,6 +46,7 @@ class Server:
         durability: str = "safe",
         settings: Mapping[str, object] | None = None,
         trust: ssl.SSLContext | None = None,
+        program: Sequence[str] = (HOLDFAST,),
     ) -> None:
         self.scratch = scratch
         self.data = scratch / "data"
@@ -53,6 +54,7 @@ class Server:
         self.durability = durability
         self.settings = {"admin_password": PASSWORD, **(settings or {})}
         self.trust = trust
+        self._program = program
         self.port = 0
         self.process: subprocess.Popen[bytes] | None = None
         # What a test breaks on purpose may be reported; a traceback never.
@@ -67,7 +69,7 @@ class Server:
         offset = len(self.stdout)
         with open(self.scratch / "stdout", "ab") as out, open(self.scratch / "stderr", "ab") as err:
             self.process = subprocess.Popen(
-                [HOLDFAST, "serve", "--listen", f"127.0.0.1:{self.port}", "--workers", str(self.workers),
+                [*self._program, "serve", "--listen", f"127.0.0.1:{self.port}", "--workers", str(self.workers),
                  "--durability", self.durability],
                 env=self.environment(), cwd=self.scratch / "cwd", stdin=subprocess.DEVNULL, stdout=out, stderr=err,
                 start_new_session=True,
