@@ -33,7 +33,7 @@ def salvage(database: Database, backend: Backend, writers: Writers, frame: Findi
     if row is None:
         return
     of = Pack(frame.place, pack_key(row[0], row[1]), row[2])
-    intact = [record for record in records if examine_place(backend, of.key, record) is None]
+    intact = [record for record in records if _is_intact(backend, of.key, record)]
     with writers.write() as write:
         salvaged = [
             copy_intact(backend, writers, write, store_id, Broken(of.id, of.key, part)) for part in _parts(intact)
@@ -51,6 +51,11 @@ def salvage(database: Database, backend: Backend, writers: Writers, frame: Findi
         faults.point("repair.salvaged")
     if len(intact) < len(records):
         PackScrub(database, backend, by="scrub").verify([of])
+
+
+def _is_intact(backend: Backend, key: str, record: Record) -> bool:
+    """Read once more before it counts as damaged."""
+    return examine_place(backend, key, record) is None or examine_place(backend, key, record) is None
 
 
 def _parts(records: Sequence[Record]) -> Iterator[list[Record]]:
