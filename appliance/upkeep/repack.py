@@ -23,6 +23,7 @@ from appliance.errors import BackendError, Damaged
 from appliance.upkeep.weights import Weighed
 
 _RUN = 4 * 1_048_576
+_RECORDS = 4096
 
 _STORE_ID = Sql("SELECT store_id FROM store WHERE id = 1")
 _CHUNKS = Sql("""
@@ -108,8 +109,33 @@ class Repacker:
         with self._database.read() as session:
             seen = quarantine.undone(session)
             damaged = findings.damaged_packs(session, [of.id for of in group])
-        group = [of for of in group if of.id not in damaged]
-        sources = [source for of in group if (source := self._look(of)) is not None]
+        done = Repacked(0, 0, 0)
+        unread: list[int] = []
+        for batch in self._batches([of for of in group if of.id not in damaged], unread):
+            moved = self._move(batch, seen, is_marked=is_marked)
+            done = Repacked(*(one + other for one, other in zip(done, moved, strict=True)))
+        self._suspect(unread)
+        return done
+
+    def _batches(self, group: Sequence[Weighed], unread: list[int]) -> Iterator[list[_Source]]:
+        """As many packs together as have some thousand records: other writers wait while their rows are moved.
+
+        ``unread`` takes those whose index cannot be read.
+        """
+        batch: list[_Source] = []
+        for of in group:
+            source = self._look(of)
+            if source is None:
+                unread.append(of.id)
+                continue
+            if batch and sum(len(each.records) for each in batch) + len(source.records) > _RECORDS:
+                yield batch
+                batch = []
+            batch.append(source)
+        if batch:
+            yield batch
+
+    def _move(self, sources: Sequence[_Source], seen: int, *, is_marked: bool) -> Repacked:
         self._writers.renew()
         with self._writers.write() as write:
             stored, copies, spoiled = self._copy(sources, write)
@@ -124,10 +150,13 @@ class Repacker:
 
             done = self._database.write(work)
             faults.point("repack.moved")
-        unread = {of.id for of in group} - {source.of.id for source in sources}
-        if spoiled | unread:
-            self._database.write(lambda session: session.run_by(_SUSPECT, sorted(spoiled | unread)))
+        self._suspect(sorted(spoiled))
         return done
+
+    def _suspect(self, packs: Sequence[int]) -> None:
+        """Scrub reads them with its next run."""
+        if packs:
+            self._database.write(lambda session: session.run_by(_SUSPECT, packs))
 
     def _look(self, of: Weighed) -> _Source | None:
         """None: its index cannot be read."""
