@@ -7,6 +7,7 @@ pack: it either saw the row, or saw that it was missing and drops nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence, Set
+from contextlib import suppress
 from itertools import islice
 from typing import NamedTuple
 
@@ -74,11 +75,11 @@ def all_packs(database: Database) -> Iterator[Pack]:
 
 
 def index_of(backend: Backend, of: Pack, store_id: str) -> list[Record]:
-    """What lies in a pack as it says itself; nothing if that cannot be read."""
-    try:
-        return read_index(backend, of.key, of.size, store_id)
-    except (Damaged, BackendError):
-        return []
+    """What lies in a pack as it says itself; nothing if that cannot be read, also not at the second attempt."""
+    for _ in range(2):
+        with suppress(Damaged, BackendError):
+            return read_index(backend, of.key, of.size, store_id)
+    return []
 
 
 class _Run:
