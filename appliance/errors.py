@@ -33,11 +33,13 @@
     ├── Damaged                 stored bytes are missing or are not what they were
     ├── BackendError            a blob store failed; ``temporary`` says whether a retry can help
     │   └── BlobMissing
+    ├── BackupFailed            a backup folder cannot be written or read on; its last snapshot is as it was
     └── Fatal                   the program cannot start or go on; for the person who runs it
         ├── ConfigError
         ├── DataFolderBusy
         ├── SchemaTooNew
-        └── StoreMismatch
+        ├── StoreMismatch
+        └── BackupRefused       a backup folder, or the data folder to restore into, is not what it has to be
 
 Only the faces (``providers/*/errors.py``, ``appliance/cli``) know status and exit codes.
 Facts are keyword fields; the message is made from them.
@@ -297,6 +299,15 @@ class BlobMissing(BackendError):
         super().__init__(key=key, reason=reason)
 
 
+class BackupFailed(HoldfastError):
+    """A backup folder cannot be written or read on; ``problem`` follows its name. Its last snapshot is as it was."""
+
+    def __init__(self, *, folder: str, problem: str) -> None:
+        self.folder = folder
+        self.problem = problem
+        super().__init__(f"the backup folder {folder} {problem}")
+
+
 class Fatal(HoldfastError):
     """The program cannot start or go on; the message says what to do."""
 
@@ -334,3 +345,12 @@ class StoreMismatch(Fatal):
     def __init__(self, *, reason: str) -> None:
         self.reason = reason
         super().__init__(f"data: {reason}")
+
+
+class BackupRefused(Fatal):
+    """A folder is not what it has to be for a backup; ``reason`` follows its name, and nothing was changed."""
+
+    def __init__(self, *, folder: str, reason: str) -> None:
+        self.folder = folder
+        self.reason = reason
+        super().__init__(f"{folder} {reason}")

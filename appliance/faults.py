@@ -141,6 +141,19 @@ POINTS: Final[dict[str, Kind]] = {
     "repair.moved": "system",
     "repair.salvaged": "system",
     "repair.forgotten": "system",
+    # backups
+    "backup.fenced": "system",
+    "backup.read": "system",
+    "backup.copied": "system",
+    "backup.published": "system",
+    "backup.forgotten": "system",
+    "backup.removed": "system",
+    "restore.begun": "system",
+    "restore.schema": "system",
+    "restore.rows": "system",
+    "restore.packs": "system",
+    "restore.database": "system",
+    "restore.named": "system",
 }
 """Every point, and who fails there."""
 

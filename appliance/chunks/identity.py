@@ -47,7 +47,7 @@ def establish(database: Database, backend: Backend) -> Identity:
         faults.point("store.row")
     if blob is None or blob["incarnation"] != identity.incarnation:
         faults.point("store.blob")
-        _write_blob(backend, identity)
+        write_blob(backend, identity)
         faults.point("store.named")
     return identity
 
@@ -67,7 +67,7 @@ def recognize(database: Database, backend: Backend) -> Identity:
 def _compared(database: Database, backend: Backend) -> tuple[Identity | None, dict[str, str] | None]:
     """What the database and what the blob says; they do not contradict each other."""
     # The blob first: another process that makes the store just now commits the row before it puts the blob.
-    blob = _read_blob(backend)
+    blob = read_blob(backend)
     with database.read() as session:
         identity = load(session)
     if identity is None:
@@ -113,7 +113,12 @@ def _create(session: Session) -> Identity:
     return identity
 
 
-def _read_blob(backend: Backend) -> dict[str, str] | None:
+def read_blob(backend: Backend) -> dict[str, str] | None:
+    """What the blob says: ``store``, ``incarnation``, ``chunking``. None if there is none.
+
+    Raises:
+        StoreMismatch: it cannot be read.
+    """
     size = backend.head(KEY)
     if size is None:
         return None
@@ -124,7 +129,8 @@ def _read_blob(backend: Backend) -> dict[str, str] | None:
         raise StoreMismatch(reason=f"the blob {KEY!r}, which says whose blobs these are, cannot be read") from error
 
 
-def _write_blob(backend: Backend, identity: Identity) -> None:
+def write_blob(backend: Backend, identity: Identity) -> None:
+    """Let it say the same as this; durable as the backend is."""
     text = json.dumps(
         {"store": identity.store_id, "incarnation": identity.incarnation, "chunking": str(identity.chunking)}
     )

@@ -13,7 +13,21 @@ from pathlib import Path
 from typing import TextIO
 
 from appliance import __version__, config, faults
-from appliance.cli import accounts, check, expire, history, jobs, locks, logins, prune, scrub, serve, sessions, tls
+from appliance.cli import (
+    accounts,
+    backup,
+    check,
+    expire,
+    history,
+    jobs,
+    locks,
+    logins,
+    prune,
+    scrub,
+    serve,
+    sessions,
+    tls,
+)
 from appliance.cli.context import Context, visible
 from appliance.errors import Fatal, HoldfastError, Invalid
 from appliance.faults import Fault
@@ -124,7 +138,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="holdfast", description="A self-hosted WebDAV and sync appliance.")
     parser.add_argument("--version", action="version", version=f"holdfast {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for group in (serve, accounts, logins, sessions, history, expire, locks, jobs, check, prune, scrub, tls):
+    for group in (serve, accounts, logins, sessions, history, expire, locks, jobs, check, prune, scrub, backup, tls):
         group.add_commands(commands, common)
     return parser
 

@@ -40,11 +40,18 @@ def current_revision(engine: Engine) -> str | None:
     with engine.connect() as connection:
         revision = MigrationContext.configure(connection).get_current_revision()
     if revision is not None:
-        try:
-            ScriptDirectory.from_config(_config()).get_revision(revision)
-        except CommandError as error:
-            raise SchemaTooNew(revision=revision) from error
+        require_known(revision)
     return revision
+
+
+def require_known(revision: str) -> None:
+    """Raises:
+    SchemaTooNew: this program has no such revision.
+    """
+    try:
+        ScriptDirectory.from_config(_config()).get_revision(revision)
+    except CommandError as error:
+        raise SchemaTooNew(revision=revision) from error
 
 
 def migrate_sqlite(database: SqliteDatabase, copies: Path) -> str | None:
@@ -74,13 +81,13 @@ def migrate_postgresql(database: PostgresqlDatabase) -> None:
         upgrade(engine)
 
 
-def upgrade(engine: Engine) -> None:
-    """Run the missing revisions in one transaction."""
+def upgrade(engine: Engine, to: str = "head") -> None:
+    """Run the missing revisions up to ``to`` in one transaction."""
     config = _config()
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         faults.point("migrate.upgrade")
-        command.upgrade(config, "head")
+        command.upgrade(config, to)
         faults.point("migrate.upgraded")
 
 

@@ -250,6 +250,20 @@ scrub = Table(
     Column("before_at", BigInteger, nullable=False),
 )
 
+fence = Table(
+    "fence",
+    metadata,
+    # Somebody copies the blobs that a snapshot of the rows names (a backup): while there is a row here, no blob of a
+    # dropped pack is removed (appliance.chunks.fences). Never used again: who renews it has to find it.
+    Column("id", Id, primary_key=True, autoincrement=True),
+    # Host and process, for people.
+    Column("holder", Text, nullable=False),
+    # Its holder moves this forward; prune takes a row away that it finds in the past.
+    Column("expires_at", BigInteger, nullable=False),
+    Column("raised_at", BigInteger, nullable=False),
+    sqlite_autoincrement=True,
+)
+
 user = Table(
     "user",
     metadata,

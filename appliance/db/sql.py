@@ -204,8 +204,24 @@ class Session:
             return list(range(first, first + count))
         return [row[0] for row in self.rows(_NEXT_IDS, name=f"{table}_id_seq", count=count)]
 
+    def last_ids(self) -> dict[str, int]:
+        """By table, the last id that was given out, if any was."""
+        if self.dialect is SQLITE:
+            return dict(self.rows(_SEQUENCES))
+        return {name.removesuffix("_id_seq"): last for name, last in self.rows(_PG_SEQUENCES)}
+
+    def keep_ids(self, table: str, last: int) -> None:
+        """Give out none up to ``last``. In a write only; SQLite."""
+        self.reserve_ids(table, 0)
+        self.run(_RAISE, name=table, last=last)
+
 
 _SEQUENCE = Sql("SELECT seq FROM sqlite_sequence WHERE name = :name")
 _ADVANCE = Sql("UPDATE sqlite_sequence SET seq = :last WHERE name = :name")
 _BEGIN_SEQUENCE = Sql("INSERT INTO sqlite_sequence (name, seq) VALUES (:name, :last)")
+_SEQUENCES = Sql("SELECT name, seq FROM sqlite_sequence")
+_RAISE = Sql("UPDATE sqlite_sequence SET seq = :last WHERE name = :name AND seq < :last")
+_PG_SEQUENCES = Sql("""
+    SELECT sequencename, last_value FROM pg_sequences WHERE schemaname = current_schema() AND last_value IS NOT NULL
+""")
 _NEXT_IDS = Sql("SELECT nextval(CAST(:name AS regclass)) FROM generate_series(1, :count)")

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 from appliance import clock, faults
 from appliance.backends.base import Backend
 from appliance.backends.disk import DiskBackend
-from appliance.chunks import findings, garbage, packing, quarantine, rows
+from appliance.chunks import fences, findings, garbage, packing, quarantine, rows
 from appliance.chunks.pack import pack_key
 from appliance.chunks.quarantine import BroughtBack
 from appliance.db.database import Database
@@ -41,8 +41,10 @@ MERGED_FROM = 64
 _LEAST_EPOCH = Sql("""
     SELECT COALESCE(MIN(epoch), (SELECT prune_epoch FROM store WHERE id = 1)) FROM writer WHERE state = 'alive'
 """)
+# One statement: a fence that is not there yet is raised by somebody who has yet to ask which packs there are.
 _DROPPED = Sql("""
-    SELECT id, writer_id, counter, size FROM pack WHERE id > :id AND dropped_at IS NOT NULL ORDER BY id LIMIT 100
+    SELECT id, writer_id, counter, size FROM pack
+    WHERE id > :id AND dropped_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM fence) ORDER BY id LIMIT 100
 """)
 _REMOVE = Sql("DELETE FROM pack WHERE id IN (:ids*) AND dropped_at IS NOT NULL")
 _SMALL_PACKS = Sql("""
@@ -301,9 +303,11 @@ class _Run:
         return self.database.write(work)
 
     def _repack(self, packs: Iterable[Weighed], *, is_marked: bool) -> None:
-        """Group by group; the blobs that one has emptied go before the next is copied."""
+        """Group by group; the blobs that one has emptied go before the next is copied, so not while a fence stands."""
         for group in groups(packs):
             self._pause()
+            if fences.any_stands(self.database):
+                return
             if self._repacker is None:
                 self._repacker = Repacker(self.database, self.backend, self.source)
             try:
@@ -318,7 +322,8 @@ class _Run:
             self.remove_dropped()
 
     def remove_dropped(self) -> None:
-        """Remove the blobs of dropped packs, and then their rows."""
+        """Remove the blobs of dropped packs, and then their rows; nothing while a fence stands."""
+        fences.take_away_expired(self.database)
         for page in paged(newest(self.database), _DROPPED, {"id": LEAST}):
             removed = [row[0] for row in page if self._remove_blob(*row[1:])]
             if isinstance(self.backend, DiskBackend):

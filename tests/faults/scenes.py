@@ -178,6 +178,7 @@ _FIRST_REVISION = """
     DROP TABLE scrub;
     DROP INDEX ix_pack_verified_at;
     ALTER TABLE pack DROP COLUMN verified_at;
+    DROP TABLE fence;
     DROP TABLE web_session;
     DROP TABLE job_run;
     DROP TABLE measure;

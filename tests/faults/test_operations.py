@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from appliance.backends.disk import DiskBackend
 from appliance.chunks import packing
 from appliance.faults import POINTS
 from appliance.upkeep import sweep
+from tests.faults.backups import Trials, back_up
 from tests.faults.operations import OPERATIONS, Operation
 from tests.faults.runner import Runner, every, few
 from tests.faults.scenes import PACK_SIZE
@@ -75,9 +77,11 @@ def test_error_that_is_swallowed_is_noticed(runner: Runner, monkeypatch: pytest.
 
 
 @pytest.mark.soak
-def test_every_point_is_passed(runner: Runner) -> None:
-    """By some operation, so that each is broken below."""
+def test_every_point_is_passed(runner: Runner, tmp_path: Path) -> None:
+    """By some operation, so that each is broken below, or by a backup or restore (test_backup_faults)."""
+    trials = Trials(tmp_path)
     passed = {name for operation in OPERATIONS for name in runner.reference(operation).points}
+    passed.update(trials.points(back_up), trials.points(trials.restoring))
     assert passed == set(POINTS)
 
 

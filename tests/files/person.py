@@ -57,6 +57,11 @@ class Person:
         user = users.add(files.database, name, "correct horse battery", role=role, quota_bytes=quota_bytes)
         return cls(files, principal_of(user))
 
+    @classmethod
+    def of(cls, files: Files, name: str) -> Person:
+        """A user who is there."""
+        return cls(files, principal_of(users.get(files.database, name)))
+
     def newcomer(self, name: str) -> Person:
         """One more user with an empty tree, quickly: for tests of many cases that each begin anew."""
 

@@ -12,7 +12,7 @@ import pytest
 from appliance import faults
 from appliance.files import write
 from appliance.tree.paths import parse
-from appliance.upkeep.prune import Pruned, prune
+from appliance.upkeep.prune import AT_ONCE, Policy, Pruned, prune
 from tests.files.person import Person
 from tests.support.content import MIB, Body, noise
 
@@ -70,16 +70,16 @@ def held_up(who: Person, path: str, content: bytes, *, at: int = 7 * MIB) -> Ite
         put.finish()
 
 
-def prune_of(who: Person) -> Pruned:
+def prune_of(who: Person, policy: Policy = AT_ONCE) -> Pruned:
     """One run."""
-    return prune(who.files.database, who.files.chunks.backend)
+    return prune(who.files.database, who.files.chunks.backend, policy)
 
 
-def prune_ripe(who: Person) -> Pruned:
+def prune_ripe(who: Person, policy: Policy = AT_ONCE) -> Pruned:
     """The run that raises the epoch, the renewal of the writers' leases that follows it, and the run after."""
-    prune_of(who)
+    prune_of(who, policy)
     who.files.chunks.writers.renew()
-    return prune_of(who)
+    return prune_of(who, policy)
 
 
 def count(who: Person, table: str) -> int:

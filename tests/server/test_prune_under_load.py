@@ -1,4 +1,4 @@
-"""Clients at full speed while the past is let go and pruned in a loop, with nothing kept for later."""
+"""Clients at full speed while the past is let go, pruned in a loop with nothing kept for later, and backed up."""
 
 from __future__ import annotations
 
@@ -122,16 +122,56 @@ def require_what_is_left(server: Server, stored: list[Stored]) -> int:
         appliance.close()
 
 
+class Backups:
+    """One after the other by the command, while the load goes on."""
+
+    def __init__(self, server: Server, folder: Path) -> None:
+        self.taken = 0
+        self._server = server
+        self._folder = folder
+        self._stop = threading.Event()
+        self._errors: list[BaseException] = []
+        self._thread = threading.Thread(target=self._run, name="backups")
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.wait(2):
+                self._server.holdfast("backup", str(self._folder), seconds=120)
+                self.taken += 1
+        except BaseException as error:  # noqa: BLE001 (raised again by whoever ends it)
+            self._errors.append(error)
+
+    def end(self) -> None:
+        """Raises what it met."""
+        self._stop.set()
+        self._thread.join(180)
+        assert not self._thread.is_alive()
+        if self._errors:
+            raise self._errors[0]
+
+    def require_restorable(self, scratch: Path) -> None:
+        """What is in the folder is whole, and so is the store that comes of it."""
+        assert "clean" in self._server.holdfast("check-backup", str(self._folder), seconds=300).stdout
+        there = {"HOLDFAST_DATA": str(scratch / "restored")}
+        self._server.holdfast("restore-backup", str(self._folder), environment=there, seconds=300)
+        report = self._server.holdfast("check", "--read-data", environment=there, seconds=300)
+        assert report.stdout.endswith("clean\n"), report.stdout
+
+
 def work(tmp_path: Path, seconds: float, *, crawls: float) -> None:
     """Eight clients know what has to be there, and look; what they no longer need goes all the time."""
     server = Server(tmp_path, workers=2, settings={"quarantine_hours": 0}, program=HURRIED).start()
     crawl = Crawl(server, crawls)
     housekeeper = Housekeeper(server)
+    backups = Backups(server, tmp_path / "backup")
     began = time.monotonic()
     try:
         load = Load(server, seconds=seconds, kill_every=0)
     finally:
         housekeeper.end()
+        backups.end()
+    backups.require_restorable(tmp_path)
     took = time.monotonic() - began
     assert crawl.end() == 201
     with server.dav() as dav:
@@ -146,9 +186,11 @@ def work(tmp_path: Path, seconds: float, *, crawls: float) -> None:
     server.finish()
     print(
         f"{took:.0f} s: {len(load.stored)} PUTs acknowledged, {there} of them still versions, all whole; "
-        f"{dict(housekeeper.done)}; {packs} packs of {size / 1e6:.0f} MB are left; slowest answer {load.slowest:.2f} s"
+        f"{dict(housekeeper.done)}; {backups.taken} backups; "
+        f"{packs} packs of {size / 1e6:.0f} MB are left; slowest answer {load.slowest:.2f} s"
     )
     assert housekeeper.done["runs"] > seconds / 4
+    assert backups.taken > seconds / 10
     assert housekeeper.done["chunks"] > 100
     assert housekeeper.done["repacked"] > 10
 
