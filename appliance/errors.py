@@ -153,12 +153,17 @@ class NotFound(HoldfastError):
 
 
 class MomentGone(NotFound):
-    """A moment that is kept no more; ``nearest`` is the one that is, in a form that can be asked for."""
+    """A moment that is kept no more; ``nearest`` is the one that is, in a form that can be asked for.
 
-    def __init__(self, *, nearest: str) -> None:
+    ``path``: the folder with a rule of its own that does not keep it; None: the tree does not.
+    """
+
+    def __init__(self, *, nearest: str, path: str | None = None) -> None:
         self.nearest = nearest
+        self.path = path
         super().__init__(what="this moment")
-        self.args = (f"this moment is not kept any more; the nearest that is: {nearest}",)
+        where = "" if path is None else f" for {path}"
+        self.args = (f"this moment is not kept any more{where}; the nearest that is: {nearest}",)
 
 
 class Conflict(HoldfastError):

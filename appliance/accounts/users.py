@@ -54,6 +54,7 @@ _ADMINISTRATORS = Sql("""
     SELECT id FROM "user" WHERE role = 'admin' AND state = 'active' ORDER BY id {share}
 """)
 _SET_RETENTION = Sql("UPDATE tree SET retention = :retention WHERE owner_id = :id")
+_RETENTION = Sql("SELECT retention FROM tree WHERE owner_id = :id")
 _SET_QUOTA = Sql("UPDATE tree SET quota_bytes = :quota_bytes WHERE owner_id = :id")
 _REVOKE_ALL = Sql("UPDATE app_password SET revoked_at = :now WHERE user_id = :id AND revoked_at IS NULL")
 _DELETE = Sql('DELETE FROM "user" WHERE id = :id')
@@ -170,6 +171,13 @@ def set_retention(database: Database, user: User, retention: Retention | None) -
     """How long the user's past is kept from now on; None: as the setting says. What has gone does not come back."""
     text = None if retention is None else str(retention)
     database.write(lambda session: session.run(_SET_RETENTION, id=user.id, retention=text))
+
+
+def retention_of(database: Database, user: User) -> str | None:
+    """The steps of the user's own; None: the setting's hold."""
+    with database.read() as session:
+        found: str | None = session.value(_RETENTION, id=user.id)
+    return found
 
 
 def remove(database: Database, user: User) -> None:

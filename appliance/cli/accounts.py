@@ -10,8 +10,11 @@ from typing import Any
 from appliance import moments, retention
 from appliance.accounts import app_passwords, usage, users
 from appliance.accounts.usage import NOTHING
-from appliance.cli.context import Context, print_table, row_id, show_quota
+from appliance.cli.context import Context, print_table, row_id, show_quota, visible
 from appliance.errors import BadRequest
+from appliance.files import rules
+from appliance.principal import system
+from appliance.tree.paths import parse, show
 
 
 def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -42,12 +45,15 @@ def _add_user_commands(parser: argparse.ArgumentParser, common: argparse.Argumen
     role = _command(group, "role", common, "make a user an administrator, or a member again", _set_role)
     quota = _command(group, "quota", common, "set how much a user may hold", _set_quota)
     keep = _command(group, "retention", common, "set how long a user's past is kept", _set_retention)
+    listing = _command(group, "rules", common, "list how long a user's past is kept, folder by folder", _list_rules)
     remove = _command(group, "remove", common, "remove a user; the files are kept until --purge", _remove)
     remove.add_argument("--purge", action="store_true", help="delete the files, versions and trash too, for good")
     for command in (add, password, group.choices["disable"], group.choices["enable"], role, quota, keep, remove):
         command.add_argument("name", metavar="NAME")
     role.add_argument("role", choices=users.ROLES)
+    listing.add_argument("name", metavar="NAME")
     keep.add_argument("retention", metavar="STEPS", help="as the setting retention, or default")
+    keep.add_argument("--folder", metavar="PATH", help="for this folder and all below it; default: as the one above")
     quota.add_argument("quota", type=_quota, metavar="BYTES", help="0 or none: no limit")
 
 
@@ -152,9 +158,26 @@ def _set_retention(context: Context, options: argparse.Namespace) -> int:
     wanted = None if options.retention == "default" else retention.parse(options.retention)
     with context.appliance() as appliance:
         user = users.get(appliance.database, options.name)
+        if options.folder is not None:
+            path = parse(options.folder)
+            rules.set_rule(appliance.files, system(user.id, face="cli"), path, wanted)
+            print(f"{visible(show(path))} of {user.name} keeps {wanted or 'what the folder above keeps'}")
+            return 0
         users.set_retention(appliance.database, user, wanted)
     kept = f"{context.settings.retention} (the setting)" if wanted is None else str(wanted)
     print(f"{user.name} keeps {kept}")
+    return 0
+
+
+def _list_rules(context: Context, options: argparse.Namespace) -> int:
+    with context.appliance() as appliance:
+        user = users.get(appliance.database, options.name)
+        own = users.retention_of(appliance.database, user) or f"{context.settings.retention} (the setting)"
+        found = rules.list_rules(appliance.files, system(user.id, face="cli"))
+    print_table(
+        ("KEEPS", "FOLDER"),
+        [(own, "/"), *((each.retention, each.path + (" (in the trash)" if each.removed else "")) for each in found)],
+    )
     return 0
 
 

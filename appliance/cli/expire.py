@@ -7,8 +7,9 @@ from typing import Any
 
 from appliance import clock, moments, sizes
 from appliance.cli.context import Context, names_of, print_table
-from appliance.upkeep import expire
-from appliance.upkeep.expire import Planned, Rules
+from appliance.upkeep import expire, expire_plan
+from appliance.upkeep.expire import Rules
+from appliance.upkeep.expire_plan import Planned, PlannedFolder
 
 
 def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -24,7 +25,7 @@ def _expire(context: Context, options: argparse.Namespace) -> int:
     rules = Rules(context.settings.retention, context.settings.trash_days * clock.DAY)
     with context.appliance() as appliance:
         if options.dry_run:
-            planned = expire.plan(appliance.database, rules)
+            planned = expire_plan.plan(appliance.database, rules)
             _print_plan(planned, names_of(appliance))
             return 0
         done = expire.expire(appliance.database, rules)
@@ -36,18 +37,16 @@ def _expire(context: Context, options: argparse.Namespace) -> int:
 
 
 def _print_plan(planned: list[Planned], people: dict[int, str]) -> None:
-    print_table(
-        ("USER", "KEEPS", "MOMENTS", "ALL SINCE", "VERSIONS TO GO", "BYTES", "TRASH TO GO"),
-        [
-            (
-                people.get(each.owner_id, f"user {each.owner_id}"),
-                str(each.retention),
-                len(each.decision.kept.seqs),
-                moments.show(each.all_since) if each.decision.kept.since else "the beginning",
-                each.versions,
-                each.bytes,
-                each.trash,
-            )
-            for each in planned
-        ],
-    )
+    lines: list[tuple[object, ...]] = []
+    for each in planned:
+        name = people.get(each.owner_id, f"user {each.owner_id}")
+        lines.append((name, *_states(each), each.versions, each.bytes, each.trash, "/"))
+        lines += [(name, *_states(folder), "", "", "", folder.path or "(removed)") for folder in each.folders]
+    head = ("USER", "KEEPS", "MOMENTS", "ALL SINCE", "VERSIONS TO GO", "BYTES", "TRASH TO GO", "FOLDER")
+    print_table(head, lines)
+
+
+def _states(each: Planned | PlannedFolder) -> tuple[str, int, str]:
+    """What it keeps, how many single moments, and since when all of them."""
+    since = moments.show(each.all_since) if each.kept.since else "the beginning"
+    return str(each.retention), len(each.kept.seqs), since

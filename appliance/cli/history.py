@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any
 
 from appliance import moments
@@ -114,9 +115,11 @@ def _restore(context: Context, options: argparse.Namespace) -> int:
             print(f"{visible(show(path))} is version {visible(options.version)} again")
             return 0
         moment = moments.parse(options.at)
-        changes = history.restore_at(appliance.files, principal, path, moment)
+        restored = history.restore_at(appliance.files, principal, path, moment)
     when = f"after change {moment.seq}" if moment.at is None else f"at {moments.show(moment.at, exact=True)}"
-    print(f"{visible(show(path))} is what it was {when} ({changes} changes)")
+    print(f"{visible(show(path))} is what it was {when} ({restored.changes} changes)")
+    for each in restored.passed_over:
+        print(f"left as it is now: {visible(each)}/, for which this moment is not kept any more", file=sys.stderr)
     return 0
 
 

@@ -371,8 +371,8 @@ tree = Table(
     Column("retention", Text),
     # Every state from this change on can be opened; earlier ones only if a row of `kept` says so. 0: all of them.
     Column("kept_since", BigInteger, nullable=False, server_default="0"),
-    # What was gone before this change is not known any more, and nobody can be told of it. Invariant: at most
-    # kept_since.
+    # What was gone before this change is not known any more, and nobody can be told of it. Invariant: at most the
+    # highest kept_since of the tree and of its folders.
     Column("forgotten", BigInteger, nullable=False, server_default="0"),
     # 1 while rows that only states show which are not kept any more may be left.
     Column("expiring", SmallInteger, nullable=False, server_default="0"),
@@ -501,6 +501,29 @@ kept = Table(
     # A state of the tree before `kept_since` that can still be opened: that after change `seq`.
     Column("tree_id", BigInteger, nullable=False, primary_key=True),
     # Invariant: before kept_since.
+    Column("seq", BigInteger, nullable=False, primary_key=True),
+    sqlite_with_rowid=False,
+)
+
+folder_rule = Table(
+    "folder_rule",
+    metadata,
+    # A folder whose past, with that of all below it, is kept in its own way (appliance.tree.rules).
+    # Invariant: a folder of this tree, and not its root.
+    Column("node_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("tree_id", BigInteger, nullable=False, index=True),
+    # NULL: as long as that of the folder above; the row stays as long as it keeps less.
+    Column("retention", Text),
+    # As in `tree`. Invariant: at most the tree's seq.
+    Column("kept_since", BigInteger, nullable=False),
+)
+
+folder_kept = Table(
+    "folder_kept",
+    metadata,
+    # As `kept`, for what was in and below a folder with a rule.
+    Column("node_id", BigInteger, nullable=False, primary_key=True),
+    # Invariant: before the rule's kept_since.
     Column("seq", BigInteger, nullable=False, primary_key=True),
     sqlite_with_rowid=False,
 )

@@ -5,27 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from appliance import clock, moments
 from appliance.accounts.policy import Action
 from appliance.chunks.store import ChunkStore
 from appliance.db.database import Database
-from appliance.db.sql import Session, Sql
-from appliance.errors import Denied, MomentGone, NotAFolder, NotFound, ParentMissing, StorageFull
+from appliance.db.sql import Session
+from appliance.errors import Denied, NotAFolder, NotFound, ParentMissing, StorageFull
+from appliance.files import states
 from appliance.journal.change import Change
 from appliance.moments import Moment
 from appliance.principal import Principal
 from appliance.shares import mounts
 from appliance.shares.mounts import Mount
 from appliance.tree import conditions as tree_conditions
-from appliance.tree import kept, nodes, past
+from appliance.tree import nodes
 from appliance.tree.conditions import Conditions
-from appliance.tree.kept import Kept
 from appliance.tree.locks import Locks
 from appliance.tree.nodes import Chain, Ids, Node
 from appliance.tree.past import State
 from appliance.tree.paths import Path, show
-
-_NEWEST = Sql("SELECT seq, changed_at FROM tree WHERE id = :tree_id")
 
 ROWS_OF_A_NODE = 2048
 """Bytes at most that the rows of a changed or copied file take, in the database and once more in its log."""
@@ -128,6 +125,7 @@ def locate(
 
     Raises:
         NotFound: the tree had no such moment.
+        MomentGone: it is kept no more for this path.
     """
     mount = mounts.resolve(session, principal, path, action)
     if moment is not None:
@@ -142,57 +140,8 @@ def _locate_then(session: Session, mount: Mount, path: Path, moment: Moment) -> 
     root = nodes.get(session, mount.root_id)
     if root is None:
         raise NotFound(what="the user's tree")
-    state = state_at(session, mount.tree_id, root, moment)
-    return Place(mount, path, past.resolve(session, root, mount.path, state), state)
-
-
-def state_at(session: Session, tree_id: int, root: Node, moment: Moment) -> State:
-    """The state of a tree at a moment of its life.
-
-    Raises:
-        NotFound: the tree was not made yet, or the moment is still to come.
-        MomentGone: it is kept no more.
-    """
-    state = _state_at(session, tree_id, root, moment)
-    states = kept.of_tree(session, tree_id)
-    if not states.has(state.seq):
-        raise MomentGone(nearest=_nearest(session, tree_id, root, states, state, moment))
-    return state
-
-
-def _nearest(session: Session, tree_id: int, root: Node, states: Kept, state: State, moment: Moment) -> str:
-    """Of the states that are kept around one that is not, the one whose time is less far away."""
-    before, after = states.around(state.seq)
-    at = state.at if moment.at is None else moment.at
-    following = past.state_after(session, tree_id, root, after)
-    if before is None:
-        return moments.show(following.at, exact=True)
-    # A state holds until the next change.
-    left = past.first_after(session, tree_id, before)
-    ended = state.at if left is None else left.at - 1
-    return moments.show(ended if at - ended <= following.at - at else following.at, exact=True)
-
-
-def _state_at(session: Session, tree_id: int, root: Node, moment: Moment) -> State:
-    newest = now_of(session, tree_id)
-    if moment.seq is not None:
-        if moment.seq > newest.seq:
-            raise NotFound(what=f"change {moment.seq}")
-        return past.state_after(session, tree_id, root, moment.seq)
-    assert moment.at is not None
-    if moment.at < root.created_at:
-        raise NotFound(what="anything that was there before the first day")
-    # A clock that was put back does not make what has happened the future.
-    if moment.at > max(clock.now(), newest.at):
-        raise NotFound(what="a moment that is still to come")
-    return past.state_at(session, tree_id, root, moment.at)
-
-
-def now_of(session: Session, tree_id: int) -> State:
-    """The state that the last change has left."""
-    row = session.row(_NEWEST, tree_id=tree_id)
-    assert row is not None
-    return State._make(row)
+    found = states.locate(session, mount.tree_id, root, mount.path, moment)
+    return Place(mount, path, found.chain, found.state)
 
 
 def begin(session: Session, principal: Principal, path: Path) -> Change:

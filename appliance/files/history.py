@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from appliance import clock
 from appliance.accounts.policy import Action
 from appliance.db.sql import Session
 from appliance.errors import BadRequest, NotFound
-from appliance.files.context import ROWS_OF_A_NODE, Files, Place, begin, locate, require_unlocked, state_at
+from appliance.files import states
+from appliance.files.context import ROWS_OF_A_NODE, Files, Place, begin, locate, require_unlocked
+from appliance.files.states import Then
 from appliance.journal.change import Change
 from appliance.moments import Moment
 from appliance.principal import Principal
 from appliance.tree import conditions, copying, edit, nodes, past, properties, versions
 from appliance.tree.locks import Locks
 from appliance.tree.nodes import Ids, Node
-from appliance.tree.past import State
 from appliance.tree.paths import NAME_LIMIT, Path, name_key, show
 from appliance.tree.versions import Version
 
@@ -82,30 +85,38 @@ def name_version(files: Files, principal: Principal, path: Path, version: str, n
     return files.database.write(work)
 
 
-def restore_at(files: Files, principal: Principal, path: Path, moment: Moment) -> int:
-    """Make ``path`` what it was at a moment, with everything below it; returns the changes made.
+class Restored(NamedTuple):
+    """The number of changes made, and the folders below that were passed over: the moment is not kept for them."""
 
-    One transaction. What came since goes to the trash or stays as an earlier version, so this can be undone.
+    changes: int
+    passed_over: list[str]
+
+
+def restore_at(files: Files, principal: Principal, path: Path, moment: Moment) -> Restored:
+    """Make ``path`` what it was at a moment, with everything below it.
+
+    One transaction. What came since goes to the trash or stays as an earlier version, so this can be undone. Folders
+    with rules of their own may keep less: where the moment is not kept, whatever has the folder's name stays.
 
     Raises:
         NotFound: there was nothing at this path then, or the tree had no such moment.
+        MomentGone: it is not kept for this path.
         ParentMissing: the folder above is gone; it can be restored itself.
         Locked: a client holds a lock there, or below.
         QuotaExceeded: it would be too much.
         StorageFull: only the reserve is left for its rows.
     """
 
-    def work(session: Session) -> int:
+    def work(session: Session) -> Restored:
         change = begin(session, principal, path)
         place = locate(session, principal, path, Action.WRITE)
-        state = state_at(session, change.tree_id, place.chain.root, moment)
-        before = past.resolve(session, place.chain.root, place.mount.path, state)
-        if len(before.ids) <= len(place.mount.path):
+        before = states.locate(session, change.tree_id, place.chain.root, place.mount.path, moment)
+        then = before.found
+        if then is None:
             raise NotFound(what=f"{show(path)} at that time")
-        then = before.last
         require_unlocked(place, Locks(session, change.tree_id), principal, conditions.NONE)
         first = change.seq
-        restoring = _Restoring(change, state)
+        restoring = _Restoring(change, before)
         if place.mount.path:
             restoring.restore(place.parents, place.name, place.found, then, show(path))
         else:
@@ -115,7 +126,7 @@ def restore_at(files: Files, principal: Principal, path: Path, moment: Moment) -
                 files.require_room((change.seq - first) * ROWS_OF_A_NODE)
             _require_quota(change, place)
             change.finish()
-        return change.seq - first
+        return Restored(change.seq - first, sorted(restoring.passed_over))
 
     return files.database.write(work)
 
@@ -163,10 +174,11 @@ def _require_quota(change: Change, before: Place) -> None:
 class _Restoring:
     """Walks the past and the present side by side and makes the present like the past."""
 
-    def __init__(self, change: Change, state: State) -> None:
+    def __init__(self, change: Change, before: Then) -> None:
+        self.passed_over: list[str] = []
         self._change = change
         self._session = change.session
-        self._state = state
+        self._before = before
         # Folders whose members are still to be compared: a stack of our own, since trees are deeper than calls may be.
         self._open: list[tuple[Ids, Node, str]] = []
 
@@ -184,7 +196,7 @@ class _Restoring:
         while self._open:
             ids, then, path = self._open.pop()
             present = {name_key(node.name): node for node in nodes.children(self._session, ids[-1])}
-            wanted = {name_key(node.name): node for node in past.children(self._session, then.id, self._state)}
+            wanted = {name_key(node.name): node for node in past.children(self._session, then.id, self._before.state)}
             for key, node in present.items():
                 if key not in wanted:
                     edit.remove(self._change, ids, node, path=f"{path}/{node.name}", reason="replaced")
@@ -194,6 +206,10 @@ class _Restoring:
     def _restore_one(self, parents: Ids, name: str, now: Node | None, then: Node, path: str) -> None:
         if not then.is_folder:
             self._restore_file(parents, name, now, then, path)
+            return
+        if not self._before.opens(then):
+            if now is None or now.id != then.id or now.subtree_seq > self._before.state.seq:
+                self.passed_over.append(path)
             return
         if now is not None and not now.is_folder:
             edit.remove(self._change, parents, now, path=path, reason="replaced")

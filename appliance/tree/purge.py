@@ -19,10 +19,13 @@ _LOCK = Sql("SELECT id FROM tree WHERE id = :tree_id {lock}")
 _STEPS = (
     *(
         Sql(f"DELETE FROM {table} WHERE node_id IN ({_NODES})")
-        for table in ("version", "named_version", "property", "placement")
+        for table in ("version", "named_version", "property", "placement", "folder_kept")
     ),
     Sql(f"DELETE FROM node WHERE id IN ({_NODES})"),
-    *(Sql(f"DELETE FROM {table} WHERE tree_id = :tree_id") for table in ("trash", "lock", "journal", "kept")),
+    *(
+        Sql(f"DELETE FROM {table} WHERE tree_id = :tree_id")
+        for table in ("trash", "lock", "journal", "kept", "folder_rule")
+    ),
     Sql("DELETE FROM tree WHERE id = :tree_id"),
 )
 

@@ -8,8 +8,9 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from appliance.db.sql import Session, Sql
-from appliance.tree import kept
+from appliance.tree import kept, whereabouts
 from appliance.tree.past import OPEN, Stay
+from appliance.tree.whereabouts import Span
 
 
 class Version(NamedTuple):
@@ -62,15 +63,33 @@ def seen(session: Session, tree_id: int, stays: Iterable[Stay]) -> list[Version]
         by_node.setdefault(stay.node_id, []).append(stay)
     rows = session.rows_by(_OF_NODES, list(by_node), tree_id=tree_id)
     every = [Version._make(row) for row in rows]
-    states = kept.of_tree(session, tree_id)
+    shown = _Shown(session, tree_id)
     found = [
         version
         for version, following in pairwise([*every, None])
         if version is not None
         and _was_current(version, following, by_node[version.node_id])
-        and (version.name is not None or states.needs(version.seq, _end(version, following)))
+        and (version.name is not None or shown(version, _end(version, following)))
     ]
     return sorted(found, key=lambda version: (version.seq, version.node_id), reverse=True)
+
+
+class _Shown:
+    """Whether a kept state shows a version, where its file was then."""
+
+    def __init__(self, session: Session, tree_id: int) -> None:
+        self._session = session
+        self._scopes = kept.scopes(session, tree_id)
+        self._spans: dict[int, list[Span]] = {}
+
+    def __call__(self, version: Version, end: int) -> bool:
+        scopes, node_id = self._scopes, version.node_id
+        # The newest one is what the file is now.
+        if end == OPEN or not scopes.folders:
+            return scopes.tree.needs(version.seq, end)
+        if node_id not in self._spans:
+            self._spans[node_id] = whereabouts.spans(self._session, scopes.folders, node_id)
+        return whereabouts.shows(scopes, self._spans[node_id], version.seq, end)
 
 
 def _was_current(version: Version, following: Version | None, stays: list[Stay]) -> bool:

@@ -121,6 +121,7 @@ _KEPT = (
         "t.id, t.forgotten, t.kept_since, t.seq",
         """
         FROM tree t WHERE t.kept_since < 0 OR t.kept_since > t.seq OR t.forgotten < 0 OR t.forgotten > t.kept_since
+            AND NOT EXISTS (SELECT 1 FROM folder_rule r WHERE r.tree_id = t.id AND r.kept_since >= t.forgotten)
         """,
         "tree {0}",
         "has forgotten what was before change {1} and keeps all since {2}, of {3}",
@@ -131,6 +132,27 @@ _KEPT = (
         "FROM kept k LEFT JOIN tree t ON t.id = k.tree_id WHERE t.id IS NULL OR k.seq < 0 OR k.seq >= t.kept_since",
         "kept state {0}/{1}",
         "is of no tree, or not before {2}, from where on all are kept",
+    ),
+    Rule(
+        "folder-rule",
+        "r.node_id, r.tree_id, r.kept_since",
+        """
+        FROM folder_rule r LEFT JOIN tree t ON t.id = r.tree_id
+        LEFT JOIN node n ON n.id = r.node_id AND n.tree_id = r.tree_id AND n.kind = 1
+        WHERE t.id IS NULL OR n.id IS NULL OR n.id = t.root_id OR r.kept_since < 0 OR r.kept_since > t.seq
+        """,
+        "rule of folder {0}",
+        "is of no folder below the root of tree {1}, or of one that keeps all from change {2} on, which was not made",
+    ),
+    Rule(
+        "folder-rule",
+        "k.node_id, k.seq, r.kept_since",
+        """
+        FROM folder_kept k LEFT JOIN folder_rule r ON r.node_id = k.node_id
+        WHERE r.node_id IS NULL OR k.seq < 0 OR k.seq >= r.kept_since
+        """,
+        "kept state {1} of folder {0}",
+        "is of a folder without a rule, or not before {2}, from where on all are kept",
     ),
     Rule(
         "named-version",

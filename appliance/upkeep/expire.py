@@ -7,7 +7,7 @@ is deleted, batch by batch. A run that is cut leaves a mark (``tree.expiring``),
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from itertools import groupby, pairwise
 from typing import NamedTuple
@@ -17,15 +17,17 @@ from appliance.chunks import garbage
 from appliance.db.database import Database
 from appliance.db.sql import Row, Session, Sql
 from appliance.retention import Retention
-from appliance.tree import kept, nodes
-from appliance.tree.kept import Kept
-from appliance.upkeep import ghosts
-from appliance.upkeep.paging import LEAST, newest, paged
+from appliance.tree import kept, nodes, whereabouts
+from appliance.tree import rules as folder_rules
+from appliance.tree.whereabouts import Within
+from appliance.upkeep import ghost_members, ghosts
+from appliance.upkeep.paging import LEAST, Fetch, newest, paged
+from appliance.upkeep.regions import Candidate, Regions, unshown
 from appliance.upkeep.states import Decision, decide
 
 _AT_ONCE = 500
 
-_TREES = Sql("SELECT id, owner_id, retention, expiring FROM tree WHERE id > :id ORDER BY id LIMIT 500")
+_TREES = Sql("SELECT id, expiring FROM tree WHERE id > :id ORDER BY id LIMIT 500")
 _LOCK = Sql("SELECT id FROM tree WHERE id = :tree_id {lock}")
 _DECIDE = Sql("UPDATE tree SET kept_since = :since, forgotten = :forgotten, expiring = 1 WHERE id = :tree_id")
 _KEEP = Sql("INSERT INTO kept (tree_id, seq) VALUES (:tree_id, :seq)")
@@ -44,7 +46,7 @@ _VERSIONS = Sql("""
     WHERE (v.node_id, v.seq) > (:node_id, :seq) ORDER BY v.node_id, v.seq LIMIT 5000
 """)
 _PLACEMENTS = Sql("""
-    SELECT node_id, from_seq, to_seq, tree_id FROM placement
+    SELECT node_id, from_seq, to_seq, tree_id, parent_id FROM placement
     WHERE (node_id, from_seq) > (:node_id, :from_seq) ORDER BY node_id, from_seq LIMIT 5000
 """)
 # What is current, or was named meanwhile, stays whatever was read before.
@@ -81,19 +83,6 @@ class Rules(NamedTuple):
     trash_for: int
 
 
-class Planned(NamedTuple):
-    """What a run would do to one tree now. All states since the time ``all_since`` stay."""
-
-    tree_id: int
-    owner_id: int
-    retention: Retention
-    decision: Decision
-    all_since: int
-    trash: int
-    versions: int
-    bytes: int
-
-
 class _Stopped(Exception):
     """The process has to end; the next run goes on."""
 
@@ -119,29 +108,12 @@ def expire(
     return run.done()
 
 
-def plan(database: Database, rules: Rules, *, now: int | None = None) -> list[Planned]:
-    """What ``expire`` would do now, tree by tree; changes nothing."""
-    at = clock.now() if now is None else now
-    found: dict[int, Planned] = {}
-    with database.snapshot() as session:
-        for page in paged(session.rows, _TREES, {"id": LEAST}):
-            for tree_id, owner_id, text, _ in page:
-                own = _of_tree(text, rules)
-                decision = decide(session, tree_id, own, trash_for=rules.trash_for, now=at)
-                due = len(_due(session, tree_id, at - rules.trash_for))
-                found[tree_id] = Planned(tree_id, owner_id, own, decision, at - own.all_for, due, 0, 0)
-        states = {each.tree_id: each.decision.kept for each in found.values()}
-        for _, _, tree_id, size in _doomed_versions(_pages(session.rows, _VERSIONS, "seq"), states):
-            each = found[tree_id]
-            found[tree_id] = each._replace(versions=each.versions + 1, bytes=each.bytes + size)
-    return list(found.values())
+def retention_of(rules: Rules, halvings: int, text: str | None) -> Retention:
+    """What a tree's or folder's steps mean; None: the setting's."""
+    return (rules.retention if text is None else retention.parse(text)).shortened(halvings)
 
 
-def _of_tree(text: str | None, rules: Rules) -> Retention:
-    return rules.retention if text is None else retention.parse(text)
-
-
-def _due(session: Session, tree_id: int, before: int) -> list[int]:
+def due(session: Session, tree_id: int, before: int) -> list[int]:
     """What has been in the trash for long enough, and holds no version that somebody has named."""
     spared = {nodes.above(session, node_id)[0][0] for (node_id,) in session.rows(_NAMED, tree_id=tree_id)}
     return [row[0] for row in session.rows(_DUE, tree_id=tree_id, before=before) if row[0] not in spared]
@@ -152,16 +124,20 @@ def _pages(fetch: Callable[..., list[Row]], sql: Sql, second: str) -> Iterator[R
         yield from page
 
 
-def _doomed_versions(rows: Iterator[Row], states: dict[int, Kept]) -> Iterator[tuple[int, int, int, int]]:
-    """(node, seq, tree, bytes) of the versions that no kept state shows. The newest of each file always stays."""
+def superseded(rows: Iterator[Row]) -> Iterator[Candidate]:
+    """The versions without a name that another one followed; the newest of each file always stays."""
     last: list[Row | None] = [None]
     for row, following in pairwise(_with_end(rows, last)):
         if row is None or following is None or following[0] != row[0]:
             continue
         node_id, seq, tree_id, size, named = row
-        states_of = states.get(tree_id)
-        if named is None and states_of is not None and not states_of.needs(seq, following[1]):
-            yield node_id, seq, tree_id, size
+        if named is None:
+            yield Candidate(node_id, seq, following[1], tree_id, size)
+
+
+def versions(fetch: Fetch) -> Iterator[Row]:
+    """(node, seq, tree, bytes, seq if it has a name) of each version, in the order of the first two."""
+    return _pages(fetch, _VERSIONS, "seq")
 
 
 def _with_end(rows: Iterator[Row], end: list[Row | None]) -> Iterator[Row | None]:
@@ -187,50 +163,57 @@ class _Run:
     def decide(self) -> None:
         """Tree by tree, each in a transaction."""
         for page in paged(newest(self._database), _TREES, {"id": LEAST}):
-            for tree_id, _, text, _ in page:
+            for tree_id, _ in page:
                 self._pause()
-                own = _of_tree(text, self._rules).shortened(self._halvings)
-                self._trash += self._database.write(partial(self._settle, tree_id=tree_id, own=own))
+                self._trash += self._database.write(partial(self._settle, tree_id=tree_id))
                 faults.point("expire.decided")
 
-    def _settle(self, session: Session, tree_id: int, own: Retention) -> int:
+    def _settle(self, session: Session, tree_id: int) -> int:
         """Write down what is kept, and take out of the trash what is due; returns how much that was."""
         if session.row(_LOCK, tree_id=tree_id) is None:
             return 0
-        decision = decide(session, tree_id, own, trash_for=self._trash_for, now=self._now)
+        read = partial(retention_of, self._rules, self._halvings)
+        decision = decide(session, tree_id, read, trash_for=self._trash_for, now=self._now)
         before = self._now - self._trash_for
-        due = _due(session, tree_id, before)
-        if not decision.changes and not due:
+        gone = due(session, tree_id, before)
+        if not decision.changes and not gone:
             return 0
         old, new = set(decision.before.seqs), set(decision.kept.seqs)
         session.run_many(_KEEP, [{"tree_id": tree_id, "seq": seq} for seq in sorted(new - old)])
         session.run_by(_DROP, sorted(old - new), tree_id=tree_id)
         session.run(_DECIDE, tree_id=tree_id, since=decision.kept.since, forgotten=decision.forgotten)
-        session.run_by(_LEAVE_TRASH, due, before=before)
+        _settle_folders(session, decision)
+        session.run_by(_LEAVE_TRASH, gone, before=before)
         self._states += len(old - new)
-        return len(due)
+        return len(gone)
 
     def clean(self) -> None:
         """Delete what nothing shows that is kept, in all trees that have something to be deleted."""
-        states: dict[int, Kept] = {}
+        regions: dict[int, Regions] = {}
         forgotten: dict[int, int] = {}
         with self._database.snapshot() as session:
             for page in paged(session.rows, _TREES, {"id": LEAST}):
-                for tree_id, _, _, expiring in page:
+                for tree_id, expiring in page:
                     if expiring:
-                        states[tree_id] = kept.of_tree(session, tree_id)
+                        regions[tree_id] = Regions(session, kept.scopes(session, tree_id))
                         forgotten[tree_id] = session.value(_FORGOTTEN, tree_id=tree_id)
-        if not states:
+        if not regions:
             return
-        self._clean_versions(states)
-        self._clean_placements(states, forgotten)
-        for tree_id in states:
+        self._clean_versions(regions)
+        self._clean_placements(regions, forgotten)
+        for tree_id, region in regions.items():
+            if region.scopes.folders:
+                ghost_members.detach(self._database, tree_id, region, forgotten=forgotten[tree_id], pause=self._pause)
             self._nodes += ghosts.remove(self._database, tree_id, self._pause)
             self._database.write(partial(Session.run, sql=_DONE, tree_id=tree_id))
             faults.point("expire.done")
 
-    def _clean_versions(self, states: dict[int, Kept]) -> None:
-        doomed = _doomed_versions(_pages(newest(self._database), _VERSIONS, "seq"), states)
+    def _clean_versions(self, regions: dict[int, Regions]) -> None:
+        candidates = superseded(versions(newest(self._database)))
+        doomed = (
+            (each.node_id, each.seq, each.tree_id, each.size)
+            for each in unshown(candidates, regions, self._whereabouts)
+        )
         for tree_id, batch in _batches(doomed, tree=2):
             self._pause()
             self._database.write(partial(_delete_versions, tree_id=tree_id, batch=batch))
@@ -238,12 +221,18 @@ class _Run:
             self._bytes += sum(each[3] for each in batch)
             faults.point("expire.versions")
 
-    def _clean_placements(self, states: dict[int, Kept], forgotten: dict[int, int]) -> None:
+    def _whereabouts(self, node_ids: Collection[int]) -> dict[int, list[Within]]:
+        with self._database.read() as session:
+            return whereabouts.within(session, node_ids)
+
+    def _clean_placements(self, regions: dict[int, Regions], forgotten: dict[int, int]) -> None:
         rows = _pages(newest(self._database), _PLACEMENTS, "from_seq")
         doomed = (
             (node_id, from_seq, tree_id)
-            for node_id, from_seq, to_seq, tree_id in rows
-            if tree_id in states and to_seq <= forgotten[tree_id] and not states[tree_id].needs(from_seq, to_seq)
+            for node_id, from_seq, to_seq, tree_id, parent_id in rows
+            if tree_id in regions
+            and to_seq <= forgotten[tree_id]
+            and not regions[tree_id].shows(node_id, parent_id, from_seq, to_seq)
         )
         for tree_id, batch in _batches(doomed, tree=2):
             self._pause()
@@ -254,6 +243,14 @@ class _Run:
     def _pause(self) -> None:
         if self._stopping():
             raise _Stopped
+
+
+def _settle_folders(session: Session, decision: Decision) -> None:
+    for each in decision.folders:
+        if each.ends:
+            folder_rules.delete(session, each.node_id)
+        else:
+            folder_rules.write(session, each.node_id, each.before, each.kept)
 
 
 def _delete_versions(session: Session, tree_id: int, batch: Batch) -> None:

@@ -32,7 +32,14 @@ _RECOUNT = Sql("""
 """)
 _DELETE = tuple(
     Sql(f"DELETE FROM {table} WHERE {column} IN (:ids*)")
-    for table, column in (("version", "node_id"), ("named_version", "node_id"), ("property", "node_id"), ("node", "id"))
+    for table, column in (
+        ("version", "node_id"),
+        ("named_version", "node_id"),
+        ("property", "node_id"),
+        ("folder_kept", "node_id"),
+        ("folder_rule", "node_id"),
+        ("node", "id"),
+    )
 )
 
 
@@ -73,6 +80,12 @@ def _detach(session: Session, folder_id: int) -> bool:
     members = [row[0] for row in session.rows(_MEMBERS, parent_id=folder_id, count=_AT_ONCE)]
     if not members:
         return False
-    session.run_by(_DETACH, members)
-    session.run(_RECOUNT, id=folder_id)
+    take_out(session, members, [folder_id])
     return True
+
+
+def take_out(session: Session, members: list[int], above: list[int]) -> None:
+    """Make ghosts of members of a folder that is one, or is in one; ``above``: it and those above it, upwards."""
+    session.run_by(_DETACH, members)
+    for folder_id in above:
+        session.run(_RECOUNT, id=folder_id)

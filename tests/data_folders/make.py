@@ -14,7 +14,7 @@ from appliance import clock, config, retention
 from appliance.accounts import app_passwords, users
 from appliance.app import Appliance, open_appliance
 from appliance.chunks import findings
-from appliance.files import history
+from appliance.files import history, rules
 from appliance.files.write import Announced
 from appliance.jobs import runs
 from appliance.serve.prepare import finish_store, hold_folder, prepare_store
@@ -98,9 +98,21 @@ def _fill(appliance: Appliance) -> None:
     ben.put("/letter", b"afterthought")
     history.name_version(ben.files, ben.principal, parse("/letter"), str(ben.versions("/letter")[1].seq), "as sent")
     users.set_retention(appliance.database, ben.user, retention.parse("all 2d, daily"))
+    _keep_in_folders(ben)
     ben.remove("/letter")
     later = clock.now() + 10 * clock.DAY
     expire.expire(appliance.database, Rules(retention.parse(retention.DEFAULT), 30 * clock.DAY), now=later)
+
+
+def _keep_in_folders(who: Person) -> None:
+    """One keeps more than the rest, one keeps less; of a third the rule was taken away, and is still needed."""
+    who.mkdir("/contracts", "/scratch", "/former")
+    for folder, steps in (("contracts", "all"), ("scratch", "none"), ("former", "none")):
+        who.put(f"/{folder}/a", b"one")
+        who.put(f"/{folder}/a", b"two")
+        rules.set_rule(who.files, who.principal, (folder,), retention.parse(steps))
+    expire.expire(who.files.database, Rules(retention.parse("all"), 30 * clock.DAY))
+    rules.set_rule(who.files, who.principal, ("former",), None)
 
 
 if __name__ == "__main__":

@@ -168,6 +168,8 @@ _FIRST = (
 _FIRST_REVISION = """
     DROP TABLE kept;
     DROP TABLE named_version;
+    DROP TABLE folder_rule;
+    DROP TABLE folder_kept;
     ALTER TABLE tree DROP COLUMN retention;
     ALTER TABLE tree DROP COLUMN kept_since;
     ALTER TABLE tree DROP COLUMN forgotten;

@@ -8,8 +8,11 @@ from collections.abc import Callable
 import pytest
 
 from appliance import clock
+from appliance.backends.disk import DiskBackend
 from appliance.files.context import Files
 from appliance.principal import Principal
+from appliance.upkeep.check import check
+from appliance.upkeep.prune import prune
 from tests.files.person import Person
 
 
@@ -52,3 +55,19 @@ def wall(monkeypatch: pytest.MonkeyPatch, alice: Person) -> Clock:
     replacement = Clock()
     monkeypatch.setattr(clock, "now", replacement)
     return replacement
+
+
+@pytest.fixture
+def require_clean(alice: Person, backend: DiskBackend) -> Callable[[], None]:
+    """Checks the store, also after what was let go is pruned: every version that is left has its bytes."""
+
+    def work() -> None:
+        for _ in range(2):
+            report = check(alice.files.database, backend, read_data=True)
+            assert report.clean, report.findings
+            prune(alice.files.database, backend)
+            # As the server's processes do every few seconds: nothing unfinished holds prune off.
+            alice.files.chunks.writers.renew()
+            prune(alice.files.database, backend)
+
+    return work

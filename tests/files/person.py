@@ -182,7 +182,7 @@ class Person:
         return history.restore_version(self.files, self.principal, parse(path), str(name))
 
     def restore_at(self, path: str, at: int) -> int:
-        return history.restore_at(self.files, self.principal, parse(path), Moment(at=at))
+        return history.restore_at(self.files, self.principal, parse(path), Moment(at=at)).changes
 
     def set_quota(self, quota_bytes: int | None) -> None:
         users.set_quota(self.files.database, self.user, quota_bytes)

@@ -7,11 +7,14 @@ import random
 
 import pytest
 
-from appliance.errors import HoldfastError, NotFound
-from appliance.files import compare
+from appliance import clock, retention
+from appliance.errors import HoldfastError, MomentGone, NotFound
+from appliance.files import compare, rules
 from appliance.files.compare import Difference
 from appliance.moments import Moment
 from appliance.tree.paths import parse, show
+from appliance.upkeep import expire
+from appliance.upkeep.expire import Rules
 from tests.files.dump import refused
 from tests.files.person import Person
 
@@ -163,3 +166,33 @@ def carried(path: str, folders: list[tuple[str, str]]) -> str:
         return path
     old, new = max(above, key=lambda pair: len(pair[0]))
     return new + path.removeprefix(old)
+
+
+def test_folder_of_which_a_moment_is_not_kept_is_told_as_such(alice: Person) -> None:
+    """Nothing is said of what is in it, wherever it was moved; one that has not changed needs no past."""
+    alice.mkdir("/d", "/d/scratch", "/still", "/e")
+    alice.put("/d/scratch/a", b"1")
+    alice.put("/still/a", b"1")
+    then = alice.seq()
+    alice.put("/d/scratch/a", b"2")
+    alice.put("/d/scratch/b", b"2")
+    between = alice.seq()
+    for path in ("/d/scratch", "/still"):
+        rules.set_rule(alice.files, alice.principal, parse(path), retention.parse("none"))
+    expire.expire(alice.files.database, Rules(retention.parse("all"), clock.DAY))
+    # All since the last change are kept, the one before is not.
+    assert told(differences(alice, then)) == [("not kept", "/d/scratch", "/d/scratch")]
+    alice.move("/d/scratch", "/e/scratch")
+    assert told(differences(alice, between)) == [("moved", "/d/scratch", "/e/scratch")]
+    assert sorted(told(differences(alice, then)), key=str) == [
+        ("moved", "/d/scratch", "/e/scratch"),
+        ("not kept", "/d/scratch", "/e/scratch"),
+    ]
+    alice.remove("/e")
+    assert sorted(told(differences(alice, then)), key=str) == [
+        ("not kept", "/d/scratch", None),
+        ("removed", "/d/scratch", None),
+        ("removed", "/e", None),
+    ]
+    with pytest.raises(MomentGone):
+        differences(alice, then, path="/d/scratch")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,115 +12,18 @@ import pytest
 from appliance import clock, moments, retention
 from appliance.accounts import usage, users
 from appliance.accounts.usage import Kept
-from appliance.backends.disk import DiskBackend
 from appliance.backends.reserve import PLENTY, Reserve
-from appliance.errors import CursorRefused, HoldfastError, MomentGone, NotFound
-from appliance.files import history, read, sync
+from appliance.errors import CursorRefused, MomentGone, NotFound
+from appliance.files import history, sync
 from appliance.moments import Moment
 from appliance.tree.paths import parse
-from appliance.upkeep import expire
-from appliance.upkeep.check import check
+from appliance.upkeep import expire_plan
 from appliance.upkeep.expire import Expired, Rules
 from appliance.upkeep.expire_job import MOST_HALVINGS, ExpireJob
-from appliance.upkeep.prune import prune
 from tests.files.conftest import Clock
 from tests.files.dump import refused
+from tests.files.lives import DAY, HOUR, RULES, Life, run, state_at
 from tests.files.person import Person
-
-State = dict[str, bytes | None]
-HOUR = 3600
-DAY = 24 * HOUR
-RULES = Rules(retention.parse(retention.DEFAULT), 30 * clock.DAY)
-
-
-def run(alice: Person, rules: Rules = RULES) -> Expired:
-    """A run at the wall clock's present."""
-    return expire.expire(alice.files.database, rules)
-
-
-def state_at(alice: Person, moment: Moment, path: str = "/") -> State:
-    """Every file with its bytes, and every folder, as they were."""
-    found: State = {}
-    for node in read.list_path(alice.files, alice.principal, parse(path), members=True, moment=moment).members:
-        below = f"{path.rstrip('/')}/{node.name}"
-        found[below] = None
-        if node.is_folder:
-            found |= state_at(alice, moment, below)
-        else:
-            opened = read.open_path(alice.files, alice.principal, parse(below), moment=moment)
-            found[below] = b"".join(map(bytes, read.content(alice.files, opened, 0, opened.node.bytes)))
-    return found
-
-
-@pytest.fixture
-def require_clean(alice: Person, backend: DiskBackend) -> Callable[[], None]:
-    """Checks the store, also after what was let go is pruned: every version that is left has its bytes."""
-
-    def work() -> None:
-        for _ in range(2):
-            report = check(alice.files.database, backend, read_data=True)
-            assert report.clean, report.findings
-            prune(alice.files.database, backend)
-            # As the server's processes do every few seconds: nothing unfinished holds prune off.
-            alice.files.chunks.writers.renew()
-            prune(alice.files.database, backend)
-
-    return work
-
-
-class Life:
-    """Random changes over years, with what the tree held after each of them."""
-
-    def __init__(self, alice: Person, wall: Clock, seed: int) -> None:
-        self.alice = alice
-        self._wall = wall
-        self._random = random.Random(seed)
-        self.states: list[tuple[int, int, State]] = []
-        alice.mkdir("/a", "/b", "/a/x")
-        self._remember()
-
-    def go_on(self, steps: int, most_s: float) -> None:
-        """So many changes, up to ``most_s`` apart."""
-        paths = [f"{folder}/{name}" for folder in ("", "/a", "/b", "/a/x", "/b/y") for name in "fgxy"]
-        for step in range(steps):
-            self._wall.advance(self._random.expovariate(3 / most_s))
-            one, other = self._random.sample(paths, 2)
-            try:
-                self._change(one, other, step)
-            except HoldfastError:
-                continue
-            self._remember()
-
-    def _change(self, one: str, other: str, step: int) -> None:
-        match self._random.randrange(12):
-            case 0:
-                self.alice.mkdir(one)
-            case 1 | 2:
-                self.alice.remove(one)
-            case 3:
-                self.alice.copy(one, other)
-            case 4 | 5:
-                self.alice.move(one, other)
-            case 6:
-                for removed in self.alice.trash()[:1]:
-                    self.alice.put_back(removed)
-            case _:
-                self.alice.put(one, self._random.randbytes(self._random.choice((5, 5, 9_000))) + b"%d" % step)
-
-    def _remember(self) -> None:
-        self.states.append((self.alice.seq(), self.alice.now(), self.alice.state()))
-
-    def opened(self) -> Iterator[tuple[int, bool]]:
-        """The time of each state, and whether it opens; if it does, it is what it was."""
-        for seq, at, state in self.states:
-            try:
-                assert state_at(self.alice, Moment(seq=seq)) == state
-                assert state_at(self.alice, Moment(at=at)) == state
-            except MomentGone as gone:
-                state_at(self.alice, moments.parse(gone.nearest))
-                yield at, False
-            else:
-                yield at, True
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -168,7 +70,7 @@ def test_plan_says_what_a_run_does(alice: Person, wall: Clock) -> None:
     life = Life(alice, wall, 3)
     life.go_on(150, 6 * HOUR)
     wall.advance(40 * DAY)
-    planned = [each for each in expire.plan(alice.files.database, RULES) if each.tree_id == alice.user.tree_id]
+    planned = [each for each in expire_plan.plan(alice.files.database, RULES) if each.tree_id == alice.user.tree_id]
     assert all(opens for _, opens in life.opened())
     done = run(alice)
     assert len(planned) == 1

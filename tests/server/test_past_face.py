@@ -304,7 +304,7 @@ def test_moment_that_is_kept_no_more_is_410_and_names_the_nearest(server: Server
     _make_older(server, alice, days=40)
     plan = server.holdfast("expire", "--dry-run").stdout
     (planned,) = [line.split() for line in plan.splitlines() if line.startswith(f"{user} ")]
-    assert planned[-3:] == ["1", "6", "0"]
+    assert planned[-4:] == ["1", "6", "0", "/"]
     assert alice("GET", "/at/seq-2/a").body == b"second"
     assert server.holdfast("expire").stdout.startswith("1 versions (6 B) and 0 things from the trash have gone")
     for method, path in (("GET", "/at/seq-2/a"), ("PROPFIND", "/at/seq-3/"), ("GET", "/at/seq-3/")):
@@ -333,6 +333,45 @@ def test_user_with_a_retention_of_their_own(server: Server, alice: Dav) -> None:
     assert "all 48h, daily" in server.holdfast("expire", "--dry-run").stdout
     said = server.holdfast("user", "retention", user, "default").stdout
     assert said.endswith("all 24h, hourly 7d, daily 30d, weekly 26w, monthly (the setting)\n")
+
+
+def test_folder_with_a_retention_of_its_own(server: Server, alice: Dav) -> None:
+    """Is listed in the past, and says there that it is not kept; diff and restore say so as well."""
+    user = _user_of(alice)
+    alice.ok("MKCOL", "/dav/scratch")
+    alice.ok("PUT", "/dav/scratch/t", b"first")
+    alice.ok("PUT", "/dav/a", b"first")
+    alice.ok("PUT", "/dav/scratch/t", b"second")
+    alice.ok("PUT", "/dav/a", b"second")
+    said = server.holdfast("user", "retention", user, "--folder", "/scratch", "none").stdout
+    assert said == f"/scratch of {user} keeps all 0h\n"
+    listed = server.holdfast("user", "rules", user).stdout.splitlines()
+    assert [line.split("  ")[-1].strip() for line in listed] == ["FOLDER", "/", "/scratch"]
+    plan = server.holdfast("expire", "--dry-run").stdout
+    assert [line.split()[-1] for line in plan.splitlines() if line.startswith(f"{user} ")] == ["/", "/scratch"]
+    assert server.holdfast("expire").stdout.startswith("1 versions (5 B)")
+    assert alice("GET", "/at/seq-3/a").body == b"first"
+    listing = alice("PROPFIND", "/at/seq-3/", headers={"Depth": "1"})
+    assert listing.status == 207
+    assert "/at/seq-3/scratch/" in listing.text
+    for method, path in (("PROPFIND", "/at/seq-3/scratch/"), ("GET", "/at/seq-3/scratch/t"), ("GET", "/at/seq-2/x")):
+        found = alice(method, path, headers={"Depth": "1"})
+        assert found.status == (404 if path.endswith("x") else 410)
+        if found.status == 410:
+            assert "not kept any more for /scratch; the nearest that is: " in found.text
+    differences = server.holdfast("diff", "/", "--user", user, "--from", "seq-3").stdout.splitlines()
+    assert [line.split() for line in differences[1:]] == [
+        ["changed", "5", "6", "/a"],
+        ["not", "kept", "folder", "folder", "/scratch/"],
+    ]
+    restored = server.holdfast("restore", "/", "--user", user, "--at", "seq-3")
+    assert restored.stderr == "left as it is now: /scratch/, for which this moment is not kept any more\n"
+    assert alice("GET", "/dav/a").body == b"first"
+    assert alice("GET", "/dav/scratch/t").body == b"second"
+    refused = server.holdfast("restore", "/scratch", "--user", user, "--at", "seq-3", succeeds=False)
+    assert refused.stderr.startswith("holdfast: this moment is not kept any more for /scratch; the nearest")
+    said = server.holdfast("user", "retention", user, "--folder", "/scratch", "default").stdout
+    assert said == f"/scratch of {user} keeps what the folder above keeps\n"
 
 
 @pytest.mark.soak

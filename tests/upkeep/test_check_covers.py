@@ -21,6 +21,8 @@ INVARIANTS = {
     "forgotten": ("forgotten-place",),
     "tree": ("tree-owner user-tree", "tree-root", "journal-gap", "journal-time", "kept-states"),
     "kept": ("kept-states",),
+    "folder_rule": ("folder-rule", "folder-rule"),
+    "folder_kept": ("folder-rule",),
     "named_version": ("named-version",),
     "node": ("node-parent node-lost node-cycle", "node-name database", "node-seq", "node-totals", "node-version"),
     "placement": ("placement-range",),
