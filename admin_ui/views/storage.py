@@ -6,7 +6,6 @@ from admin_ui.answers import Answer
 from admin_ui.request import Request
 from appliance.accounts import users
 from appliance.accounts.usage import NOTHING
-from appliance.jobs import runs
 from appliance.upkeep import measure
 
 
@@ -18,7 +17,6 @@ def show(request: Request) -> Answer:
     rows = [(user, kept.get(user.id, NOTHING)) for user in everybody]
     current = sum(user.bytes for user in everybody)
     trash, history = (sum(each[index] for _, each in rows) for index in (0, 1))
-    at = next((run.ended_at for run in runs.listing(request.database) if run.name == measure.NAME), None)
     return request.page(
         "admin/storage.html",
         rows=rows,
@@ -27,6 +25,6 @@ def show(request: Request) -> Answer:
         trash=trash,
         history=history,
         measured=measured,
-        measured_at=at,
+        measured_at=None if measured is None else measured.at,
         free=request.services.free_bytes(),
     )

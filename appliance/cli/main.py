@@ -27,6 +27,7 @@ from appliance.cli import (
     serve,
     sessions,
     tls,
+    usage,
 )
 from appliance.cli.context import Context, visible
 from appliance.errors import Fatal, HoldfastError, Invalid
@@ -138,7 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="holdfast", description="A self-hosted WebDAV and sync appliance.")
     parser.add_argument("--version", action="version", version=f"holdfast {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for group in (serve, accounts, logins, sessions, history, expire, locks, jobs, check, prune, scrub, backup, tls):
+    for group in (serve, accounts, logins, sessions, history, expire, usage, locks, jobs, check, prune, scrub, backup, tls):
         group.add_commands(commands, common)
     return parser
 

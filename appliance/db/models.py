@@ -600,10 +600,29 @@ measure = Table(
     "measure",
     metadata,
     # Sums that take long to compute, as the job "measure" found them (appliance.upkeep.measure). They decide nothing.
-    # "stored": of all blobs and small content; "trash", "history": of a user, as in appliance.accounts.usage.
+    # "stored": of all blobs and small content; "free": of it what prune can free; "held": what packs hold besides;
+    # "trash", "history": of a user, as in appliance.accounts.usage; "at": no sum, but when they were found.
     Column("name", Text, nullable=False, primary_key=True),
     # 0 for what is nobody's alone.
     Column("user_id", BigInteger, nullable=False, primary_key=True, autoincrement=False),
     Column("bytes", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+usage_point = Table(
+    "usage_point",
+    metadata,
+    # What a user, or everybody (0), had at a time, as in `holdfast usage` (appliance.upkeep.usage): for people. One an
+    # hour for two weeks, then one a day.
+    Column("user_id", BigInteger, nullable=False, primary_key=True, autoincrement=False),
+    Column("at", BigInteger, nullable=False, primary_key=True, autoincrement=False),
+    # Files that are there, each in full.
+    Column("logical", BigInteger, nullable=False),
+    # Stored bytes: needed by those files and nobody else, by others as well, only by versions of the past, only by the
+    # trash.
+    Column("alone", BigInteger, nullable=False),
+    Column("shared", BigInteger, nullable=False),
+    Column("history", BigInteger, nullable=False),
+    Column("trash", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )

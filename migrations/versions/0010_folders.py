@@ -1,4 +1,4 @@
-"""How long the past of single folders is kept."""
+"""How long the past of single folders is kept, and how the bytes of each user change over time."""
 
 from __future__ import annotations
 
@@ -26,6 +26,18 @@ def upgrade() -> None:
         sa.Column("node_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("seq", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.PrimaryKeyConstraint("node_id", "seq", name="pk_folder_kept"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "usage_point",
+        sa.Column("user_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("at", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("logical", sa.BigInteger(), nullable=False),
+        sa.Column("alone", sa.BigInteger(), nullable=False),
+        sa.Column("shared", sa.BigInteger(), nullable=False),
+        sa.Column("history", sa.BigInteger(), nullable=False),
+        sa.Column("trash", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("user_id", "at", name="pk_usage_point"),
         sqlite_with_rowid=False,
     )
 

@@ -170,6 +170,7 @@ _FIRST_REVISION = """
     DROP TABLE named_version;
     DROP TABLE folder_rule;
     DROP TABLE folder_kept;
+    DROP TABLE usage_point;
     ALTER TABLE tree DROP COLUMN retention;
     ALTER TABLE tree DROP COLUMN kept_since;
     ALTER TABLE tree DROP COLUMN forgotten;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.server.conftest import Start
+from tests.server.content import noise
 from tests.server.dav_client import Dav
 from tests.server.listing import properties
 from tests.server.locking import lock
@@ -230,3 +232,45 @@ def test_what_is_stored_is_for_the_owner_only(server: Server, dav: Dav, area: st
     dav.ok("PUT", f"{area}file", os.urandom(100_000))
     for path in (server.data, *server.data.rglob("*")):
         assert stat.S_IMODE(path.lstat().st_mode) == (0o700 if path.is_dir() else 0o600), path
+
+
+def test_usage_says_whom_the_bytes_are_for(server: Server) -> None:
+    """By user and by folder, for people and for programs; the parts are what they add up to."""
+    film, song = noise(70_000, 71), noise(50_000, 72)
+    with server.add_user("usage-a") as one, server.add_user("usage-b") as other:
+        one.ok("MKCOL", "/dav/films")
+        one.ok("PUT", "/dav/films/film", film)
+        one.ok("PUT", "/dav/song", song)
+        other.ok("PUT", "/dav/mine", song)
+        one.ok("PUT", "/dav/films/old", noise(30_000, 73))
+        one.ok("PUT", "/dav/films/old", film)
+        one.ok("PUT", "/dav/gone", noise(20_000, 74))
+        one.ok("DELETE", "/dav/gone")
+        table = server.holdfast("usage").stdout
+        assert table.splitlines()[0].split() == ["LOGICAL", "UNIQUE", "SHARED", "HISTORY", "TRASH", "USER"]
+        assert ["190000", "70000", "50000", "30000", "20000", "usage-a"] in [
+            line.split() for line in table.splitlines()
+        ]
+        assert table.splitlines()[-3].endswith("(all)")
+        found = json.loads(server.holdfast("usage", "--json").stdout)
+        disk, total = found["disk"], found["total"]
+        assert disk["needed"] == total["unique"] + total["history"] + total["trash"]
+        assert disk["stored"] == disk["needed"] + disk["free"] + disk["held"]
+        assert f"stored: {disk['stored']} bytes; needed: {disk['needed']}; " in table.splitlines()[-1]
+        assert total["shared"] == 0
+        (shared,) = [user["shared"] for user in found["users"] if user["name"] == "usage-b"]
+        assert shared == 50_000
+        folders = server.holdfast("usage", "--user", "usage-a").stdout.splitlines()
+        assert [line.split() for line in folders[1:]] == [
+            ["190000", "70000", "50000", "30000", "20000", "/"],
+            ["140000", "70000", "0", "30000", "0", "/films"],
+        ]
+        arguments = ("usage", "/films", "--user", "usage-a", "--depth", "0", "--json")
+        assert json.loads(server.holdfast(*arguments).stdout) == {
+            "folders": [
+                {"path": "/films", "logical": 140_000, "unique": 70_000, "shared": 0, "history": 30_000, "trash": 0}
+            ]
+        }
+        refused = server.holdfast("usage", "/song", "--user", "usage-a", succeeds=False)
+        assert refused.stderr == "holdfast: /song is not a folder\n"
+        assert server.holdfast("usage", "--depth", "-1", succeeds=False).returncode == 2

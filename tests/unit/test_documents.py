@@ -38,6 +38,7 @@ def test_readme_names_every_group_of_commands() -> None:
         "restore",
         "trash",
         "check",
+        "usage",
         "scrub status",
         "prune",
         "scrub --now",
