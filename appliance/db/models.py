@@ -489,7 +489,7 @@ trash = Table(
     # "deleted" by somebody, or "replaced": by a move or copy onto its name, or by a restore of a time when something
     # else, or nothing, was there.
     Column("reason", Text, nullable=False),
-    # Where it was: the folder's id, and the whole path as it read then.
+    # Where it was: the folder's id (that may be gone by now), and the whole path as it read then.
     Column("parent_id", BigInteger, nullable=False),
     Column("path", Text, nullable=False),
     Column("user_id", BigInteger),

@@ -14,7 +14,7 @@ from appliance.files.states import Then
 from appliance.journal.change import Change
 from appliance.moments import Moment
 from appliance.principal import Principal
-from appliance.tree import conditions, copying, edit, nodes, past, properties, versions
+from appliance.tree import conditions, copying, edit, nodes, past, properties, trash, versions
 from appliance.tree.locks import Locks
 from appliance.tree.nodes import Ids, Node
 from appliance.tree.paths import NAME_LIMIT, Path, name_key, show
@@ -71,14 +71,21 @@ def name_version(files: Files, principal: Principal, path: Path, version: str, n
 
     Raises:
         NotFound: the path has no such version.
-        BadRequest: several have this number, or the name is none.
+        BadRequest: several have this number, or the name is none; or only the past shows the file any more, which
+            would go with its moment all the same.
     """
     if name is not None and (not name.strip() or len(name) > NAME_LIMIT):
         raise BadRequest(reason=f"a version's name has 1 to {NAME_LIMIT} characters")
 
     def work(session: Session) -> Version:
         begin(session, principal, path)
-        found = _named(_versions(session, locate(session, principal, path, Action.WRITE)), version, path)
+        place = locate(session, principal, path, Action.WRITE)
+        found = _named(_versions(session, place), version, path)
+        top = nodes.above(session, found.node_id)[0][0]
+        if name is not None and top != place.mount.root_id and trash.get(session, place.mount.tree_id, top) is None:
+            raise BadRequest(
+                reason=f"version {version} is of a file that is gone; restore it, and name what that makes"
+            )
         versions.set_name(session, found, name, clock.now())
         return found._replace(name=name)
 

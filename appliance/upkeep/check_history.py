@@ -81,14 +81,17 @@ _TRASH = (
         "trash {0}",
         "was removed by change {1} ({2}), but neither node nor journal say so, or the reason is unknown",
     ),
+    # What holds a version with a name stays longer in the trash than the folder that it was in.
     Rule(
         "trash-place",
         "x.node_id, x.parent_id, x.user_id",
         """
         FROM trash x
-        LEFT JOIN node f ON f.id = x.parent_id AND f.tree_id = x.tree_id AND f.kind = 1
+        LEFT JOIN node f ON f.id = x.parent_id
+        LEFT JOIN tree t ON t.id = x.tree_id
         LEFT JOIN "user" u ON u.id = x.user_id
-        WHERE f.id IS NULL OR (u.id IS NULL AND x.user_id IS NOT NULL)
+        WHERE f.tree_id <> x.tree_id OR f.kind <> 1 OR (f.id IS NULL AND x.seq > COALESCE(t.forgotten, 0))
+            OR (u.id IS NULL AND x.user_id IS NOT NULL)
         """,
         "trash {0}",
         "was in folder {1}, removed by user {2}, one of whom does not exist",

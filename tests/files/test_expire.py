@@ -13,7 +13,7 @@ from appliance import clock, moments, retention
 from appliance.accounts import usage, users
 from appliance.accounts.usage import Kept
 from appliance.backends.reserve import PLENTY, Reserve
-from appliance.errors import CursorRefused, MomentGone, NotFound
+from appliance.errors import BadRequest, CursorRefused, MomentGone, NotFound
 from appliance.files import history, sync
 from appliance.moments import Moment
 from appliance.tree.paths import parse
@@ -148,6 +148,41 @@ def test_named_version_stays(alice: Person, wall: Clock, require_clean: Callable
     run(alice)
     assert alice.trash() == []
     require_clean()
+
+
+def test_named_version_stays_longer_than_the_folder_that_it_was_in(
+    alice: Person, wall: Clock, require_clean: Callable[[], None]
+) -> None:
+    """It is put back elsewhere."""
+    alice.mkdir("/d")
+    alice.put("/d/a", b"one")
+    history.name_version(alice.files, alice.principal, parse("/d/a"), str(alice.seq()), "kept")
+    alice.remove("/d/a")
+    alice.remove("/d")
+    wall.advance(40 * DAY)
+    run(alice, Rules(retention.parse("none"), 0))
+    (removed,) = alice.trash()
+    require_clean()
+    alice.put_back(removed, "/a")
+    assert alice.get("/a") == b"one"
+
+
+def test_version_that_only_the_past_shows_is_not_named(alice: Person, wall: Clock) -> None:
+    """Nothing would keep it when its moment goes; restored it is a version like any other."""
+    alice.put("/a", b"one")
+    wall.advance(40 * DAY)
+    alice.remove("/a")
+    history.name_version(alice.files, alice.principal, parse("/a"), "1", "in the trash")
+    history.name_version(alice.files, alice.principal, parse("/a"), "1", None)
+    wall.advance(40 * DAY)
+    run(alice)
+    assert alice.trash() == []
+    with refused(alice.files.database, BadRequest):
+        history.name_version(alice.files, alice.principal, parse("/a"), "1", "too late")
+    alice.restore_version("/a", 1)
+    history.name_version(alice.files, alice.principal, parse("/a"), str(alice.seq()), "in time")
+    run(alice, Rules(retention.parse("none"), 0))
+    assert [each.name for each in alice.versions("/a")] == ["in time"]
 
 
 def test_clients_that_were_away_for_longer_than_the_trash_begin_anew(alice: Person, wall: Clock) -> None:
