@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from appliance import clock, moments, retention
-from appliance.errors import BadRequest, HoldfastError, MomentGone, NotAFolder, NotFound
+from appliance.errors import BadRequest, CursorRefused, HoldfastError, MomentGone, NotAFolder, NotFound
 from appliance.files import history, read, rules
 from appliance.moments import Moment
 from appliance.retention import Retention
 from appliance.tree.paths import parse
-from appliance.upkeep import expire_plan
+from appliance.upkeep import expire, expire_plan
+from appliance.upkeep.check import check
 from appliance.upkeep.expire import Rules
 from tests.files.conftest import Clock
 from tests.files.dump import refused
+from tests.files.follower import Follower, tree
 from tests.files.lives import DAY, HOUR, RULES, Life, State, run, state_at
 from tests.files.person import Person
 
@@ -105,6 +108,25 @@ class Ruled(Life):
         return None
 
 
+class Client:
+    """Syncs now and then, and begins anew when it is told to."""
+
+    def __init__(self, who: Person) -> None:
+        self._follower = Follower(who, "/")
+        self.went_on = 0
+
+    def follow(self) -> None:
+        """Afterwards it has what is there."""
+        try:
+            known = self._follower.cursor is not None
+            self._follower.follow()
+            self.went_on += known
+        except CursorRefused:
+            self._follower = Follower(self._follower.who, "/")
+            self._follower.follow()
+        assert self._follower.tree == tree(self._follower.who, "/")
+
+
 def thinned(steps: Retention, times: set[int], now: int) -> set[int]:
     """Of times that were kept until now those that have to be kept."""
     last = {end: at for at in sorted(times) if (end := steps.bucket_end(at, now)) is not None}
@@ -146,6 +168,7 @@ def test_rules_that_come_and_go_never_make_the_past_wrong(
     """Whatever has been let go of stays so, also when a longer rule comes, or the folder moves out of a shorter one."""
     life = Ruled(alice, wall, seed)
     chosen = random.Random(seed)
+    clients = [Client(alice) for _ in range(3)]
     for round_ in range(12):
         life.go_on(12, chosen.choice((HOUR, 6 * HOUR, DAY, 20 * DAY)))
         for _ in range(2):
@@ -155,10 +178,20 @@ def test_rules_that_come_and_go_never_make_the_past_wrong(
                     rule(alice, chosen.choice(folders), chosen.choice((*STEPS, None, None)))
                 except HoldfastError as error:
                     assert isinstance(error, NotFound), error
+        for client in clients[: round_ % 4]:
+            client.follow()
         before = {(index, path) for index, _, path, is_open in life.looked() if is_open}
-        run(alice, KEEP_ALL if round_ % 3 else RULES)
+        rules_now = KEEP_ALL if round_ % 3 else RULES
+        if round_ % 2:
+            # A run that is cut somewhere leaves nothing wrong.
+            left = itertools.count(chosen.randrange(12), -1)
+            expire.expire(alice.files.database, rules_now, stopping=lambda left=left: next(left) < 0)
+            assert check(alice.files.database, alice.files.chunks.backend, read_data=False).findings == []
+            list(life.looked())
+        run(alice, rules_now)
         after = {(index, path) for index, _, path, is_open in life.looked() if is_open}
         assert after <= before
+    assert sum(client.went_on for client in clients) > 3
     require_clean()
     assert alice.state() == life.states[-1][2]
 
