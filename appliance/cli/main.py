@@ -139,7 +139,22 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="holdfast", description="A self-hosted WebDAV and sync appliance.")
     parser.add_argument("--version", action="version", version=f"holdfast {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for group in (serve, accounts, logins, sessions, history, expire, usage, locks, jobs, check, prune, scrub, backup, tls):
+    for group in (
+        serve,
+        accounts,
+        logins,
+        sessions,
+        history,
+        expire,
+        usage,
+        locks,
+        jobs,
+        check,
+        prune,
+        scrub,
+        backup,
+        tls,
+    ):
         group.add_commands(commands, common)
     return parser
 

@@ -179,8 +179,8 @@ TABLE: tuple[Setting, ...] = (
             help="How long a browser stays signed in at most, however much it is used."),
     Setting(name="retention", type="retention", default=DEFAULT, unit="steps",
             help="How long the past can be opened: every state for a while, then one an hour, a day, a week, a month. A"
-                 " step without an age holds for ever; none keeps nothing. Users and folders can have rules of their own"
-                 " (holdfast user retention)."),
+                 " step without an age holds for ever; none keeps nothing. Users and folders can have rules of their"
+                 " own (holdfast user retention)."),
     Setting(name="trash_days", type="integer", default=30, unit="days", low=0, high=36500,
             help="How long what was removed stays in the trash. Sync clients that were away for longer begin anew."),
     Setting(name="expire_minutes", type="integer", default=60, unit="minutes", low=1, high=10080,

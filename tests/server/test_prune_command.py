@@ -52,7 +52,7 @@ def test_what_is_forgotten_can_be_brought_back_until_it_is_let_go(start: Start) 
     assert "in quarantine: " in server.holdfast("prune", "--dry-run").stdout
     back = server.holdfast("prune", "--undo").stdout
     assert re.search(r"^[1-9]\d* chunks, 0 small contents and \d segments .*: 3.00 MB$", back, re.MULTILINE), back
-    assert "in quarantine" not in server.holdfast("prune", "--dry-run").stdout
+    assert "in quarantine: " not in server.holdfast("prune", "--dry-run").stdout
     assert server.stop() == 0
     gone = server.holdfast("prune", "--now").stdout
     assert re.search(r"^freed: [1-9]\d* packs, 3\.\d\d MB$", gone, re.MULTILINE), gone

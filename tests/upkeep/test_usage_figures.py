@@ -18,7 +18,7 @@ from appliance.files.context import Files
 from appliance.upkeep import expire, marks, usage
 from appliance.upkeep.expire import Rules
 from appliance.upkeep.groups import Groups
-from appliance.upkeep.prune import prune
+from appliance.upkeep.prune import Policy, prune
 from appliance.upkeep.tagged import Tagged, TooMany
 from appliance.upkeep.usage import Stored
 from tests.files.chance import Chance
@@ -120,11 +120,21 @@ def test_what_is_needed_free_and_held_is_all_that_is_stored(anna: Person, databa
     assert told.free > size("a")
     assert told.held > before.held + 2_000_000
     for _ in range(3):
-        prune(database, files.chunks.backend)
+        prune(database, files.chunks.backend, Policy(dead_percent=100))
         files.chunks.writers.renew()
     after = usage.of_all(database).disk
     assert after.stored == before.stored - told.free
     assert (after.needed, after.free, after.held) == (told.needed, 0, told.held)
+    require_disk(files)
+    anna.put("/new", b"a reason to look")
+    anna.remove("/new")
+    expire.expire(database, NOTHING_KEPT, now=clock.now() + 2 * clock.DAY)
+    for _ in range(2):
+        prune(database, files.chunks.backend)
+        files.chunks.writers.renew()
+    anew = usage.of_all(database).disk
+    assert (anew.needed, anew.free) == (told.needed, 0)
+    assert anew.held < told.needed / 4
     require_disk(files)
 
 
