@@ -26,7 +26,8 @@ LEFT_OUT = {
     "web_session": "people signed out since, or were signed out",
     "login_failure": "of a time that is over",
     "login_block": "of a time that is over",
-    "job_run": "what jobs of another server said",
+    "job": "of another server: when what comes, and what was paused",
+    "job_run": "what its jobs said",
     "measure": "is computed again",
 }
 """Tables that no backup holds, and why. All others are in it."""

@@ -579,22 +579,45 @@ lease = Table(
     Column("expires_at", BigInteger, nullable=False),
 )
 
+job = Table(
+    "job",
+    metadata,
+    # What the server does by itself, a row each, made with the first run.
+    Column("name", Text, primary_key=True),
+    # When a run last came to its end, also if it had nothing to do; 0: never.
+    Column("ended_at", BigInteger, nullable=False),
+    # When it is due. What was missed is made up for once.
+    Column("next_at", BigInteger, nullable=False),
+    # Since when, and until when, no run begins by itself. NULL: it is not paused; paused without an end.
+    Column("paused_at", BigInteger),
+    Column("paused_until", BigInteger),
+    # Somebody wants it to run now, and no run has begun since.
+    Column("asked_at", BigInteger),
+)
+
 job_run = Table(
     "job_run",
     metadata,
-    # The last run of a job that came to an end, for people.
-    Column("name", Text, primary_key=True),
+    # A run of a job that has something to do, or was asked for. The last ones stay.
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("name", Text, nullable=False),
     # Host and process.
     Column("holder", Text, nullable=False),
     Column("began_at", BigInteger, nullable=False),
-    Column("ended_at", BigInteger, nullable=False),
-    # "done" | "failed".
-    Column("outcome", Text, nullable=False),
+    # NULL while it goes on.
+    Column("ended_at", BigInteger),
+    # "done" | "failed" | "died": its process ended before it did; NULL while it goes on.
+    Column("outcome", Text),
     # What it did, or why it failed; "" if there is nothing to say.
     Column("said", Text, nullable=False),
-    # When that process runs it again.
-    Column("next_at", BigInteger, nullable=False),
+    # How far it is, or was: so many of `total` of a unit, in a step; "" if it told nothing. `total` is 0 if unknown.
+    Column("step", Text, nullable=False),
+    Column("done", BigInteger, nullable=False),
+    Column("total", BigInteger, nullable=False),
+    Column("unit", Text, nullable=False),
+    sqlite_autoincrement=True,
 )
+Index("ix_job_run_name", job_run.c.name, job_run.c.id)
 
 measure = Table(
     "measure",

@@ -15,37 +15,60 @@ _TAKE = Sql("""
     ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, expires_at = excluded.expires_at
     WHERE lease.expires_at < :now
 """)
+_RENEW = Sql("UPDATE lease SET expires_at = :expires_at WHERE name = :name AND holder = :holder")
 _RELEASE = Sql("DELETE FROM lease WHERE name = :name AND holder = :holder")
 _RELEASE_ALL = Sql("DELETE FROM lease")
 
 
+class Lease:
+    """A claim; ``taken`` says whether it was granted. Any thread."""
+
+    def __init__(self, database: Database, name: str, holder: str, seconds: float) -> None:
+        self._database = database
+        self._name = name
+        # Each claim has a name of its own, so that one that was overtaken gives nothing away at its end.
+        self._holder = f"{holder}/{secrets.token_hex(4)}"
+        self._seconds = seconds
+        now = clock.now()
+        self.taken = database.write(
+            lambda session: session.run(_TAKE, name=name, holder=self._holder, expires_at=self._until(), now=now) == 1
+        )
+
+    def _until(self) -> int:
+        return clock.now() + int(self._seconds * clock.SECOND)
+
+    def renew(self) -> bool:
+        """Hold it for as long again from now; False: it was overtaken."""
+        return self._database.write(
+            lambda session: session.run(_RENEW, name=self._name, holder=self._holder, expires_at=self._until()) == 1
+        )
+
+    def release(self, session: Session) -> None:
+        """Others may take it."""
+        session.run(_RELEASE, name=self._name, holder=self._holder)
+
+
 @contextmanager
 def lease(
-    database: Database, name: str, holder: str, seconds: int, *, noting: Callable[[Session], None] | None = None
-) -> Iterator[bool]:
-    """Whether the lease could be taken; it is given back at the end, or free for others after ``seconds``.
+    database: Database, name: str, holder: str, seconds: float, *, noting: Callable[[Session], None] | None = None
+) -> Iterator[Lease]:
+    """Claim a lease; it is given back at the end, or free for others after ``seconds`` without a renewal.
 
     What ``noting`` writes is written in the transaction that gives it back.
 
     Held is held, whoever asks: also its holder cannot take it a second time.
     """
-    # Each claim has a name of its own, so that one that was overtaken gives nothing away at its end.
-    holder = f"{holder}/{secrets.token_hex(4)}"
-    now = clock.now()
-    expires_at = now + seconds * clock.SECOND
-    taken = database.write(
-        lambda session: session.run(_TAKE, name=name, holder=holder, expires_at=expires_at, now=now) == 1
-    )
+    held = Lease(database, name, holder, seconds)
 
     def release(session: Session) -> None:
-        session.run(_RELEASE, name=name, holder=holder)
+        held.release(session)
         if noting is not None:
             noting(session)
 
     try:
-        yield taken
+        yield held
     finally:
-        if taken:
+        if held.taken:
             database.write(release)
 
 

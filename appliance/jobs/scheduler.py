@@ -5,34 +5,27 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
+import threading
+from datetime import UTC, datetime, timedelta
 
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from appliance import clock, faults
+from appliance import clock
 from appliance.db.database import Database
-from appliance.db.sql import Session
 from appliance.errors import HoldfastError
-from appliance.jobs import runs
-from appliance.jobs.leases import lease
-from appliance.jobs.runs import Run
+from appliance.jobs import steering
+from appliance.jobs.performing import Job, perform
 
 _log = logging.getLogger(__name__)
 
+ASKED_S = 2
+"""How often a scheduler looks whether somebody wants a job now."""
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """Work done every ``seconds``, first at the start, never twice at once in a process; another node may overtake
-    a run that takes longer than ``lease_s``.
-    """
 
-    name: str
-    seconds: float
-    lease_s: int
-    run: Callable[[], object]
+def holder_name() -> str:
+    """Of this process, for people."""
+    return f"{socket.gethostname()}/{os.getpid()}"
 
 
 class Scheduler:
@@ -40,27 +33,38 @@ class Scheduler:
 
     def __init__(self, database: Database, jobs: list[Job]) -> None:
         self._database = database
-        self._holder = f"{socket.gethostname()}/{os.getpid()}"
+        self._holder = holder_name()
         # A run that takes longer than the time between two is nothing to warn of: one makes up for all turns missed.
         for name in ("apscheduler.scheduler", "apscheduler.executors.default"):
             logging.getLogger(name).setLevel(logging.ERROR)
         self._clock = BackgroundScheduler(
-            # A thread for each: one that takes long must not keep another from its time.
-            executors={"default": ThreadPoolExecutor(max(len(jobs), 1))},
+            # Two threads for each: one that takes long must keep neither another from its time, nor who asks.
+            executors={"default": ThreadPoolExecutor(2 * len(jobs) + 1)},
             # After a pause (a suspended machine) one run makes up for all that were missed.
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
             timezone="UTC",
         )
-        self._jobs = jobs
-        self._started_at = 0
+        self._jobs = {job.name: job for job in jobs}
+        self._first: dict[str, int] = {}
+        self._mutex = threading.Lock()
+        self._asked: set[str] = set()
 
     def start(self) -> None:
-        """Run each job once now, and then at its times."""
+        """Run each job that is due once now, and all at their times from then on."""
         now = datetime.now(UTC)
-        self._started_at = int(now.timestamp() * clock.SECOND)
-        for job in self._jobs:
-            self._clock.add_job(self._run, "interval", [job], seconds=job.seconds, id=job.name, next_run_time=now)
+        for job in self._jobs.values():
+            first = self._first_time(job, now)
+            self._first[job.name] = int(first.timestamp() * clock.SECOND)
+            self._clock.add_job(self._run, "interval", [job], seconds=job.seconds, id=job.name, next_run_time=first)
+        self._clock.add_job(self._answer, "interval", seconds=ASKED_S, next_run_time=now)
         self._clock.start()
+
+    def _first_time(self, job: Job, now: datetime) -> datetime:
+        """What was missed is made up for now; what is not yet due waits, but never longer than usual."""
+        if job.at_start:
+            return now
+        waits = steering.next_at(self._database, job.name) / clock.SECOND - now.timestamp()
+        return now + timedelta(seconds=min(max(waits, 0), job.seconds))
 
     def stop(self) -> None:
         """Start nothing more, and wait for what runs."""
@@ -69,34 +73,33 @@ class Scheduler:
         self._clock.shutdown(wait=True)
 
     def _run(self, job: Job) -> None:
-        began_at = clock.now()
-        # Unless the job says otherwise: an error that nobody expects is the caller's, who logs it.
-        result: list[tuple[str, str]] = [("failed", "internal error; the log says more")]
+        perform(self._database, job, self._holder, next_at=lambda: self._next_at(job))
 
-        def note(session: Session) -> None:
-            runs.note(session, Run(job.name, self._holder, began_at, clock.now(), *result[0], self._next_at(job)))
-
+    def _answer(self) -> None:
+        """Begin what somebody asked for; what is running comes to its end first."""
         try:
-            with lease(self._database, job.name, self._holder, job.lease_s, noting=note) as taken:
-                if taken:
-                    result[0] = self._outcome(job)
+            wanted = steering.asked(self._database)
         except HoldfastError as error:
-            _log.warning("job %s failed and will run again: %s", job.name, error)
+            _log.debug("nobody knows what was asked for: %s", error)
+            return
+        for name in wanted:
+            with self._mutex:
+                begins = name in self._jobs and name not in self._asked
+                if begins:
+                    self._asked.add(name)
+            if begins:
+                self._clock.add_job(self._run_asked, args=[self._jobs[name]])
 
-    def _outcome(self, job: Job) -> tuple[str, str]:
-        """How a run ended, and what it has to say."""
+    def _run_asked(self, job: Job) -> None:
         try:
-            faults.point("job.begun")
-            outcome = job.run()
-            faults.point("job.done")
-        except HoldfastError as error:
-            _log.warning("job %s failed and will run again: %s", job.name, error)
-            return "failed", str(error)
-        _log.debug("job %s: %s", job.name, outcome)
-        return "done", runs.told(outcome)
+            perform(self._database, job, self._holder, next_at=lambda: self._next_at(job), is_asked=True)
+        finally:
+            with self._mutex:
+                self._asked.discard(job.name)
 
     def _next_at(self, job: Job) -> int:
         """The turn after now. The clock is not asked: while it stops it waits for this very run."""
         every = int(job.seconds * clock.SECOND)
-        turns = (clock.now() - self._started_at) // every + 1
-        return self._started_at + turns * every
+        first = self._first[job.name]
+        turns = max((clock.now() - first) // every + 1, 0)
+        return first + turns * every

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 from appliance import clock, faults
 from appliance.accounts import failures, sessions
-from appliance.app import lives, open_appliance, open_database
+from appliance.app import Appliance, lives, open_appliance, open_database
+from appliance.backends.base import Backend
 from appliance.backends.paced import PacedBackend, Pacer
 from appliance.backends.reserve import Reserve
 from appliance.config import Settings
-from appliance.jobs.scheduler import Job, Scheduler
+from appliance.db.database import Database
+from appliance.jobs.performing import Job
+from appliance.jobs.scheduler import Scheduler
 from appliance.roster import BEAT_S, Roster
 from appliance.serve.process import StopSignal, repeat
 from appliance.upkeep import durable, measure, scrub, sweep
@@ -29,48 +33,8 @@ def run_scheduler(settings: Settings, supervisor_pipe: int, roster: Roster) -> N
     stop = StopSignal(supervisor_pipe)
     faults.point("scheduler.begun")
     appliance = open_appliance(settings)
-    database, backend = appliance.database, appliance.backend
-    jobs = [
-        Job("sweep", settings.sweep_minutes * _MINUTE, 10 * _MINUTE, lambda: sweep.sweep(database, backend)),
-    ]
-    jobs.append(Job("login failures", 5 * _MINUTE, _MINUTE, lambda: failures.forget_old(database)))
-    jobs.append(Job("sessions", 60 * _MINUTE, _MINUTE, lambda: sessions.forget_old(database, lives(settings))))
-    jobs.append(Job(measure.NAME, measure.EVERY_S, 10 * _MINUTE, measure.Measuring(database)))
-    # Whatever is answered before it is durable: a blob goes only when its row is gone for good.
     durably = open_database(settings)
-    reserve = Reserve(settings.data, settings.reserve)
-    pruning = PruneJob(
-        durably,
-        backend,
-        policy=Policy(settings.quarantine_hours * 3600, settings.dead_percent),
-        source=PacedBackend(backend, Pacer(settings.scrub_bytes_per_second, stop.wait)),
-        every_s=settings.sweep_minutes * _MINUTE,
-        # What an upload left that found no room is what the next one needs.
-        hurries=reserve.is_near,
-        stopping=lambda: stop.wait(0),
-    )
-    jobs.append(Job("prune", _MINUTE, 60 * _MINUTE, pruning))
-    expiring = ExpireJob(
-        database,
-        Rules(settings.retention, settings.trash_days * clock.DAY),
-        every_s=settings.expire_minutes * _MINUTE,
-        presses=lambda: reserve.has_less_than(settings.pressure_percent),
-        stopping=lambda: stop.wait(0),
-    )
-    jobs.append(Job("expire", min(settings.expire_minutes, _PRESSED_MINUTES) * _MINUTE, 60 * _MINUTE, expiring))
-    jobs.append(Job("reserve", _MINUTE, _MINUTE, reserve.renew))
-    if settings.scrub_days:
-        scrubbing = scrub.ScrubJob(
-            database,
-            backend,
-            days=settings.scrub_days,
-            bytes_per_s=settings.scrub_bytes_per_second,
-            wait=stop.wait,
-        )
-        jobs.append(Job("scrub", scrub.EVERY_S, 2 * scrub.EVERY_S, scrubbing))
-    if settings.durability == "fast":
-        jobs.append(Job("sync", durable.SYNC_EVERY_S, _MINUTE, lambda: durable.sync_packs(database, backend)))
-    scheduler = Scheduler(database, jobs)
+    scheduler = Scheduler(appliance.database, jobs_of(settings, appliance, durably, stop.wait))
     faults.point("scheduler.ready")
     scheduler.start()
     done = threading.Event()
@@ -82,3 +46,74 @@ def run_scheduler(settings: Settings, supervisor_pipe: int, roster: Roster) -> N
         durably.close()
     finally:
         appliance.close()
+
+
+def jobs_of(settings: Settings, appliance: Appliance, durably: Database, wait: Callable[[float], bool]) -> list[Job]:
+    """Everything that a server does by itself.
+
+    ``durably`` is the same database, where commits are durable whatever requests are. ``wait`` tells whether the
+    process has to end, after so many seconds at most.
+    """
+    database, backend = appliance.database, appliance.backend
+    reserve = Reserve(settings.data, settings.reserve)
+    sweeping = settings.sweep_minutes * _MINUTE
+    jobs = [
+        Job("sweep", sweeping, lambda turn: sweep.sweep(database, backend), at_start=True),
+        Job("login failures", 5 * _MINUTE, lambda turn: failures.forget_old(database)),
+        Job("sessions", 60 * _MINUTE, lambda turn: sessions.forget_old(database, lives(settings))),
+        Job(measure.NAME, measure.EVERY_S, measure.Measuring(database)),
+        # After a crash its leftovers are what the next upload needs room for.
+        Job("prune", _MINUTE, _pruning(settings, durably, backend, reserve, wait), at_start=True),
+        Job("expire", min(settings.expire_minutes, _PRESSED_MINUTES) * _MINUTE, _expiring(settings, database, wait)),
+        Job("reserve", _MINUTE, lambda turn: reserve.renew(), at_start=True, is_vital=True),
+    ]
+    if settings.scrub_days:
+        scrubbing = scrub.ScrubJob(
+            database,
+            backend,
+            days=settings.scrub_days,
+            bytes_per_s=settings.scrub_bytes_per_second,
+            wait=wait,
+        )
+        jobs.append(Job("scrub", scrub.EVERY_S, scrubbing))
+    if settings.durability == "fast":
+        syncing = Job(
+            "sync",
+            durable.SYNC_EVERY_S,
+            lambda turn: _quietly(durable.sync_packs(database, backend)),
+            at_start=True,
+            is_vital=True,
+        )
+        jobs.append(syncing)
+    return jobs
+
+
+def _pruning(
+    settings: Settings, durably: Database, backend: Backend, reserve: Reserve, wait: Callable[[float], bool]
+) -> PruneJob:
+    return PruneJob(
+        # Whatever is answered before it is durable: a blob goes only when its row is gone for good.
+        durably,
+        backend,
+        policy=Policy(settings.quarantine_hours * 3600, settings.dead_percent),
+        source=PacedBackend(backend, Pacer(settings.scrub_bytes_per_second, wait)),
+        every_s=settings.sweep_minutes * _MINUTE,
+        # What an upload left that found no room is what the next one needs.
+        hurries=reserve.is_near,
+        stopping=lambda: wait(0),
+    )
+
+
+def _expiring(settings: Settings, database: Database, wait: Callable[[float], bool]) -> ExpireJob:
+    reserve = Reserve(settings.data, settings.reserve)
+    return ExpireJob(
+        database,
+        Rules(settings.retention, settings.trash_days * clock.DAY),
+        every_s=settings.expire_minutes * _MINUTE,
+        presses=lambda: reserve.has_less_than(settings.pressure_percent),
+        stopping=lambda: wait(0),
+    )
+
+
+def _quietly(outcome: object) -> None:
+    """What is done every few seconds is not told each time."""

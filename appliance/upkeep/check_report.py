@@ -26,7 +26,9 @@ class Finding(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """How far one step is; ``unit`` is "rules", "rows", "blobs" or "bytes". Rows come and go: ``total`` is a guess."""
+    """How far one step is; ``unit`` is "rules", "rows", "blobs", "bytes", … Rows come and go: ``total`` is a guess, 0
+    if nobody knows.
+    """
 
     step: str
     done: int
@@ -34,7 +36,9 @@ class Progress(NamedTuple):
     unit: str
 
     def __str__(self) -> str:
-        percent = 100 * min(self.done, self.total) // self.total if self.total else 100
+        if not self.total:
+            return f"{self.step}: {self.done:,} {self.unit}"
+        percent = 100 * min(self.done, self.total) // self.total
         return f"{self.step}: {self.done:,} of {self.total:,} {self.unit} ({percent} %)"
 
 

@@ -21,7 +21,8 @@ from appliance.tree import kept, nodes, whereabouts
 from appliance.tree import rules as folder_rules
 from appliance.tree.whereabouts import Within
 from appliance.upkeep import ghost_members, ghosts
-from appliance.upkeep.paging import LEAST, Fetch, newest, paged
+from appliance.upkeep.check_report import Steps
+from appliance.upkeep.paging import LEAST, Fetch, count, newest, paged
 from appliance.upkeep.regions import Candidate, Regions, unshown
 from appliance.upkeep.states import Decision, decide
 
@@ -94,12 +95,13 @@ def expire(
     halvings: int = 0,
     now: int | None = None,
     stopping: Callable[[], bool] = lambda: False,
+    steps: Steps | None = None,
 ) -> Expired:
     """Let go of what the rules do not keep, or would not if all ages were ``halvings`` times half as long.
 
     Several runs at once do no harm.
     """
-    run = _Run(database, rules, halvings, clock.now() if now is None else now, stopping)
+    run = _Run(database, rules, halvings, clock.now() if now is None else now, stopping, steps or Steps(None))
     try:
         run.decide()
         run.clean()
@@ -148,8 +150,17 @@ def _with_end(rows: Iterator[Row], end: list[Row | None]) -> Iterator[Row | None
 class _Run:
     """One run, and what it has done so far."""
 
-    def __init__(self, database: Database, rules: Rules, halvings: int, now: int, stopping: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        rules: Rules,
+        halvings: int,
+        now: int,
+        stopping: Callable[[], bool],
+        steps: Steps,
+    ) -> None:
         self._database = database
+        self._steps = steps
         self._rules = rules
         self._trash_for = rules.trash_for >> halvings
         self._halvings = halvings
@@ -162,11 +173,14 @@ class _Run:
 
     def decide(self) -> None:
         """Tree by tree, each in a transaction."""
+        with self._database.read() as session:
+            self._steps.begin("deciding what is kept", count(session, "tree"), "trees")
         for page in paged(newest(self._database), _TREES, {"id": LEAST}):
             for tree_id, _ in page:
                 self._pause()
                 self._trash += self._database.write(partial(self._settle, tree_id=tree_id))
                 faults.point("expire.decided")
+                self._steps.advance(1)
 
     def _settle(self, session: Session, tree_id: int) -> int:
         """Write down what is kept, and take out of the trash what is due; returns how much that was."""
@@ -209,6 +223,7 @@ class _Run:
             faults.point("expire.done")
 
     def _clean_versions(self, regions: dict[int, Regions]) -> None:
+        self._steps.begin("letting go of versions", 0, "versions")
         candidates = superseded(versions(newest(self._database)))
         doomed = (
             (each.node_id, each.seq, each.tree_id, each.size)
@@ -220,6 +235,7 @@ class _Run:
             self._versions += len(batch)
             self._bytes += sum(each[3] for each in batch)
             faults.point("expire.versions")
+            self._steps.advance(len(batch))
 
     def _whereabouts(self, node_ids: Collection[int]) -> dict[int, list[Within]]:
         with self._database.read() as session:

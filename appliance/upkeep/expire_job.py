@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable
 
 from appliance.db.database import Database
+from appliance.upkeep.check_report import Steps
 from appliance.upkeep.expire import Expired, Rules, expire
+from appliance.upkeep.turn import Turn
 
 _log = logging.getLogger(__name__)
 
@@ -42,7 +44,7 @@ class ExpireJob:
         self._due = 0.0
         self.halvings = 0
 
-    def __call__(self) -> Expired | None:
+    def __call__(self, turn: Turn) -> Expired | None:
         """None: it was not yet time."""
         began = time.monotonic()
         if self._presses():
@@ -53,7 +55,13 @@ class ExpireJob:
             )
         else:
             self.halvings = 0
-            if began < self._due:
+            if began < self._due and not turn.is_asked:
                 return None
         self._due = began + self._every_s - self._EARLY
-        return expire(self._database, self._rules, halvings=self.halvings, stopping=self._stopping)
+        return expire(
+            self._database,
+            self._rules,
+            halvings=self.halvings,
+            stopping=lambda: self._stopping() or turn.is_lost(),
+            steps=Steps(turn.tell),
+        )

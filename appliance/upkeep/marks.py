@@ -144,9 +144,15 @@ class Named(NamedTuple):
 
 
 def read_manifests(
-    session: Session, part: Part, *, pause: Callable[[], None] = lambda: None, tolerant: bool = False
+    session: Session,
+    part: Part,
+    *,
+    pause: Callable[[], None] = lambda: None,
+    read: Callable[[int], None] = lambda count: None,
+    tolerant: bool = False,
 ) -> Named:
-    """Read every manifest and every segment that one names. ``pause`` is called now and then, and may raise.
+    """Read every manifest and every segment that one names. ``pause`` is called now and then, and may raise; ``read``
+    is told how many more were read.
 
     With ``tolerant`` what cannot be read names nothing, for callers who want to know what is needed at least.
 
@@ -158,6 +164,7 @@ def read_manifests(
     named = Named(Marks(WHOLE), Marks(part), Marks(part))
     for page in paged(session.rows, _VERSIONS, {"node_id": LEAST, "seq": LEAST}):
         pause()
+        read(len(page))
         for _, _, head in page:
             decoded = _decode(head, tolerant=tolerant)
             marks = named.small if decoded.kind is Kind.SMALL else named.chunks

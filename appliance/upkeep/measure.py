@@ -15,6 +15,7 @@ from appliance.accounts.usage import Kept
 from appliance.db.database import Database
 from appliance.db.sql import Session, Sql
 from appliance.upkeep import usage
+from appliance.upkeep.turn import Turn
 from appliance.upkeep.usage import Disk, OfAll, Stored
 
 EVERY_S = 300
@@ -94,15 +95,15 @@ class Measuring:
         self._seen: Any = None
         self._rests_until = -math.inf
 
-    def __call__(self) -> str:
-        """What was done, in words."""
+    def __call__(self, turn: Turn) -> str | None:
+        """What was done, in words; None: nothing had changed, or it rests."""
         with self._database.snapshot() as session:
             now = [session.row(sql) for sql in _SIGNS]
-        if now == self._seen:
-            return "nothing changed"
+        if now == self._seen and not turn.is_asked:
+            return None
         began = self._monotonic()
-        if began < self._rests_until:
-            return "resting"
+        if began < self._rests_until and not turn.is_asked:
+            return None
         try:
             measured = measure(self._database)
         finally:

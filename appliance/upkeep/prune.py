@@ -24,8 +24,9 @@ from appliance.db.database import Database
 from appliance.db.sql import Session, Sql
 from appliance.errors import BackendError, Damaged, StorageFull, Unavailable
 from appliance.upkeep import marks
+from appliance.upkeep.check_report import Progress, Steps
 from appliance.upkeep.marks import CHUNKS, SEGMENTS, SMALL, Named, Part, Table
-from appliance.upkeep.paging import LEAST, newest, paged
+from appliance.upkeep.paging import LEAST, count, newest, paged
 from appliance.upkeep.repack import Repacker, groups
 from appliance.upkeep.weights import Weighed, Weights
 
@@ -95,6 +96,7 @@ def prune(
     source: Backend | None = None,
     stopping: Callable[[], bool] = lambda: False,
     looks: bool = True,
+    tell: Callable[[Progress], None] | None = None,
 ) -> Pruned:
     """Delete what nobody needs any more, if there is a reason to look.
 
@@ -104,7 +106,7 @@ def prune(
     Raises:
         Damaged: a manifest cannot be read, or chunks that one names have no row; nothing more was deleted.
     """
-    run = _Run(database, backend, policy, source or backend, stopping)
+    run = _Run(database, backend, policy, source or backend, stopping, Steps(tell))
     try:
         run.remove_dropped()
         if looks:
@@ -167,8 +169,15 @@ class _Run:
     """One run, and what it has done so far."""
 
     def __init__(
-        self, database: Database, backend: Backend, policy: Policy, source: Backend, stopping: Callable[[], bool]
+        self,
+        database: Database,
+        backend: Backend,
+        policy: Policy,
+        source: Backend,
+        stopping: Callable[[], bool],
+        steps: Steps,
     ) -> None:
+        self.steps = steps
         self.database = database
         self.backend = backend
         self.policy = policy
@@ -256,7 +265,9 @@ class _Run:
     def _forget_part(self, part: Part, bound: int, weights: Weights) -> None:
         """``weights`` takes the chunks that stay."""
         with self.database.snapshot() as session:
-            named = marks.read_manifests(session, part, pause=self._pause)
+            self.steps.begin("reading what versions need", count(session, "version"), "versions")
+            named = marks.read_manifests(session, part, pause=self._pause, read=self.steps.advance)
+            self.steps.begin("forgetting what none needs", count(session, "chunk") + count(session, "small"), "rows")
         faults.point("prune.marked")
         with self.database.read() as session:
             # Asked behind the snapshot: what is deleted from now on is named in it.
@@ -265,6 +276,7 @@ class _Run:
         for table, within in marks.ranges(part):
             for page in table.pages(newest(self.database), within):
                 self._pause()
+                self.steps.advance(len(page))
                 unnamed = list(named.unnamed(table, page))
                 old = [row[0] for row in unnamed if row[1] < bound]
                 gone: set[bytes] = set()
@@ -304,6 +316,7 @@ class _Run:
 
     def _repack(self, packs: Iterable[Weighed], *, is_marked: bool) -> None:
         """Group by group; the blobs that one has emptied go before the next is copied, so not while a fence stands."""
+        self.steps.begin("writing packs anew", 0, "bytes")
         for group in groups(packs):
             self._pause()
             if fences.any_stands(self.database):
@@ -319,6 +332,7 @@ class _Run:
                 raise _Stopped from error
             self.repacked += done.packs
             self.copied += done.copied
+            self.steps.advance(done.copied)
             self.remove_dropped()
 
     def remove_dropped(self) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from appliance.backends.base import Backend
 from appliance.db.database import Database
 from appliance.upkeep.prune import Policy, Pruned, prune
+from appliance.upkeep.turn import Turn
 
 _log = logging.getLogger(__name__)
 
@@ -46,14 +47,14 @@ class PruneJob:
         self._due = -math.inf
         self._rests_until = -math.inf
 
-    def __call__(self) -> Pruned | None:
+    def __call__(self, turn: Turn) -> Pruned | None:
         """None: it was not yet time."""
         began = time.monotonic()
         hurries = self._hurries()
-        if began < self._due and not hurries:
+        if began < self._due and not hurries and not turn.is_asked:
             return None
         self._due = began + self._every_s - self._EARLY
-        looks = began >= self._rests_until
+        looks = began >= self._rests_until or turn.is_asked
         pruned: Pruned | None = None
         try:
             pruned = prune(
@@ -61,8 +62,9 @@ class PruneJob:
                 self._backend,
                 self._policy._replace(quarantine_s=0) if hurries else self._policy,
                 source=self._backend if hurries else self._source,
-                stopping=self._stopping,
+                stopping=lambda: self._stopping() or turn.is_lost(),
                 looks=looks,
+                tell=turn.tell,
             )
         finally:
             if looks and (pruned is None or pruned.looked):

@@ -22,8 +22,10 @@ from appliance.db.database import Database
 from appliance.db.sql import Row, Session, Sql
 from appliance.upkeep import scrub_rows
 from appliance.upkeep.check_pack import Pack
+from appliance.upkeep.check_report import Progress
 from appliance.upkeep.scrub_packs import PackScrub
 from appliance.upkeep.scrub_rows import NAMES, Name, Pass
+from appliance.upkeep.turn import Turn
 
 EVERY_S = 300
 """Time between two runs of the job. One that has much to do goes on for most of it."""
@@ -80,7 +82,7 @@ class ScrubJob:
         self._ends = 0.0
         self._whole: int | None = None
 
-    def __call__(self) -> Scrubbed | None:
+    def __call__(self, turn: Turn) -> Scrubbed | None:
         """None: nothing was due.
 
         Raises:
@@ -95,12 +97,15 @@ class ScrubJob:
                 if self._is_over():
                     break
         while not self._is_over() and (packs := self._due()):
+            if turn.is_lost():
+                break
+            turn.tell(Progress("verifying packs", done.bytes, 0, "bytes"))
             verified = self._packs.verify(takewhile(lambda _: not self._wait(0), packs))
             done = Scrubbed(
                 done.packs + verified.packs, done.bytes + verified.bytes, done.pages, done.findings + verified.found
             )
         settle(self._database)
-        return done if done.packs or done.pages else None
+        return done if done.packs or done.pages or turn.is_asked else None
 
     def _is_over(self) -> bool:
         return time.monotonic() > self._ends or self._wait(0)

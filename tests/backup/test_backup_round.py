@@ -31,7 +31,8 @@ _SPOIL = """
     INSERT INTO login_block VALUES ('anna', '*', 1, 9000000000000000);
     INSERT INTO login_network VALUES ('anna', '192.0.2.7', 1);
     INSERT INTO lease VALUES ('prune', 'somebody', 9000000000000000);
-    INSERT INTO job_run VALUES ('prune', 'somebody', 1, 1, 'done', '', 1)
+    INSERT INTO job VALUES ('prune', 1, 1, 1, NULL, NULL);
+    INSERT INTO job_run VALUES (1, 'prune', 'somebody', 1, 1, 'done', '', '', 0, 0, '')
 """
 
 
@@ -66,7 +67,17 @@ def test_what_belonged_to_the_processes_and_clients_of_then_is_gone(place: Place
     place.take()
     place.restore()
     with started(place.scratch / "restored") as appliance, appliance.database.read() as session:
-        for table in ("web_session", "login_failure", "login_block", "lease", "fence", "lock", "writer", "job_run"):
+        for table in (
+            "web_session",
+            "login_failure",
+            "login_block",
+            "lease",
+            "fence",
+            "lock",
+            "writer",
+            "job",
+            "job_run",
+        ):
             assert session.value(Sql(f"SELECT COUNT(*) FROM {table}")) == 0, table
         assert session.rows(Sql("SELECT account, network FROM login_network")) == [("anna", "192.0.2.7")]
         assert session.row(Sql("SELECT COUNT(*) FROM pack WHERE synced = 0")) == (0,)

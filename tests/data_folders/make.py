@@ -16,7 +16,7 @@ from appliance.app import Appliance, open_appliance
 from appliance.chunks import findings
 from appliance.files import history, rules
 from appliance.files.write import Announced
-from appliance.jobs import runs
+from appliance.jobs import runs, steering
 from appliance.serve.prepare import finish_store, hold_folder, prepare_store
 from appliance.tree.paths import parse
 from appliance.upkeep import expire, measure, scrub
@@ -86,7 +86,12 @@ def _fill(appliance: Appliance) -> None:
     # What the panel keeps.
     assert appliance.sign_in.begin_session("anna", "correct horse battery", address="192.0.2.7", agent="a browser")
     measure.measure(appliance.database)
-    appliance.database.write(lambda session: runs.note(session, runs.Run("sweep", "nas/1", 1, 2, "done", "", 3)))
+    # What became of a job, one that is paused, and a run that goes on.
+    appliance.database.write(
+        lambda session: runs.end(session, runs.begin(session, "sweep", "nas/1", 1), "sweep", "done", "")
+    )
+    steering.pause(appliance.database, "expire", None)
+    appliance.database.write(lambda session: runs.begin(session, "prune", "nas/1", 2))
     # What scrub keeps: how far it is, and a finding that is over.
     scrub.everything(appliance.database, appliance.backend)
     noted = [findings.Noted("frame", b"", 99, "is damaged")]

@@ -183,6 +183,7 @@ _FIRST_REVISION = """
     ALTER TABLE pack DROP COLUMN verified_at;
     DROP TABLE fence;
     DROP TABLE web_session;
+    DROP TABLE job;
     DROP TABLE job_run;
     DROP TABLE measure;
     DROP TABLE login_failure;

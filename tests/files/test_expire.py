@@ -20,6 +20,7 @@ from appliance.tree.paths import parse
 from appliance.upkeep import expire_plan
 from appliance.upkeep.expire import Expired, Rules
 from appliance.upkeep.expire_job import MOST_HALVINGS, ExpireJob
+from appliance.upkeep.turn import Turn
 from tests.files.conftest import Clock
 from tests.files.dump import refused
 from tests.files.lives import DAY, HOUR, RULES, Life, run, state_at
@@ -255,7 +256,7 @@ def test_little_room_shortens_the_past_step_by_step(alice: Person, wall: Clock) 
     history.name_version(alice.files, alice.principal, parse("/a"), "3", "stays")
     left = []
     for _ in range(MOST_HALVINGS + 2):
-        assert job() is not None
+        assert job(Turn()) is not None
         left.append(len(alice.versions("/a")))
     assert job.halvings == MOST_HALVINGS
     assert left == sorted(left, reverse=True)
@@ -263,7 +264,7 @@ def test_little_room_shortens_the_past_step_by_step(alice: Person, wall: Clock) 
     assert [each.seq for each in alice.versions("/a")][-1] == 3
     assert alice.get("/a") == b"39"
     full = False
-    assert job() is None
+    assert job(Turn()) is None
     assert job.halvings == 0
 
 

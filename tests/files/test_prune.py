@@ -17,6 +17,7 @@ from appliance.upkeep import marks
 from appliance.upkeep.prune import AT_ONCE, Pruned, prune
 from appliance.upkeep.prune_job import PruneJob
 from appliance.upkeep.sweep import declare_all_dead
+from appliance.upkeep.turn import Turn
 from providers.dav.conditions import EtagList
 from tests.files.person import Person
 from tests.files.pruning import (
@@ -291,7 +292,7 @@ class Clocked:
         self._who = who
 
     def run(self) -> int | None:
-        pruned = self.job()
+        pruned = self.job(Turn())
         self._who.files.chunks.writers.renew()
         return None if pruned is None else pruned.chunks
 
@@ -326,7 +327,7 @@ def test_job_that_fails_rests_as_well(alice: Person, monkeypatch: pytest.MonkeyP
         raise Unavailable(reason="the disk is full")
 
     with at_point("prune.marked", fail), pytest.raises(Unavailable):
-        clocked.job()
+        clocked.job(Turn())
     clocked.wait(599)
     assert clocked.run() == 0
     clocked.wait(2)

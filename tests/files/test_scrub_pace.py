@@ -10,6 +10,7 @@ import pytest
 from appliance.upkeep import scrub
 from appliance.upkeep.scrub import ScrubJob
 from appliance.upkeep.scrub_status import status
+from appliance.upkeep.turn import Turn
 from tests.files.conftest import Clock
 from tests.files.person import Person
 from tests.files.scrubbing import chunks_in, open_findings, pack_of
@@ -50,7 +51,7 @@ def hours(job: ScrubJob, wall: Clock, count: float) -> Iterator[int]:
     """Let the job run each hour; how many packs it read each time."""
     for _ in range(int(count)):
         wall.advance(HOUR)
-        done = job()
+        done = job(Turn())
         yield 0 if done is None else done.packs
 
 
@@ -115,7 +116,7 @@ def test_restart_goes_on_where_it_was(full: Person, wall: Clock) -> None:
     list(hours(job_of(full), wall, 3 * 24))
     before = full.rows("SELECT id, verified_at FROM pack ORDER BY verified_at DESC")
     for _ in range(3):
-        read = job_of(full)()
+        read = job_of(full)(Turn())
         assert read is None or read.packs == 1
     after = dict(full.rows("SELECT id, verified_at FROM pack"))
     read_before = [pack_id for pack_id, at in before if at > wall() - 2 * 86_400_000_000]
@@ -127,10 +128,10 @@ def test_time_without_a_server_is_made_up_for(full: Person, wall: Clock) -> None
     """What is too old is read at once, as fast as it may be."""
     job = job_of(full)
     wall.advance(2 * DAYS * 24 * HOUR)
-    done = job()
+    done = job(Turn())
     assert done is not None
     assert done.packs == PACKS
-    assert job() is None
+    assert job(Turn()) is None
 
 
 def test_read_that_meets_damage_has_the_rest_of_the_pack_looked_at(full: Person, wall: Clock, damage: Damage) -> None:
@@ -153,11 +154,11 @@ def test_read_that_meets_damage_has_the_rest_of_the_pack_looked_at(full: Person,
 def test_idle_run_is_a_few_statements(full: Person, wall: Clock) -> None:
     """Nothing is due: no blob is read, nothing is written, and it takes a millisecond or so."""
     job = job_of(full)
-    job()
+    job(Turn())
     before = full.rows("SELECT name, position, began_at FROM scrub ORDER BY name")
     began = time.process_time()
     for _ in range(20):
-        assert job() is None
+        assert job(Turn()) is None
     took = (time.process_time() - began) / 20
     assert took < 0.02
     assert full.rows("SELECT name, position, began_at FROM scrub ORDER BY name") == before
@@ -171,6 +172,6 @@ def test_process_that_has_to_end_does_not_read_on(full: Person, wall: Clock) -> 
         wait=lambda seconds: next(told, True),
     )  # fmt: skip
     wall.advance(2 * DAYS * 24 * HOUR)
-    done = job()
+    done = job(Turn())
     assert done is not None
     assert 0 < done.packs < PACKS

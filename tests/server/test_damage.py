@@ -99,5 +99,5 @@ def test_scrub_without_saying_how_is_a_mistake(start: Start) -> None:
     server = start(workers=1)
     assert server.holdfast("scrub", succeeds=False).returncode == 2
     assert server.holdfast("scrub", "status", "--now", succeeds=False).returncode == 2
-    done = re.compile(r"^scrub +\S+ \S+ +done ", re.MULTILINE)
-    until(lambda: done.search(server.holdfast("job", "list").stdout) is not None, what="the first run of the job")
+    done = re.compile(r"^scrub +idle +\d{4}-", re.MULTILINE)
+    until(lambda: done.search(server.holdfast("jobs", "list").stdout) is not None, what="the first run of the job")

@@ -52,7 +52,9 @@ def test_readme_names_every_group_of_commands() -> None:
         "login unblock",
         "session list",
         "session end",
-        "job list",
+        "jobs list",
+        "jobs run",
+        "jobs pause",
         "tls self-signed",
     ):
         assert f"holdfast {command}" in text, command

@@ -14,6 +14,7 @@ from appliance.files.context import Files
 from appliance.upkeep import expire, measure
 from appliance.upkeep import usage as usage_of
 from appliance.upkeep.expire import Rules
+from appliance.upkeep.turn import Turn
 from tests.files.person import Person
 from tests.support.content import noise
 
@@ -68,24 +69,24 @@ def test_who_is_purged_is_no_longer_in_the_sums(database: Database, files: Files
 def test_job_measures_only_after_a_change(database: Database, files: Files, anna: Person) -> None:
     """An idle server reads no version."""
     job = measure.Measuring(database, lambda: 0.0)
-    assert job() != "nothing changed"
-    assert job() == "nothing changed"
+    assert job(Turn()) is not None
+    assert job(Turn()) is None
     before = measure.last(database)
     for change in (lambda: anna.put("/note", b"other content"), lambda: anna.remove("/film"),
                    lambda: Person.new(files, "ben"), lambda: users.purge_user(database, anna.user)):  # fmt: skip
         change()
-        assert job() != "nothing changed"
-        assert job() == "nothing changed"
+        assert job(Turn()) is not None
+        assert job(Turn()) is None
     assert measure.last(database) != before
 
 
 def test_job_notices_what_expiring_lets_go(database: Database, anna: Person) -> None:
     """Though no tree changed, nor anything that is stored."""
     job = measure.Measuring(database, lambda: 0.0)
-    job()
+    job(Turn())
     expire.expire(database, Rules(retention.parse("all 24h"), 90 * clock.DAY), now=clock.now() + 2 * clock.DAY)
-    assert job() != "nothing changed"
-    assert job() == "nothing changed"
+    assert job(Turn()) is not None
+    assert job(Turn()) is None
     found = measure.last(database)
     assert found is not None
     assert found.kept == {anna.user.id: Kept(50_000, 0)}
@@ -102,12 +103,12 @@ def test_job_rests_ten_times_as_long_as_it_took(database: Database, anna: Person
         return now
 
     job = measure.Measuring(database, monotonic)
-    assert job().startswith("stored")
+    assert str(job(Turn())).startswith("stored")
     for _ in range(9):
         anna.put("/note", b"%f" % now)
-        assert job() == "resting"
+        assert job(Turn()) is None
     anna.put("/note", b"at last")
-    assert job().startswith("stored")
+    assert str(job(Turn())).startswith("stored")
 
 
 def test_points_are_kept_by_the_hour_and_later_by_the_day(
