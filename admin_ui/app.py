@@ -17,7 +17,7 @@ from admin_ui.request import FORM_PURPOSE, Request, Services, local_path
 from admin_ui.static_files import PREFIX as STATIC_PREFIX
 from admin_ui.static_files import StaticFiles
 from admin_ui.tokens import is_form_token
-from admin_ui.views import account, server, signin, storage, users
+from admin_ui.views import account, files, server, signin, storage, users
 from appliance.accounts import sessions
 from appliance.errors import Denied, HoldfastError, NotFound, Unauthenticated
 
@@ -44,6 +44,7 @@ def _route(path: str, access: str, *, get: View | None = None, post: View | None
 
 
 _NAME = r"(?P<name>[a-z0-9][a-z0-9._@-]{0,63})"
+_JOB = r"(?P<name>[a-z-]{1,40})"
 _ID = r"(?P<id>[0-9]{1,18})"
 
 _ROUTES = (
@@ -55,6 +56,10 @@ _ROUTES = (
     _route(r"/account/app-passwords", "user", post=account.add_app_password),
     _route(rf"/account/app-passwords/{_ID}/revoke", "user", post=account.revoke_app_password),
     _route(r"/account/sessions/end", "user", post=account.end_other_sessions),
+    _route(r"/account/files", "user", get=files.show_folder),
+    _route(r"/account/versions", "user", get=files.show_versions, post=files.restore_version),
+    _route(r"/account/trash", "user", get=files.show_trash),
+    _route(rf"/account/trash/{_ID}/restore", "user", post=files.restore_removed),
     _route(r"/admin/", "admin", get=storage.show),
     _route(r"/admin/users/", "admin", get=users.show_all),
     _route(r"/admin/new-user", "admin", get=users.show_new, post=users.add),
@@ -64,6 +69,9 @@ _ROUTES = (
     _route(rf"/admin/users/{_NAME}/role", "admin", post=users.set_role),
     _route(rf"/admin/users/{_NAME}/state", "admin", post=users.set_state),
     _route(r"/admin/server", "admin", get=server.show),
+    _route(rf"/admin/jobs/{_JOB}/run", "admin", post=server.run_job),
+    _route(rf"/admin/jobs/{_JOB}/pause", "admin", post=server.pause_job),
+    _route(rf"/admin/jobs/{_JOB}/resume", "admin", post=server.resume_job),
 )
 
 

@@ -17,6 +17,7 @@ from appliance.accounts.sessions import Found, Lives
 from appliance.accounts.signin import SignIn
 from appliance.accounts.users import User
 from appliance.db.database import Database
+from appliance.files.context import Files
 from appliance.principal import Principal
 from appliance.roster import Process
 
@@ -36,6 +37,8 @@ class Services:
     public_urls: tuple[str, ...]
     # Room for new content; None where nobody can tell.
     free_bytes: Callable[[], int | None]
+    files: Files
+    trash_days: int
     # None where the application runs without a server around it.
     processes: Callable[[], list[Process]] | None
 

@@ -183,6 +183,8 @@ def _panel_services(appliance: Appliance, roster: Roster | None) -> Services:
         default_quota=settings.default_quota,
         public_urls=settings.public_urls,
         free_bytes=appliance.files.free_bytes,
+        files=appliance.files,
+        trash_days=settings.trash_days,
         processes=None if roster is None else roster.processes,
     )
 

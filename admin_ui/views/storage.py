@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from markupsafe import Markup
+
+from admin_ui import chart
 from admin_ui.answers import Answer
 from admin_ui.request import Request
+from appliance import clock
 from appliance.accounts import users
 from appliance.accounts.usage import NOTHING
 from appliance.upkeep import measure
+
+_SHOWN = 90 * clock.DAY
 
 
 def show(request: Request) -> Answer:
@@ -27,4 +33,21 @@ def show(request: Request) -> Answer:
         measured=measured,
         measured_at=None if measured is None else measured.at,
         free=request.services.free_bytes(),
+        charts=_charts(request),
     )
+
+
+def _charts(request: Request) -> list[tuple[str, Markup, list[chart.Series]]]:
+    """(title, picture, what is in it): what the files of everybody are, and what is stored for them."""
+    points = measure.points(request.database, 0, clock.now() - _SHOWN)
+    if len(points) < 2:
+        return []
+    times = [point.at for point in points]
+    stored = [
+        chart.Series("Current files", "one", [point.stored.unique + point.stored.shared for point in points]),
+        chart.Series("Earlier versions", "two", [point.stored.history for point in points]),
+        chart.Series("Trash", "three", [point.stored.trash for point in points]),
+    ]
+    logical = [chart.Series("Current files", "four", [point.logical for point in points])]
+    pairs = (("Stored", stored), ("Files, each counted in full", logical))
+    return [(title, chart.stacked(times, series, title), series) for title, series in pairs]

@@ -234,8 +234,6 @@ def _pause(context: Context, options: argparse.Namespace) -> int:
     until = _end_of_pause(options)
     with context.appliance() as appliance:
         job = _known(context, appliance, options.name)
-        if job.is_vital:
-            raise BadRequest(reason=f"{job.name} cannot be paused: what was stored would not be safe")
         steering.pause(appliance.database, job.name, until)
     print(f"{job.name} is paused " + ("until it is resumed" if until is None else f"until {moments.show(until)}"))
     return 0

@@ -33,14 +33,13 @@ class Job:
     """Work done every ``seconds``, by one process at a time, whatever node it is on.
 
     A job that was due while nothing ran is made up for once, at the start; one that is ``at_start`` runs then in any
-    case. What ``is_vital`` cannot be paused. What ``run`` returns is told, if it says anything.
+    case. What ``run`` returns is told, if it says anything.
     """
 
     name: str
     seconds: float
     run: Callable[[Turn], object]
     at_start: bool = False
-    is_vital: bool = False
 
 
 def perform(database: Database, job: Job, holder: str, *, next_at: Callable[[], int], is_asked: bool = False) -> bool:

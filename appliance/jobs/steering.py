@@ -10,8 +10,12 @@ from typing import NamedTuple
 from appliance import clock
 from appliance.db.database import Database
 from appliance.db.sql import Session, Sql
+from appliance.errors import BadRequest
 from appliance.jobs import runs
 from appliance.jobs.runs import Run
+
+VITAL = frozenset({"reserve", "sync"})
+"""Jobs that cannot be paused: what was stored would not be safe without them."""
 
 _NOTE = Sql("""
     INSERT INTO job (name, ended_at, next_at) VALUES (:name, :ended_at, :next_at)
@@ -93,7 +97,13 @@ def next_at(database: Database, name: str) -> int:
 
 
 def pause(database: Database, name: str, until: int | None) -> None:
-    """No run begins by itself until then (None: until it is resumed). One that goes on comes to its end."""
+    """No run begins by itself until then (None: until it is resumed). One that goes on comes to its end.
+
+    Raises:
+        BadRequest: it is vital.
+    """
+    if name in VITAL:
+        raise BadRequest(reason=f"{name} cannot be paused: what was stored would not be safe")
     database.write(lambda session: session.run(_PAUSE, name=name, now=clock.now(), until=until))
 
 

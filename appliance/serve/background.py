@@ -65,7 +65,7 @@ def jobs_of(settings: Settings, appliance: Appliance, durably: Database, wait: C
         # After a crash its leftovers are what the next upload needs room for.
         Job("prune", _MINUTE, _pruning(settings, durably, backend, reserve, wait), at_start=True),
         Job("expire", min(settings.expire_minutes, _PRESSED_MINUTES) * _MINUTE, _expiring(settings, database, wait)),
-        Job("reserve", _MINUTE, lambda turn: reserve.renew(), at_start=True, is_vital=True),
+        Job("reserve", _MINUTE, lambda turn: reserve.renew(), at_start=True),
     ]
     if settings.scrub_days:
         scrubbing = scrub.ScrubJob(
@@ -82,7 +82,6 @@ def jobs_of(settings: Settings, appliance: Appliance, durably: Database, wait: C
             durable.SYNC_EVERY_S,
             lambda turn: _quietly(durable.sync_packs(database, backend)),
             at_start=True,
-            is_vital=True,
         )
         jobs.append(syncing)
     return jobs

@@ -16,8 +16,10 @@ from appliance import errors
 from appliance.accounts.sessions import Lives
 from appliance.accounts.signin import SignIn
 from appliance.accounts.users import User
+from appliance.chunks.store import ChunkStore
 from appliance.db.database import Database
 from appliance.errors import HoldfastError
+from appliance.files.context import Files
 from tests.conftest import PASSWORD
 from tests.support.databases import on_sqlite
 from tests.support.faults import DatabaseProxy
@@ -38,10 +40,11 @@ class Failing(DatabaseProxy):
 class Desk:
     """A panel, and a browser that is signed in."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, store: ChunkStore) -> None:
         self.database = Failing(database)
         sign_in = SignIn(self.database)
-        services = Services(self.database, sign_in, Lives(3600, 7200), 0, (), lambda: None, None)
+        files = Files(self.database, store, max_file_bytes=1 << 40, free_bytes=lambda: None)
+        services = Services(self.database, sign_in, Lives(3600, 7200), 0, (), lambda: None, files, 30, None)
         self.panel = Panel(services, version="1.2.3", principal_key="principal")
         self.token = sign_in.begin_session("alice", PASSWORD, address="", agent="")
 
@@ -58,9 +61,9 @@ class Desk:
 
 
 @pytest.fixture
-def desk(database: Database, user: User) -> Desk:
+def desk(database: Database, store: ChunkStore, user: User) -> Desk:
     """Of alice."""
-    return Desk(database)
+    return Desk(database, store)
 
 
 @on_sqlite

@@ -15,8 +15,8 @@ from tests.server.running import ADMIN, PASSWORD, Server
 pytestmark = [needs_chromium, pytest.mark.timeout(300)]
 
 LONG = "w" * 60 + ".name"
-PAGES = ("/account/", "/account/connect", "/account/password", "/admin/", "/admin/users/", f"/admin/users/{LONG[:64]}",
-         "/admin/new-user", "/admin/server")  # fmt: skip
+PAGES = ("/account/", "/account/files", "/account/trash", "/account/connect", "/account/password", "/admin/",
+         "/admin/users/", f"/admin/users/{LONG[:64]}", "/admin/new-user", "/admin/server")  # fmt: skip
 _numbers = itertools.count(1)
 
 
@@ -98,7 +98,36 @@ def test_storage_and_server_tell_what_is_there(visit: Visit, server: Server) -> 
     visit.page.get_by_role("link", name="Server").click()
     processes = visit.page.locator("section", has_text="Processes").get_by_text("running", exact=True)
     assert processes.count() == 3
-    assert visit.page.locator("section", has_text="Jobs").get_by_text("done", exact=True).count() >= 6
+    jobs = visit.page.locator("section", has_text="Jobs").first
+    assert visit.page.get_by_role("button", name="Run prune").is_visible()
+    assert jobs.get_by_text("failed", exact=True).count() == 0
+    visit.press("Pause expire")
+    assert visit.says("expire is paused.")
+    visit.press("Resume expire")
+    assert visit.says("expire runs at its times again.")
+    assert visit.says("0 damaged, 0 repaired")
+
+
+def test_file_that_was_overwritten_and_removed_is_brought_back(visit: Visit, server: Server) -> None:
+    """With nothing but the panel."""
+    name = f"careless-{next(_numbers)}"
+    with server.add_user(name) as dav:
+        dav.ok("PUT", "/dav/letter", b"as sent")
+        dav.ok("PUT", "/dav/letter", b"overwritten by mistake")
+        dav.ok("DELETE", "/dav/letter")
+        visit.sign_in(name, PASSWORD)
+        visit.page.get_by_role("link", name="Files", exact=True).click()
+        visit.page.get_by_role("link", name="Trash").click()
+        visit.require_it_fits()
+        visit.page.locator("summary").first.click()
+        visit.press("Put it back")
+        assert visit.says("/letter is back.")
+        visit.page.get_by_role("link", name="Files", exact=True).first.click()
+        visit.page.get_by_role("link", name="letter").click()
+        visit.require_it_fits()
+        visit.page.get_by_role("button", name="Restore version").last.click()
+        assert visit.says("newest again")
+        assert dav.ok("GET", "/dav/letter").body == b"as sent"
 
 
 def test_every_page_fits_the_screen(visit: Visit, server: Server) -> None:
@@ -130,10 +159,10 @@ def test_keyboard_is_enough_to_sign_in_and_move_about(running: Any, server: Serv
         assert focused.text_content() == "Skip to the content"
         assert focused.bounding_box()["x"] >= 0
         seen = []
-        for _ in range(7):
+        for _ in range(8):
             keyboard.press("Tab")
             seen.append(str(focused.text_content()).strip())
-        assert seen == ["Holdfast", "Account", "Connect", "Storage", "Users", "Server", "Sign out"]
+        assert seen == ["Holdfast", "Account", "Files", "Connect", "Storage", "Users", "Server", "Sign out"]
         keyboard.press("Enter")
         visit.page.wait_for_url("**/account/sign-in?done=signed-out")
         assert visit.complaints == []
