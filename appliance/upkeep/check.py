@@ -54,6 +54,9 @@ _COUNTED = {
 
 _INTEGRITY = Sql("PRAGMA integrity_check(100)")
 _EXPIRED = Sql("SELECT COUNT(*) FROM lock WHERE expires_at <= :now")
+_PAUSED = Sql("""
+    SELECT name FROM job WHERE paused_at IS NOT NULL AND (paused_until IS NULL OR paused_until > :now) ORDER BY name
+""")
 
 
 class _Rows(NamedTuple):
@@ -125,7 +128,9 @@ def _integrity(session: Session) -> list[tuple[str, ...]]:
 
 
 def _waiting(database: Database) -> list[str]:
-    """What the next sweep clears away."""
+    """What the next sweep clears away, and work that somebody has paused."""
     with database.read() as session:
         expired = session.value(_EXPIRED, now=clock.now())
-    return [f"{expired} expired lock(s) wait for the sweep"] if expired else []
+        paused = [row[0] for row in session.rows(_PAUSED, now=clock.now())]
+    notes = [f"{expired} expired lock(s) wait for the sweep"] if expired else []
+    return notes + [f"the job {name} is paused (`holdfast jobs resume '{name}'`)" for name in paused]

@@ -48,10 +48,11 @@ class ExpireJob:
         """None: it was not yet time."""
         began = time.monotonic()
         if self._presses():
-            self.halvings = min(self.halvings + 1, MOST_HALVINGS)
+            # Who asks for it again and again does not shorten the past again and again.
+            self.halvings = min(self.halvings + (0 if turn.is_asked else 1), MOST_HALVINGS)
             _log.warning(
-                "there is little room left: the past and the trash are kept for a %s of their time",
-                {1: "half", 2: "quarter"}.get(self.halvings, f"1/{2**self.halvings}"),
+                "there is little room left: the past and the trash are kept for %s of their time",
+                {0: "all", 1: "a half", 2: "a quarter"}.get(self.halvings, f"1/{2**self.halvings}"),
             )
         else:
             self.halvings = 0

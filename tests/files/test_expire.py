@@ -263,6 +263,9 @@ def test_little_room_shortens_the_past_step_by_step(alice: Person, wall: Clock) 
     assert left[0] > left[2] > left[-1]
     assert [each.seq for each in alice.versions("/a")][-1] == 3
     assert alice.get("/a") == b"39"
+    job.halvings = 2
+    assert job(Turn(is_asked=True)) is not None
+    assert job.halvings == 2, "asking does not shorten the past"
     full = False
     assert job(Turn()) is None
     assert job.halvings == 0

@@ -111,7 +111,7 @@ def test_commands_run_pause_and_resume_beside_a_server_and_without_one(start: St
     assert "cannot be paused" in server.holdfast("jobs", "pause", "reserve", succeeds=False).stderr
     assert "until" in server.holdfast("jobs", "pause", "expire", "--for", "2h").stdout
     assert server.holdfast("jobs", "pause", "expire", "--for", "2 moons", succeeds=False).returncode == 2
-    assert "expire" in server.holdfast("jobs", "list").stdout
+    assert "note: the job expire is paused" in server.holdfast("check").stdout
     assert server.stop() == 0
     assert "expire is" not in server.holdfast("jobs", "run", "sweep").stdout
     assert "runs at its times again" in server.holdfast("jobs", "resume", "expire").stdout
