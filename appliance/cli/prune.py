@@ -9,6 +9,7 @@ from typing import Any
 
 from appliance import moments, sizes
 from appliance.app import open_store
+from appliance.backends.reserve import Reserve
 from appliance.chunks import garbage
 from appliance.chunks.quarantine import BroughtBack, What
 from appliance.chunks.writers import RENEW_S
@@ -48,7 +49,9 @@ def _prune(context: Context, options: argparse.Namespace) -> int:
             _undo(database)
         else:
             _follow(database)
-            _print_done(prune(database, backend, policy), database)
+            _print_done(
+                prune(database, backend, policy, room=Reserve(settings.data, settings.reserve).usable), database
+            )
             swept = sweep.sweep(database, backend)
             if swept.blobs:
                 print(f"{swept.blobs} blobs of dead writers, {sizes.show(swept.bytes)}, are removed")

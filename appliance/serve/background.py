@@ -99,6 +99,7 @@ def _pruning(
         every_s=settings.sweep_minutes * _MINUTE,
         # What an upload left that found no room is what the next one needs.
         hurries=reserve.is_near,
+        room=reserve.usable,
         stopping=lambda: wait(0),
     )
 

@@ -56,6 +56,10 @@ _SMALL_PACKS = Sql("""
 _TOGETHER = {CHUNKS: 2000, SMALL: 200, SEGMENTS: 20}
 
 
+# Where there is room for fewer packs of the usual size nothing is copied that need not be.
+_ROOMY = 8
+
+
 class Policy(NamedTuple):
     """How long what is forgotten stays in quarantine, and from how much dead weight on a pack is written anew."""
 
@@ -97,16 +101,18 @@ def prune(
     stopping: Callable[[], bool] = lambda: False,
     looks: bool = True,
     tell: Callable[[Progress], None] | None = None,
+    room: Callable[[], int | None] = lambda: None,
 ) -> Pruned:
     """Delete what nobody needs any more, if there is a reason to look.
 
     ``database`` commits durably: a blob that is gone must not come back to have a row. What is copied is read from
-    ``source`` (``backend``, if none is given). Without ``looks`` only what earlier runs found is removed.
+    ``source`` (``backend``, if none is given), and takes a quarter of the ``room`` for a moment at most (bytes; None:
+    nobody knows). Without ``looks`` only what earlier runs found is removed.
 
     Raises:
         Damaged: a manifest cannot be read, or chunks that one names have no row; nothing more was deleted.
     """
-    run = _Run(database, backend, policy, source or backend, stopping, Steps(tell))
+    run = _Run(database, backend, policy, source or backend, stopping, Steps(tell), room)
     try:
         run.remove_dropped()
         if looks:
@@ -176,8 +182,10 @@ class _Run:
         source: Backend,
         stopping: Callable[[], bool],
         steps: Steps,
+        room: Callable[[], int | None],
     ) -> None:
         self.steps = steps
+        self.room = room
         self.database = database
         self.backend = backend
         self.policy = policy
@@ -253,7 +261,10 @@ class _Run:
         faults.point("prune.dropped")
 
     def merge(self) -> None:
-        """Move what many small packs hold into few."""
+        """Move what many small packs hold into few. Where room is short that can wait."""
+        room = self.room()
+        if room is not None and room < _ROOMY * packing.PACK_SIZE:
+            return
         self._repack(small_packs(self.database), is_marked=False)
 
     def _bound(self) -> int:
@@ -317,8 +328,12 @@ class _Run:
     def _repack(self, packs: Iterable[Weighed], *, is_marked: bool) -> None:
         """Group by group; the blobs that one has emptied go before the next is copied, so not while a fence stands."""
         self.steps.begin("writing packs anew", 0, "bytes")
-        for group in groups(packs):
+        room = self.room()
+        most = packing.PACK_SIZE if room is None else min(packing.PACK_SIZE, room // 4)
+        for group in groups(packs, most):
             self._pause()
+            if sum(of.used for of in group) > most:
+                continue
             if fences.any_stands(self.database):
                 return
             if self._repacker is None:

@@ -35,6 +35,7 @@ class PruneJob:
         source: Backend,
         every_s: float,
         hurries: Callable[[], bool],
+        room: Callable[[], int | None],
         stopping: Callable[[], bool],
     ) -> None:
         self._database = database
@@ -43,6 +44,7 @@ class PruneJob:
         self._source = source
         self._every_s = every_s
         self._hurries = hurries
+        self._room = room
         self._stopping = stopping
         self._due = -math.inf
         self._rests_until = -math.inf
@@ -65,6 +67,7 @@ class PruneJob:
                 stopping=lambda: self._stopping() or turn.is_lost(),
                 looks=looks,
                 tell=turn.tell,
+                room=self._room,
             )
         finally:
             if looks and (pruned is None or pruned.looked):

@@ -71,12 +71,13 @@ class _Copy(NamedTuple):
     offset: int
 
 
-def groups(packs: Iterable[Weighed]) -> Iterator[list[Weighed]]:
-    """In their order, as many together as fill a new pack."""
+def groups(packs: Iterable[Weighed], most: int | None = None) -> Iterator[list[Weighed]]:
+    """In their order, as many together as fill a new pack, or one of ``most`` bytes."""
+    most = packing.PACK_SIZE if most is None else most
     group: list[Weighed] = []
     used = 0
     for of in packs:
-        if group and used + of.used > packing.PACK_SIZE:
+        if group and used + of.used > most:
             yield group
             group, used = [], 0
         group.append(of)

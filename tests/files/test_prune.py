@@ -287,6 +287,7 @@ class Clocked:
             source=who.files.chunks.backend,
             every_s=every_s,
             hurries=lambda: self.hurries,
+            room=lambda: None,
             stopping=lambda: False,
         )
         self._who = who

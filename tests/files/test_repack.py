@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 
 import pytest
 
 from appliance.accounts import users
+from appliance.backends.base import Buffer
 from appliance.chunks import packing
 from appliance.errors import StorageFull
 from appliance.upkeep import prune as prune_module
@@ -169,6 +171,34 @@ def test_full_disk_ends_it_without_harm(thinned: Person) -> None:
     users.purge_user(thinned.files.database, bob.user)
     assert prune_ripe(thinned).repacked >= 3
     whole(thinned)
+
+
+def test_little_room_is_not_taken_for_copies(thinned: Person) -> None:
+    """A quarter of it at most, and nothing for what can wait."""
+    prune_of(thinned)
+    thinned.files.chunks.writers.renew()
+    largest: list[int] = []
+
+    class Watched(BackendProxy):
+        """Notes how much is put at once."""
+
+        def put(self, key: str, blocks: Iterable[Buffer]) -> int:
+            largest.append(self.inner.put(key, blocks))
+            return largest[-1]
+
+    done = prune(thinned.files.database, Watched(thinned.files.chunks.backend), room=lambda: 2 * MIB)
+    assert done.repacked >= 1
+    assert max(largest) <= MIB // 2 + 10_000
+    whole(thinned)
+
+
+def test_many_small_packs_wait_where_room_is_short(alice: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To merge them gives little."""
+    monkeypatch.setattr(prune_module, "MERGED_FROM", 4)
+    for index in range(6):
+        alice.put(f"/file{index}", noise(30_000, index))
+    assert prune(alice.files.database, alice.files.chunks.backend, room=lambda: 15 * MIB).repacked == 0
+    assert prune(alice.files.database, alice.files.chunks.backend, room=lambda: 17 * MIB).repacked == 6
 
 
 def test_many_small_packs_become_few(alice: Person, monkeypatch: pytest.MonkeyPatch) -> None:
