@@ -170,7 +170,7 @@ def switching(order: Sequence[tuple[str, int]]) -> Choose:
 
 @pytest.mark.parametrize("what", ["store_again", "store_elsewhere", "read", "undo"])
 @pytest.mark.parametrize("policy", [AT_ONCE, HOLDS])
-@pytest.mark.parametrize("stride", [7, pytest.param(1, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("stride", [14, pytest.param(1, marks=pytest.mark.soak)])
 @on_sqlite
 def test_every_order_of_one_beside_prune(world: World, what: str, policy: Policy, stride: int) -> None:
     """For each step of one and each step of the other: so far the one, then so far the other, then both to the end."""
