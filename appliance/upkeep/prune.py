@@ -154,21 +154,36 @@ def small_packs(database: Database) -> list[Weighed]:
     return [Weighed(row[0], pack_key(row[1], row[2]), row[3], row[3]) for row in found]
 
 
-def require_rows(database: Database, part: Part, named: Named, there: int) -> None:
-    """Refuse to go on if chunks that manifests name have no row: a pack that seems empty may hold them.
+def rows_are_there(database: Database, part: Part, named: Named, there: int) -> bool:
+    """Whether all chunks that manifests name had rows, of which ``there`` were seen. A pack that seems empty may hold
+    those that had none, so nothing may be dropped then.
+
+    False: another run forgot meanwhile what this one still saw named; one that begins anew knows better.
 
     Raises:
-        Damaged: they are.
+        Damaged: they have none now either.
     """
+    if _lost(database, part, named, there) <= 0:
+        return True
+    with database.snapshot() as session:
+        named = marks.read_manifests(session, part)
+        there = sum(
+            len(page) - sum(1 for _ in named.unnamed(CHUNKS, page)) for page in CHUNKS.pages(session.rows, part)
+        )
+    lost = _lost(database, part, named, there)
+    if lost > 0:
+        raise Damaged(what=f"the row of {lost} chunks (`holdfast repair` looks for them)")
+    return False
+
+
+def _lost(database: Database, part: Part, named: Named, there: int) -> int:
     lost = named.chunks.count() - there
     if lost <= 0:
-        return
+        return 0
     with database.read() as session:
         gone = findings.gone(session, part.above, part.below)
     # What was looked for in every pack is in none of them.
-    lost -= len(gone) - sum(1 for _ in named.unnamed(CHUNKS, gone))
-    if lost > 0:
-        raise Damaged(what=f"the row of {lost} chunks (`holdfast repair` looks for them)")
+    return lost - (len(gone) - sum(1 for _ in named.unnamed(CHUNKS, gone)))
 
 
 class _Run:
@@ -299,7 +314,8 @@ class _Run:
                     for row in page:
                         if row[0] not in gone:
                             weights.add(row[2], row[3])
-        require_rows(self.database, part, named, there)
+        if not rows_are_there(self.database, part, named, there):
+            raise _Stopped
 
     def _delete(self, table: Table, digests: list[bytes], bound: int) -> set[bytes]:
         """Returns those that went. What somebody wanted meanwhile is spared in the statement itself."""

@@ -17,7 +17,7 @@ from appliance.upkeep.check_blobs import check_blobs, notes_on
 from appliance.upkeep.check_report import Findings, Steps
 from appliance.upkeep.marks import CHUNKS, Part, Table
 from appliance.upkeep.paging import newest
-from appliance.upkeep.prune import Policy, require_rows, small_packs
+from appliance.upkeep.prune import Policy, rows_are_there, small_packs
 from appliance.upkeep.weights import Weights
 
 _DROPPED = Sql("SELECT COUNT(*), CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM pack WHERE dropped_at IS NOT NULL")
@@ -112,4 +112,4 @@ def _needless(database: Database, part: Part, weights: Weights) -> Iterator[tupl
                 elif table is CHUNKS:
                     there += 1
                     weights.add(row[2], row[3])
-    require_rows(database, part, named, there)
+    rows_are_there(database, part, named, there)
