@@ -17,13 +17,14 @@ from tests.server.conftest import Start
 from tests.server.content import noise
 from tests.server.dav_client import Dav
 from tests.server.memory import MB, Growth, resident
-from tests.server.running import Server
+from tests.server.running import Server, until
 from tests.support.certificates import Certified
 
 MIB = 1_048_576
 GIB = 1024 * MIB
 SMALL_CHUNK = 65_536
 SILENT, SLOW, SILENT_TLS = 200, 50, 20
+JOBS = ("expire", "measure", "prune", "scrub", "sessions", "sweep")
 
 
 def test_600_megabytes_with_a_wrong_password_cost_no_memory(start: Start) -> None:
@@ -32,6 +33,9 @@ def test_600_megabytes_with_a_wrong_password_cost_no_memory(start: Start) -> Non
     It is the first to ask for anything, so the memory of the first hash is among it.
     """
     server = start(workers=2)
+    until(
+        lambda: all(each in server.holdfast("jobs", "list").stdout for each in JOBS), what="the first run of each job"
+    )
     with server.dav("admin", "a wrong password") as wrong:
         block = bytes(MB)
         with Growth(lambda: resident(server.pids()), every_s=0.01) as growth, wrong.wire() as wire:
