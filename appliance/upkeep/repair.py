@@ -66,6 +66,9 @@ def repair(database: Database, backend: Backend, *, acts: bool) -> Result:
     rowless = {each.digest for each in known if each.what == "chunk" and each.place <= 0}
     rebuilt = repair_rows.rebuild_rows(database, backend, acts=acts, asked=rowless)
     if acts:
+        if rebuilt.missing > len(rowless):
+            # Nobody has noticed: prune refuses to go on until it is known that they are in no pack.
+            scrub.note_missing(database)
         scrub.settle(database)
     known = _open(database) if acts else [each for each in known if each.digest not in rebuilt.asked]
     wrong = _look_again(database, backend, known, acts=acts)

@@ -45,10 +45,13 @@ _ROWS_FOUND = Sql("""
 
 
 class Rebuilt(NamedTuple):
-    """How many rows were written, or were to be; and the chunks of these that were asked for."""
+    """How many rows were written, or were to be; the chunks of these that were asked for; and how many chunks are
+    named and in no pack.
+    """
 
     rows: int
     asked: set[bytes]
+    missing: int
 
 
 def rebuild_rows(database: Database, backend: Backend, *, acts: bool, asked: Set[bytes]) -> Rebuilt:
@@ -58,7 +61,7 @@ def rebuild_rows(database: Database, backend: Backend, *, acts: bool, asked: Set
         parts = marks.parts(session, expected=int(session.value(_SIZE)) // _CHUNK_LEAST)
     for part in parts:
         run.rebuild(part)
-    return Rebuilt(run.rebuilt, run.found)
+    return Rebuilt(run.rebuilt, run.found, run.missing)
 
 
 def note_gone(session: Session) -> None:
@@ -85,6 +88,7 @@ def index_of(backend: Backend, of: Pack, store_id: str) -> list[Record]:
 class _Run:
     def __init__(self, database: Database, backend: Backend, *, acts: bool, asked: Set[bytes]) -> None:
         self.rebuilt = 0
+        self.missing = 0
         self.found = set[bytes]()
         self._asked = asked
         self._database = database
@@ -109,6 +113,7 @@ class _Run:
             if len(known) >= lost:
                 return
             self._take(of, part, named, known)
+        self.missing += lost - len(known)
 
     def _take(self, of: Pack, part: Part, named: Named, known: set[bytes]) -> None:
         """Those of its chunks that are named and have no row; ``known`` are those that were taken already."""

@@ -281,6 +281,27 @@ def test_chunk_that_is_in_no_pack_does_not_keep_prune_from_its_work_for_ever(ann
     sound(anna)
 
 
+def test_loss_that_nobody_has_noticed_is_found_by_repair(anna: Person, damage: Damage) -> None:
+    """As in a store that was restored with losses: prune refuses, repair looks everywhere, prune goes on."""
+    pack_id, key = pack_of(anna)
+    damage.sql("DELETE FROM chunk WHERE pack_id = :id", id=pack_id)
+    damage.sql("DELETE FROM pack WHERE id = :id", id=pack_id)
+    damage.delete(key)
+    bob = anna.newcomer("bob")
+    bob.put("/secret", noise(MIB // 2, seed=9))
+    users.purge_user(anna.files.database, bob.user)
+    prune(anna.files.database, anna.files.chunks.backend)
+    anna.files.chunks.writers.renew()
+    with pytest.raises(Damaged, match="holdfast repair"):
+        prune(anna.files.database, anna.files.chunks.backend)
+    done = repair(anna.files.database, anna.files.chunks.backend, acts=True)
+    assert len(done.lost) > 5
+    assert [(each.path, each.where) for each in done.sufferers] == [("/film", "")]
+    assert prune(anna.files.database, anna.files.chunks.backend).blobs == 1
+    anna.put("/film", FILM)
+    sound(anna)
+
+
 @on_sqlite
 def test_damaged_segment_that_is_needed_is_lost(anna: Person, damage: Damage) -> None:
     """Lists of chunks are kept once."""

@@ -220,9 +220,19 @@ class Troubled(BackendProxy):
 @on_sqlite
 def test_error_that_passes_is_no_damage(anna: Person) -> None:
     """Whatever fails is read once more."""
-    backend = Troubled(anna, lambda gets: gets % 7 == 3)
-    scrub.everything(anna.files.database, backend)
-    assert backend.gets > 7
+    failed: set[str] = set()
+
+    class Tired(BackendProxy):
+        """Fails at the first read of each pack, in the middle of those of its frame."""
+
+        def get(self, key: str, start: int, length: int) -> bytes:
+            if start > 0 and key not in failed:
+                failed.add(key)
+                raise BackendError(key=key, reason="the disk was asleep")
+            return super().get(key, start, length)
+
+    scrub.everything(anna.files.database, Tired(anna.files.chunks.backend))
+    assert len(failed) == len(anna.rows("SELECT id FROM pack"))
     assert open_findings(anna) == []
 
 
