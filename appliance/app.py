@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import logging
-import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from admin_ui.app import FACES as PANEL_FACES
 from admin_ui.app import Panel
@@ -20,17 +13,15 @@ from appliance import __version__
 from appliance.accounts.sessions import Lives
 from appliance.accounts.signin import SignIn
 from appliance.backends.base import Backend
-from appliance.backends.disk import DiskBackend
-from appliance.backends.reserve import LEAST, Reserve, free_bytes
 from appliance.chunks import identity
 from appliance.chunks.store import ChunkStore
 from appliance.config import Settings
-from appliance.db import migrate
+from appliance.db.database import Database
 from appliance.db.sql import Sql
-from appliance.db.sqlite import SqliteDatabase
-from appliance.errors import BackendError, ConfigError, Damaged, HoldfastError, StorageFull, Unavailable
+from appliance.errors import HoldfastError, Unavailable
 from appliance.files.context import Files
 from appliance.roster import Roster
+from appliance.stores import blaming_blobs, open_store, puts_synced, room_for_content
 from providers.dav.answer import Answer
 from providers.dav.app import DavApp, Environ
 from providers.dav.past import PastApp
@@ -52,8 +43,8 @@ class Appliance:
     """The services of one process. Make it after a fork."""
 
     settings: Settings
-    database: SqliteDatabase
-    backend: DiskBackend
+    database: Database
+    backend: Backend
     chunks: ChunkStore
     files: Files
     sign_in: SignIn
@@ -74,59 +65,16 @@ class Appliance:
             self.database.close()
 
 
-def open_database(settings: Settings, *, synced: bool = True) -> SqliteDatabase:
-    """The database of an existing data folder, whatever its revision."""
-    reserve = Reserve(settings.data, settings.reserve)
-    return SqliteDatabase(settings.data / "holdfast.db", synced=synced, make_room=reserve.make_room)
-
-
-def open_store(settings: Settings) -> tuple[SqliteDatabase, DiskBackend]:
-    """Database and blobs of an existing data folder. Whose they are is not asked, and nothing is made.
-
-    Whatever the setting says about requests, both are durable: what commands do has time, and blobs go with some.
-
-    Raises:
-        ConfigError: there is none, it cannot be read, or it has to be migrated first, which only the server does.
-    """
-    with blaming_data(settings.data):
-        if not (settings.data / "holdfast.db").exists():
-            raise ConfigError(
-                setting="data",
-                problem=f"{settings.data} holds no store; start the server there once, or set another folder",
-            )
-        database = open_database(settings)
-        revision = migrate.current_revision(migrate.sqlite_engine(database))
-        if revision != migrate.head_revision():
-            what = "is older than this program" if revision else "was never finished"
-            raise ConfigError(
-                setting="data", problem=f"the database in {settings.data} {what}; start the server once to migrate it"
-            )
-        return database, DiskBackend(settings.data, synced=True, make=False)
-
-
-@contextmanager
-def blaming_data(folder: Path) -> Iterator[None]:
-    """What keeps the data folder from being opened comes out as one line for the person who runs the program.
-
-    Raises:
-        ConfigError: in place of errors of the system, of SQLite, and of the blobs.
-    """
-    try:
-        yield
-    except (StorageFull, Unavailable, Damaged, BackendError, OSError, sqlite3.Error, SQLAlchemyError) as error:
-        raise ConfigError(setting="data", problem=_problem(folder, error)) from error
-
-
 def open_appliance(settings: Settings, *, guess_key: bytes | None = None) -> Appliance:
-    """The services over an existing data folder whose database is up to date. ``guess_key`` is that of ``SignIn``.
+    """The services over an existing store whose database is up to date. ``guess_key`` is that of ``SignIn``.
 
     Raises:
         ConfigError: as ``open_store``.
         StoreMismatch: database and blobs are not of one store.
     """
-    database, backend = open_store(settings)
+    database, backend = open_store(settings, synced=puts_synced(settings))
     try:
-        with blaming_data(settings.data):
+        with blaming_blobs(settings):
             who = identity.recognize(database, backend)
     except BaseException:
         database.close()
@@ -136,9 +84,9 @@ def open_appliance(settings: Settings, *, guess_key: bytes | None = None) -> App
         backend,
         who,
         inline_threshold=settings.inline_threshold,
-        synced=settings.durability == "safe",
+        synced=puts_synced(settings),
     )
-    files = Files(database, chunks, settings.max_file_size, Reserve(settings.data, settings.reserve).usable)
+    files = Files(database, chunks, settings.max_file_size, lambda: room_for_content(settings))
     return Appliance(settings, database, backend, chunks, files, SignIn(database, guess_key=guess_key))
 
 
@@ -217,27 +165,3 @@ def _require_ready(appliance: Appliance) -> None:
     backend: Backend = appliance.backend
     if backend.head(identity.KEY) is None:
         raise Unavailable(reason="the blobs are not there")
-
-
-def _problem(folder: Path, error: Exception) -> str:
-    """A clause that follows the name of the setting."""
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    if _lacks_room(folder, cause):
-        return f"{folder} has no room; free some, then start"
-    if isinstance(cause, OSError):
-        said = f"{cause.strerror or cause}: {cause.filename}" if cause.filename else cause.strerror or str(cause)
-    elif isinstance(cause, BackendError):
-        said = f"{cause.reason}: {cause.key}"
-    else:
-        said = str(cause).partition("\n")[0]
-    return f"{folder} cannot be used ({said})"
-
-
-def _lacks_room(folder: Path, error: BaseException | None) -> bool:
-    if isinstance(error, OSError):
-        return error.errno in (errno.ENOSPC, errno.EDQUOT)
-    if isinstance(error, (Unavailable, sqlite3.Error)):
-        # SQLite tells of an I/O error where it cannot make the files beside the database.
-        free = free_bytes(folder)
-        return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL or (free is not None and free < LEAST)
-    return isinstance(error, StorageFull)

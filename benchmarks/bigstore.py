@@ -19,12 +19,13 @@ from pathlib import Path
 
 from appliance import clock, config
 from appliance.accounts import users
-from appliance.app import open_store
 from appliance.chunks import identity
 from appliance.chunks.writers import Writers
 from appliance.config import Settings
 from appliance.db.sql import SQLITE, Session, Sql
-from appliance.serve.prepare import finish_store, hold_folder, prepare_store
+from appliance.serve.folder import hold_folder
+from appliance.serve.prepare import finish_store, prepare_store
+from appliance.stores import open_store
 from benchmarks.bigcontent import Contents
 from benchmarks.bigtree import LISTED, LISTED_FILES, BigTree, Owner
 from benchmarks.servers import PASSWORD, USER

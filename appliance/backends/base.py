@@ -65,6 +65,16 @@ class Backend(ABC):
         Blobs put or deleted meanwhile may or may not appear.
         """
 
+    def sync_all(self) -> None:  # noqa: B027 - most have nothing to do
+        """Bring everything that was put or deleted to stable storage, where that is not done at once."""
+
+    def clear_partial(self, *, of_living: bool = False) -> int:
+        """Remove what interrupted puts left behind, where such a thing can be; returns how many.
+
+        What may still be under way is spared, unless ``of_living``: for a caller who knows that nobody else writes.
+        """
+        return 0
+
 
 def check_key(key: str) -> None:
     """Refuse a key that some store could not keep."""

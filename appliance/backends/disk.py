@@ -8,6 +8,7 @@ import itertools
 import os
 import re
 import stat
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,9 @@ _ABSENT = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 _ATTEMPTS = 100
 # The process that wrote a partial file; no longer number is one.
 _OF_PROCESS = re.compile(r"([0-9]{1,9})-")
+_NO_NAME = re.compile(r"[^A-Za-z0-9.-]")
+# Nobody writes for so long to a file without making progress.
+_ABANDONED_S = 7 * 86_400
 # Linux only: one file system instead of all.
 _syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
 
@@ -29,8 +33,11 @@ _syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
 class DiskBackend(Backend):
     """``synced`` blobs, and the folders that name them, are on stable storage when ``put`` returns."""
 
-    def __init__(self, folder: Path, *, synced: bool, make: bool = True) -> None:
-        """``folder`` exists; the two folders below are made at need, unless ``make`` is false: for who only looks."""
+    def __init__(self, folder: Path, *, synced: bool, make: bool = True, host: str = "") -> None:
+        """``folder`` exists; the two folders below are made at need, unless ``make`` is false: for who only looks.
+
+        Machines that share the folder have each a ``host``, by which their unfinished files are told apart.
+        """
         self._synced = synced
         self._blobs = str(folder / "blobs")
         self._partial = str(folder / "partial")
@@ -40,13 +47,14 @@ class DiskBackend(Backend):
                     os.makedirs(path, mode=0o700, exist_ok=True)
             with _translated("blobs"):
                 sync_folder(folder)
+        self._owner = f"{_NO_NAME.sub('-', host)}~" if host else ""
         # Names in partial/ only have to differ from those of other living processes and earlier attempts.
         self._attempts = itertools.count()
         self._known_folders: set[str] = set()
 
     def put(self, key: str, blocks: Iterable[Buffer]) -> int:
         check_key(key)
-        partial = f"{self._partial}/{os.getpid()}-{next(self._attempts)}"
+        partial = f"{self._partial}/{self._owner}{os.getpid()}-{next(self._attempts)}"
         try:
             size = self._write(partial, key, blocks)
             with _translated(key):
@@ -196,7 +204,7 @@ class DiskBackend(Backend):
                 yield Blob(key, size)
 
     def sync_all(self) -> None:
-        """Bring everything that was put unsynced to stable storage, in one go however many blobs it is."""
+        """In one go, however many blobs it is."""
         with _translated("blobs"):
             faults.point("blob.sync-all")
             descriptor = os.open(self._blobs, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -210,12 +218,10 @@ class DiskBackend(Backend):
             os.close(descriptor)
 
     def clear_partial(self, *, of_living: bool = False) -> int:
-        """Remove what interrupted puts left behind; returns how many.
+        """Files of processes that run are spared, and those of other machines that were not left alone for a week.
 
-        Files of processes that run are spared, unless ``of_living``: for a caller who knows that nobody
-        else writes, where a number may belong to an unrelated process by now.
+        With ``of_living`` also of processes that run: the number may belong to an unrelated one by now.
         """
-        removed = 0
         try:
             faults.point("partial.list")
             entries = os.listdir(self._partial)
@@ -223,12 +229,20 @@ class DiskBackend(Backend):
             return 0
         except OSError as error:
             raise _translate(error, "partial") from error
-        for entry in entries:
-            number = _OF_PROCESS.match(entry)
-            if of_living or (number is not None and not _runs(int(number[1]))):
-                _discard(f"{self._partial}/{entry}")
-                removed += 1
-        return removed
+        abandoned = [entry for entry in entries if self._is_abandoned(entry, of_living)]
+        for entry in abandoned:
+            _discard(f"{self._partial}/{entry}")
+        return len(abandoned)
+
+    def _is_abandoned(self, entry: str, of_living: bool) -> bool:
+        owner, mark, rest = entry.rpartition("~")
+        if owner + mark != self._owner:
+            try:
+                return os.stat(f"{self._partial}/{entry}").st_mtime < time.time() - _ABANDONED_S
+            except OSError:
+                return False
+        number = _OF_PROCESS.match(rest)
+        return of_living or (number is not None and not _runs(int(number[1])))
 
 
 def _write_all(descriptor: int, block: Buffer) -> int:

@@ -51,3 +51,9 @@ class PacedBackend(Backend):
 
     def list(self, prefix: str) -> Iterator[Blob]:
         return self._inner.list(prefix)
+
+    def sync_all(self) -> None:
+        self._inner.sync_all()
+
+    def clear_partial(self, *, of_living: bool = False) -> int:
+        return self._inner.clear_partial(of_living=of_living)

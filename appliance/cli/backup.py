@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from appliance import moments, sizes
-from appliance.app import blaming_data, open_store
 from appliance.backup import examine, restore, take
 from appliance.backup.snapshot import Snapshot
 from appliance.cli.context import Context, print_table, visible
-from appliance.errors import BackupRefused
-from appliance.serve.prepare import hold_folder
+from appliance.config import Settings
+from appliance.errors import BackupRefused, ConfigError
+from appliance.serve.folder import hold_folder
+from appliance.stores import blaming, open_store
 from appliance.upkeep.check_report import Progress
 
 _MOST_KEPT = 10_000
@@ -131,12 +132,24 @@ def _check(context: Context, options: argparse.Namespace) -> int:
     return 1 if found.problems else 0
 
 
+def _require_embedded(settings: Settings) -> None:
+    """A backup becomes a store of a folder."""
+    for setting in ("database_url", "blobs_url"):
+        if getattr(settings, setting) is not None:
+            raise ConfigError(
+                setting=setting,
+                problem="a backup is restored into a data folder alone; unset this, restore, then move the store with "
+                "`holdfast migrate`",
+            )
+
+
 def _restore(context: Context, options: argparse.Namespace) -> int:
     data = context.settings.data
+    _require_embedded(context.settings)
     _require_apart(options.folder, data)
     claim = hold_folder(data)
     try:
-        with blaming_data(data):
+        with blaming("data", str(data), data):
             done = restore.restore(
                 options.folder, data, number=options.snapshot, with_losses=options.accept_losses, progress=_Shown()
             )

@@ -6,8 +6,8 @@ import argparse
 import sys
 from typing import Any
 
-from appliance.app import open_store
 from appliance.cli.context import Context, visible
+from appliance.stores import open_store
 from appliance.upkeep.check import check
 from appliance.upkeep.check_report import Progress
 

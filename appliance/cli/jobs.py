@@ -15,7 +15,7 @@ from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
 from appliance import clock, moments
-from appliance.app import Appliance, open_database
+from appliance.app import Appliance
 from appliance.cli.context import Context, print_table
 from appliance.db.database import Database
 from appliance.errors import BadRequest, DataFolderBusy
@@ -25,7 +25,8 @@ from appliance.jobs.runs import Run
 from appliance.jobs.scheduler import ASKED_S, holder_name
 from appliance.jobs.steering import JobState
 from appliance.serve.background import jobs_of
-from appliance.serve.prepare import hold_folder
+from appliance.serve.folder import hold_folder
+from appliance.stores import open_database
 
 # A scheduler looks every ``ASKED_S``; one that does not begin by then is at something else, and will.
 _PATIENCE_S = 5 * ASKED_S

@@ -8,13 +8,12 @@ import time
 from typing import Any
 
 from appliance import moments, sizes
-from appliance.app import open_store
-from appliance.backends.reserve import Reserve
 from appliance.chunks import garbage
 from appliance.chunks.quarantine import BroughtBack, What
 from appliance.chunks.writers import RENEW_S
 from appliance.cli.context import Context
 from appliance.db.database import Database
+from appliance.stores import open_store, room_for_content
 from appliance.upkeep import sweep
 from appliance.upkeep.check_report import Progress, Steps
 from appliance.upkeep.prune import Policy, Pruned, prune, undo
@@ -49,9 +48,7 @@ def _prune(context: Context, options: argparse.Namespace) -> int:
             _undo(database)
         else:
             _follow(database)
-            _print_done(
-                prune(database, backend, policy, room=Reserve(settings.data, settings.reserve).usable), database
-            )
+            _print_done(prune(database, backend, policy, room=lambda: room_for_content(settings)), database)
             swept = sweep.sweep(database, backend)
             if swept.blobs:
                 print(f"{swept.blobs} blobs of dead writers, {sizes.show(swept.bytes)}, are removed")

@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from appliance import moments, sizes
-from appliance.app import open_store
 from appliance.chunks import findings
 from appliance.cli.context import Context, print_table
 from appliance.db.database import Database
+from appliance.stores import open_store
 from appliance.upkeep import scrub
 from appliance.upkeep.repair import repair
 from appliance.upkeep.scrub_status import Status, status

@@ -11,7 +11,6 @@ from typing import Any
 
 from admin_ui.mounting import ANYBODY, mount_help
 from appliance.accounts import users
-from appliance.app import open_database
 from appliance.cli.context import Context
 from appliance.config import Settings
 from appliance.errors import HoldfastError
@@ -19,6 +18,7 @@ from appliance.logs.file import LogFile
 from appliance.logs.setup import log_to_file, require_usable
 from appliance.serve.supervisor import serve
 from appliance.serve.worker import access_file
+from appliance.stores import open_database
 from appliance.tls.authority import Files
 
 

@@ -7,7 +7,31 @@ other; whether a folder can be written or a port is free is found out by whoever
 from __future__ import annotations
 
 from appliance.config.sources import load
-from appliance.config.table import BY_NAME, PREFIX, TABLE, Address, Network, Setting, Settings, usable_cores
+from appliance.config.table import (
+    BY_NAME,
+    PREFIX,
+    TABLE,
+    Address,
+    BlobPlace,
+    DatabasePlace,
+    Network,
+    Setting,
+    Settings,
+    usable_cores,
+)
 from appliance.config.testing import fault
 
-__all__ = ["BY_NAME", "PREFIX", "TABLE", "Address", "Network", "Setting", "Settings", "fault", "load", "usable_cores"]
+__all__ = [
+    "BY_NAME",
+    "PREFIX",
+    "TABLE",
+    "Address",
+    "BlobPlace",
+    "DatabasePlace",
+    "Network",
+    "Setting",
+    "Settings",
+    "fault",
+    "load",
+    "usable_cores",
+]

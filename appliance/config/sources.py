@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from appliance.config.table import BY_NAME, PREFIX, TABLE, Settings
+from appliance.config.table import BY_NAME, INLINE_FOR_S3, PREFIX, TABLE, Settings
 from appliance.config.testing import FAULT, faults_are_allowed
 from appliance.config.values import Given, parse
 from appliance.errors import ConfigError
@@ -47,6 +47,8 @@ def load(config_file: Path | None, environ: Mapping[str, str], overrides: Mappin
     }
     if "lock_seconds" not in given:
         values["lock_seconds"] = min(values["lock_seconds"], values["max_lock_seconds"])
+    if "inline_threshold" not in given and values["blobs_url"] is not None and values["blobs_url"].path is None:
+        values["inline_threshold"] = INLINE_FOR_S3
     settings = Settings(**values)
     _check_tls(settings)
     if settings.lock_seconds > settings.max_lock_seconds:

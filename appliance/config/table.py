@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
+from urllib.parse import urlsplit, urlunsplit
 
 from appliance.config.credentials import NAME_LEAST, NAME_MOST, PASSWORD_LEAST, PASSWORD_MOST
 from appliance.retention import DEFAULT, Retention
@@ -29,6 +30,9 @@ Kind = Literal[
     "integer",
     "bytes",
     "retention",
+    "database",
+    "blobs",
+    "secret",
 ]
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -41,6 +45,42 @@ class Address(NamedTuple):
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class DatabasePlace(NamedTuple):
+    """Where the metadata is: a SQLite file, or a PostgreSQL database by its URL, which may hold a password."""
+
+    path: Path | None
+    url: str
+
+    def __repr__(self) -> str:
+        return f"DatabasePlace({self.shown})"
+
+    @property
+    def shown(self) -> str:
+        """For people: without the password."""
+        return str(self.path) if self.path is not None else without_password(self.url)
+
+
+class BlobPlace(NamedTuple):
+    """Where blobs are: a folder, or a bucket of an S3 service by its URL, which holds no secret."""
+
+    path: Path | None
+    url: str
+
+    @property
+    def shown(self) -> str:
+        """For people."""
+        return str(self.path) if self.path is not None else self.url
+
+
+def without_password(url: str) -> str:
+    """A URL for people."""
+    parts = urlsplit(url)
+    at = parts.netloc.rpartition("@")
+    user = at[0].partition(":")[0]
+    query = "&".join(each for each in parts.query.split("&") if not each.lower().startswith("password="))
+    return urlunsplit(parts._replace(netloc=f"{user}@{at[2]}" if user else at[2], query=query))
 
 
 def usable_cores() -> int:
@@ -103,6 +143,20 @@ TABLE: tuple[Setting, ...] = (
             help="The data folder: database, stored bytes and lock files. It is made at the first start with mode 0700."
                  " A relative path starts at the configuration file's folder if it is written there, else at the"
                  " current folder."),
+    Setting(name="database_url", type="database", default=None, unit="URL",
+            help="Where names, versions, users and all else but the content of files are kept: sqlite:///PATH, or"
+                 " postgresql://USER:PASSWORD@HOST:PORT/NAME, which several nodes can share. The password is better"
+                 " set in the environment than in this file. Unset: holdfast.db in the data folder."),
+    Setting(name="blobs_url", type="blobs", default=None, unit="URL",
+            help="Where the content of files is kept: file:///PATH, or"
+                 " s3://BUCKET/PREFIX?endpoint=http://HOST:PORT&region=NAME. Several nodes share one bucket, or one"
+                 " folder that all of them mount. Unset: the data folder."),
+    Setting(name="s3_access_key", type="secret", default=None, unit="characters",
+            help="Access key of the S3 service. The environment is a better place for it than this file. Unset:"
+                 " AWS_ACCESS_KEY_ID."),
+    Setting(name="s3_secret_key", type="secret", default=None, unit="characters",
+            help="Secret key of the S3 service. The environment is a better place for it than this file. Unset:"
+                 " AWS_SECRET_ACCESS_KEY."),
     Setting(name="listen", type="address", default="127.0.0.1:8080", unit="HOST:PORT", low=0, high=65535,
             help="Where to listen; an IPv6 address stands in brackets, as in [::1]:8080. 0.0.0.0:8080 listens on every"
                  " IPv4 address. Where others can reach it, it has to be set how passwords are kept from being read on"
@@ -152,7 +206,8 @@ TABLE: tuple[Setting, ...] = (
                  " than 64 times the reserve is free), a file of half this size holds a part of it against others."
                  " 0: none."),
     Setting(name="inline_threshold", type="bytes", default=4096, unit="bytes", low=0, high=65536,
-            help="Content up to this size is kept in the database instead of a pack."),
+            help="Content up to this size is kept in the database instead of a pack. Unset, where blobs are in S3:"
+                 " 32 KiB, so that small files need no request each."),
     Setting(name="max_xml_size", type="bytes", default=1024**2, unit="bytes", low=1024, high=64 * 1024**2,
             help="The largest XML body of a request (PROPFIND, PROPPATCH, LOCK)."),
     Setting(name="max_header_size", type="bytes", default=65536, unit="bytes", low=4096, high=1024**2,
@@ -167,6 +222,10 @@ TABLE: tuple[Setting, ...] = (
             help="Connections that one address (of IPv6: one /64 network) may have open to a worker. With one more, the"
                  " one of them that has been silent for the longest is closed; never one whose request is being"
                  " answered. 0: no limit."),
+    Setting(name="drain_seconds", type="integer", default=0, unit="seconds", low=0, high=600,
+            help="How long the server goes on answering when it is told to stop, while /readyz says 503 already, so"
+                 " that a balancer in front sends what is new to other nodes first. Longer than the balancer takes to"
+                 " notice; 0 where there is none."),
     Setting(name="shutdown_seconds", type="integer", default=30, unit="seconds", low=1, high=3600,
             help="Time for running requests to finish when the server is told to stop."),
     Setting(name="lock_seconds", type="integer", default=3600, unit="seconds", low=1, high=2419200,
@@ -218,6 +277,7 @@ TABLE: tuple[Setting, ...] = (
     Setting(name="log_files_kept", type="integer", default=5, unit="files", low=1, high=1000,
             help="How many files that were put aside are kept of each log."),
 )  # fmt: skip
+INLINE_FOR_S3 = 32 * 1024
 BY_NAME: Mapping[str, Setting] = {setting.name: setting for setting in TABLE}
 
 
@@ -226,6 +286,10 @@ class Settings:
     """The checked settings of a run; meaning, unit and bounds of each are in ``TABLE``."""
 
     data: Path
+    database_url: DatabasePlace | None
+    blobs_url: BlobPlace | None
+    s3_access_key: str | None = field(repr=False)
+    s3_secret_key: str | None = field(repr=False)
     listen: Address
     tls_certificate: Path | None
     tls_key: Path | None
@@ -248,6 +312,7 @@ class Settings:
     idle_seconds: int
     body_stall_seconds: int
     connections_per_address: int
+    drain_seconds: int
     shutdown_seconds: int
     lock_seconds: int
     max_lock_seconds: int
@@ -269,3 +334,18 @@ class Settings:
     access_log_format: Literal["json", "text"]
     log_bytes: int
     log_files_kept: int
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other nodes may be at the same store: only a server's database lets them."""
+        return self.database_url is not None and self.database_url.path is None
+
+    @property
+    def database_path(self) -> Path | None:
+        """The SQLite file; None where there is none."""
+        return self.data / "holdfast.db" if self.database_url is None else self.database_url.path
+
+    @property
+    def blobs_folder(self) -> Path | None:
+        """The folder that holds the blobs; None where an S3 service does."""
+        return self.data if self.blobs_url is None else self.blobs_url.path

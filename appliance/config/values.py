@@ -11,11 +11,11 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from appliance import retention, sizes
 from appliance.config.credentials import canonical, name_problem, password_problem
-from appliance.config.table import Address, Kind, Network, Setting
+from appliance.config.table import Address, BlobPlace, DatabasePlace, Kind, Network, Setting
 from appliance.errors import BadRequest, ConfigError
 from appliance.retention import Retention
 
@@ -229,6 +229,64 @@ def _retention(setting: Setting, given: Given) -> Retention:
         raise _Wrong(str(error)) from None
 
 
+def _secret(setting: Setting, given: Given) -> str:
+    if not isinstance(given.value, str) or not given.value.strip() or _CONTROL.search(given.value):
+        raise _Wrong("its value is not one line of text; write one, in quotes")
+    return given.value.strip()
+
+
+def _database(setting: Setting, given: Given) -> DatabasePlace:
+    if isinstance(given.value, DatabasePlace):
+        return given.value
+    # Never shown: it may hold a password.
+    wanted = "write sqlite:///PATH or postgresql://USER:PASSWORD@HOST:PORT/NAME"
+    text = _hidden_line(given.value, wanted)
+    scheme = text.partition(":")[0].lower()
+    if scheme == "sqlite":
+        return DatabasePlace(_url_path(text, given, wanted), text)
+    if scheme not in ("postgresql", "postgres"):
+        raise _Wrong(f"that is no database which Holdfast knows; {wanted}")
+    try:
+        url = urlsplit(text)
+        name, _ = url.path.removeprefix("/"), url.port
+    except ValueError:
+        raise _Wrong(f"that is no URL; {wanted}") from None
+    if not name or "/" in name:
+        raise _Wrong(f"it names no database; {wanted}")
+    return DatabasePlace(None, f"postgresql{text[len(scheme) :]}")
+
+
+def _blobs(setting: Setting, given: Given) -> BlobPlace:
+    if isinstance(given.value, BlobPlace):
+        return given.value
+    wanted = "write file:///PATH or s3://BUCKET/PREFIX?endpoint=http://HOST:PORT"
+    text = _hidden_line(given.value, wanted)
+    scheme = text.partition(":")[0].lower()
+    if scheme == "file":
+        return BlobPlace(_url_path(text, given, wanted), text)
+    if scheme != "s3":
+        raise _Wrong(f"that is no place which Holdfast knows; {wanted}")
+    return BlobPlace(None, text)
+
+
+def _hidden_line(value: object, wanted: str) -> str:
+    text = value.strip() if isinstance(value, str) else value
+    if not isinstance(text, str) or _CONTROL.search(text) or "://" not in text:
+        raise _Wrong(f"that is no URL; {wanted}")
+    return text
+
+
+def _url_path(text: str, given: Given, wanted: str) -> Path:
+    """``sqlite:///relative`` and ``sqlite:////absolute``, as SQLAlchemy reads them; ``file:///absolute`` is that."""
+    scheme, _, rest = text.partition("://")
+    rest = unquote(rest)
+    if not rest.startswith("/") or rest == "/" or "?" in rest:
+        raise _Wrong(f"{_shown(text)} names no path; {wanted}")
+    if scheme.lower() == "sqlite":
+        return Path(os.path.abspath(given.folder / Path(rest[1:]).expanduser()))
+    return Path(os.path.abspath(rest))
+
+
 _PARSERS: Mapping[Kind, Callable[[Setting, Given], object]] = {
     "path": _path,
     "file": _path,
@@ -243,4 +301,7 @@ _PARSERS: Mapping[Kind, Callable[[Setting, Given], object]] = {
     "integer": _integer,
     "bytes": _bytes,
     "retention": _retention,
+    "database": _database,
+    "blobs": _blobs,
+    "secret": _secret,
 }

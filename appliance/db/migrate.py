@@ -19,6 +19,7 @@ from sqlalchemy.pool import NullPool
 import migrations
 from appliance import faults
 from appliance.backends.disk import sync_folder
+from appliance.db.database import Database
 from appliance.db.postgresql import PostgresqlDatabase
 from appliance.db.sqlite import SqliteDatabase
 from appliance.errors import SchemaTooNew
@@ -42,6 +43,16 @@ def current_revision(engine: Engine) -> str | None:
     if revision is not None:
         require_known(revision)
     return revision
+
+
+def revision_of(database: Database) -> str | None:
+    """The same of whatever database it is."""
+    return current_revision(database.engine if isinstance(database, PostgresqlDatabase) else _engine_of(database))
+
+
+def _engine_of(database: Database) -> Engine:
+    assert isinstance(database, SqliteDatabase)
+    return sqlite_engine(database)
 
 
 def require_known(revision: str) -> None:
@@ -74,7 +85,7 @@ def migrate_sqlite(database: SqliteDatabase, copies: Path) -> str | None:
 
 
 def migrate_postgresql(database: PostgresqlDatabase) -> None:
-    """Migrate at need; the server's own backup is the copy."""
+    """Migrate at need, one node at a time (``exclusive`` is the caller's); the server's own backup is the copy."""
     if current_revision(database.engine) != head_revision():
         # The pool's own connections commit each statement by itself.
         engine = create_engine(database.engine.url, poolclass=NullPool, hide_parameters=True)

@@ -20,6 +20,8 @@ from appliance.errors import StorageFull, Unavailable
 T = TypeVar("T")
 
 _ATTEMPTS = 10
+# Advisory locks are of one database; this number only has to differ from others of ours.
+_START_LOCK = 0x686F6C64
 # With the last one, two transactions looked for a row before either had inserted it; the next attempt finds it.
 _LOST_RACES = (errors.SerializationFailure, errors.DeadlockDetected, errors.UniqueViolation)
 
@@ -65,6 +67,16 @@ class PostgresqlDatabase(Database):
                 except _LOST_RACES:
                     continue
             return self._attempt(work)
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """One node at a time; for what starts do. Writers go on."""
+        with _translated(), self._session() as session:
+            session.cursor.execute(f"SELECT pg_advisory_lock({_START_LOCK})")
+            try:
+                yield
+            finally:
+                session.cursor.execute(f"SELECT pg_advisory_unlock({_START_LOCK})")
 
     def _attempt(self, work: Work[T]) -> T:
         with self._session() as session:

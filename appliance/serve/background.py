@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from appliance import clock, faults
 from appliance.accounts import failures, sessions
-from appliance.app import Appliance, lives, open_appliance, open_database
+from appliance.app import Appliance, lives, open_appliance
 from appliance.backends.base import Backend
 from appliance.backends.paced import PacedBackend, Pacer
 from appliance.backends.reserve import Reserve
@@ -17,6 +17,7 @@ from appliance.jobs.performing import Job
 from appliance.jobs.scheduler import Scheduler
 from appliance.roster import BEAT_S, Roster
 from appliance.serve.process import StopSignal, repeat
+from appliance.stores import open_database, puts_synced, reserve_of, room_for_content
 from appliance.upkeep import durable, measure, scrub, sweep
 from appliance.upkeep.expire import Rules
 from appliance.upkeep.expire_job import ExpireJob
@@ -55,7 +56,7 @@ def jobs_of(settings: Settings, appliance: Appliance, durably: Database, wait: C
     process has to end, after so many seconds at most.
     """
     database, backend = appliance.database, appliance.backend
-    reserve = Reserve(settings.data, settings.reserve)
+    reserve = reserve_of(settings)
     sweeping = settings.sweep_minutes * _MINUTE
     jobs = [
         Job("sweep", sweeping, lambda turn: sweep.sweep(database, backend), at_start=True),
@@ -65,8 +66,9 @@ def jobs_of(settings: Settings, appliance: Appliance, durably: Database, wait: C
         # After a crash its leftovers are what the next upload needs room for.
         Job("prune", _MINUTE, _pruning(settings, durably, backend, reserve, wait), at_start=True),
         Job("expire", min(settings.expire_minutes, _PRESSED_MINUTES) * _MINUTE, _expiring(settings, database, wait)),
-        Job("reserve", _MINUTE, lambda turn: reserve.renew(), at_start=True),
     ]
+    if settings.database_path is not None or settings.blobs_folder is not None:
+        jobs.append(Job("reserve", _MINUTE, lambda turn: reserve.renew(), at_start=True))
     if settings.scrub_days:
         scrubbing = scrub.ScrubJob(
             database,
@@ -76,7 +78,7 @@ def jobs_of(settings: Settings, appliance: Appliance, durably: Database, wait: C
             wait=wait,
         )
         jobs.append(Job("scrub", scrub.EVERY_S, scrubbing))
-    if settings.durability == "fast":
+    if not puts_synced(settings):
         syncing = Job(
             "sync",
             durable.SYNC_EVERY_S,
@@ -99,13 +101,13 @@ def _pruning(
         every_s=settings.sweep_minutes * _MINUTE,
         # What an upload left that found no room is what the next one needs.
         hurries=reserve.is_near,
-        room=reserve.usable,
+        room=lambda: room_for_content(settings),
         stopping=lambda: wait(0),
     )
 
 
 def _expiring(settings: Settings, database: Database, wait: Callable[[float], bool]) -> ExpireJob:
-    reserve = Reserve(settings.data, settings.reserve)
+    reserve = reserve_of(settings)
     return ExpireJob(
         database,
         Rules(settings.retention, settings.trash_days * clock.DAY),

@@ -16,7 +16,9 @@ from appliance.accounts.throttle import new_key
 from appliance.config import Settings
 from appliance.roster import Roster
 from appliance.serve.background import run_scheduler
-from appliance.serve.prepare import finish_store, hold_folder, listen, prepare_store
+from appliance.serve.folder import hold_folder
+from appliance.serve.listening import listen
+from appliance.serve.prepare import finish_store, prepare_store
 from appliance.serve.process import fork, has_terminal, share_heaps
 from appliance.serve.renewal import Renewal, certificate_of
 from appliance.serve.worker import run_worker

@@ -12,14 +12,16 @@ from typing import Any
 
 from appliance import config
 from appliance.accounts import app_passwords, users
-from appliance.app import Appliance, blaming_data, open_appliance
+from appliance.app import Appliance, open_appliance
 from appliance.backup import examine, restore, take
 from appliance.backup.restore import Restored
 from appliance.backup.take import Taken
 from appliance.config import Settings
 from appliance.db.sql import Session, Sql
 from appliance.files.context import Files
-from appliance.serve.prepare import hold_folder, prepare_store
+from appliance.serve.folder import hold_folder
+from appliance.serve.prepare import prepare_store
+from appliance.stores import blaming_data
 from appliance.tree import past
 from appliance.tree.past import State
 from appliance.upkeep.check import check

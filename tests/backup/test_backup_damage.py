@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from appliance.app import open_store
 from appliance.backup import examine
 from appliance.errors import BackupFailed, BackupRefused
+from appliance.stores import open_store
 from appliance.upkeep.check import check
 from tests.backup.places import Place, settings_for, started
 from tests.data_folders.inventory import inventory

@@ -13,7 +13,7 @@ import pytest
 from appliance.backup import examine, folder
 from appliance.chunks import identity
 from appliance.errors import BackupFailed, BackupRefused, DataFolderBusy
-from appliance.serve.prepare import hold_folder
+from appliance.serve.folder import hold_folder
 from tests.backup.places import Place, restore_to
 from tests.support.databases import on_sqlite
 from tests.support.mounts import MIB, fill, tmpfs

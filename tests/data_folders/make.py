@@ -17,7 +17,8 @@ from appliance.chunks import findings
 from appliance.files import history, rules
 from appliance.files.write import Announced
 from appliance.jobs import runs, steering
-from appliance.serve.prepare import finish_store, hold_folder, prepare_store
+from appliance.serve.folder import hold_folder
+from appliance.serve.prepare import finish_store, prepare_store
 from appliance.tree.paths import parse
 from appliance.upkeep import expire, measure, scrub
 from appliance.upkeep.expire import Rules

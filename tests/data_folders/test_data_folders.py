@@ -11,7 +11,8 @@ import pytest
 
 from appliance import config
 from appliance.app import open_appliance
-from appliance.serve.prepare import hold_folder, prepare_store
+from appliance.serve.folder import hold_folder
+from appliance.serve.prepare import prepare_store
 from appliance.upkeep.check import check
 from tests.data_folders.inventory import inventory
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from appliance import faults
-from appliance.app import open_store
 from appliance.backup import examine, take
 from appliance.errors import HoldfastError
 from appliance.faults import Action, Fault, Trap
+from appliance.stores import open_store
 from tests.backup.places import restore_to, settings_for, started
 from tests.data_folders.inventory import inventory
 from tests.faults.runner import Recorder

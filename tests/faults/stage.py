@@ -16,7 +16,8 @@ from appliance.config import Settings
 from appliance.errors import DataFolderBusy
 from appliance.principal import Principal
 from appliance.principal import system as system_principal
-from appliance.serve.prepare import finish_store, hold_folder, prepare_store
+from appliance.serve.folder import hold_folder
+from appliance.serve.prepare import finish_store, prepare_store
 from providers.http.limits import Limits
 from providers.http.server import HttpServer
 from tests.server.dav_client import Dav

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.accounts import app_passwords, users
-from appliance.app import Appliance, open_database
+from appliance.app import Appliance
 from appliance.backends.disk import DiskBackend
 from appliance.db.sql import Sql
+from appliance.stores import open_database
 from appliance.tree import trash
 from appliance.upkeep import prune, sweep
 from appliance.upkeep.check import check

@@ -13,7 +13,8 @@ from appliance.app import Appliance, open_appliance
 from appliance.config import Settings
 from appliance.db.sql import Sql
 from appliance.errors import Damaged
-from appliance.serve.prepare import hold_folder, prepare_store
+from appliance.serve.folder import hold_folder
+from appliance.serve.prepare import prepare_store
 from appliance.tree import kept, nodes
 from appliance.tree.nodes import Node
 from appliance.tree.past import OPEN

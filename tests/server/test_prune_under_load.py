@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from appliance import config, retention
-from appliance.app import open_appliance, open_store
+from appliance.app import open_appliance
 from appliance.db.sql import Sql
+from appliance.stores import open_store
 from appliance.upkeep import expire
 from appliance.upkeep.expire import Rules
 from appliance.upkeep.prune import Policy, prune, undo

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from appliance import config
 from appliance.app import Appliance, open_appliance
 from appliance.config import Settings
+from appliance.db.sqlite import SqliteDatabase
 from appliance.errors import StorageFull
 from appliance.serve import prepare
 from appliance.serve.process import fork, repeat
@@ -45,6 +49,23 @@ def store_and_read(appliance: Appliance) -> None:
     content = noise(3 * MIB)
     manifest = keep(appliance.chunks, appliance.database, content)
     assert b"".join(bytes(block) for block in appliance.chunks.read(manifest, 0, len(content))) == content
+
+
+@pytest.mark.parametrize(("durability", "blobs_synced", "level"), [("fast", 0, 1), ("safe", 1, 2)])
+def test_durability_decides_what_is_synced_before_an_answer(
+    settings: Settings, durability: Literal["fast", "safe"], blobs_synced: int, level: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """With ``fast`` neither blobs nor commits wait for the disk; with ``safe`` both do."""
+    appliance = open_appliance(dataclasses.replace(settings, durability=durability))
+    assert isinstance(appliance.database, SqliteDatabase)
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fdatasync", synced.append)
+    keep(appliance.chunks, appliance.database, noise(MIB))
+    assert len(synced) == blobs_synced
+    with closing(appliance.database.connect()) as connection:
+        assert connection.execute("PRAGMA synchronous").fetchone() == (level,)
+    appliance.close()
 
 
 def test_close_ends_threads_and_database(settings: Settings) -> None:

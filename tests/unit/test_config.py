@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.config import BY_NAME, TABLE, Address, Setting, Settings, load, usable_cores
+from appliance.config import BY_NAME, TABLE, Address, BlobPlace, DatabasePlace, Setting, Settings, load, usable_cores
 from appliance.errors import ConfigError
 from appliance.retention import parse as parse_retention
 
@@ -64,6 +64,11 @@ SAMPLES: dict[str, tuple[str, object]] = {
     "access_log_format": ("text", "text"),
     "log_bytes": ("1 MiB", 1024**2),
     "log_files_kept": ("11", 11),
+    "database_url": ("postgresql://me:secret@db/files", DatabasePlace(None, "postgresql://me:secret@db/files")),
+    "blobs_url": ("file:///srv/blobs", BlobPlace(Path("/srv/blobs"), "file:///srv/blobs")),
+    "s3_access_key": ("AKIA", "AKIA"),
+    "s3_secret_key": ("a/b+c", "a/b+c"),
+    "drain_seconds": ("12", 12),
 }
 
 # What a setting is of no use without.

@@ -13,10 +13,11 @@ import pytest
 
 from appliance import config
 from appliance.accounts import passwords
-from appliance.app import open_store
 from appliance.chunks import identity
 from appliance.db.sql import Sql
-from appliance.serve.prepare import hold_folder, prepare_store
+from appliance.serve.folder import hold_folder
+from appliance.serve.prepare import prepare_store
+from appliance.stores import open_store
 from appliance.upkeep.check import check
 
 POINTS = 12
@@ -25,7 +26,8 @@ POINTS = 12
 _PROGRAM = """
 import os, signal, sys
 from appliance import config
-from appliance.serve.prepare import hold_folder, prepare_store
+from appliance.serve.folder import hold_folder
+from appliance.serve.prepare import prepare_store
 
 FILES = {"mkdir", "open", "flock", "rename", "fsync", "fdatasync", "write", "chmod", "unlink"}
 ROWS = {"connect", "execute", "executemany", "commit", "close"}

@@ -22,8 +22,11 @@ from appliance.config import Settings
 from appliance.db import migrate
 from appliance.db.sqlite import SqliteDatabase
 from appliance.errors import BackendError, ConfigError, Damaged, DataFolderBusy, StorageFull, Unavailable
+from appliance.serve import folder as folder_module
 from appliance.serve import prepare
-from appliance.serve.prepare import hold_folder, listen, prepare_store
+from appliance.serve.folder import hold_folder
+from appliance.serve.listening import listen
+from appliance.serve.prepare import prepare_store
 
 
 def settings_of(folder: Path, **others: str) -> Settings:
@@ -54,8 +57,8 @@ def test_folder_that_is_made_is_for_its_owner_only_and_durable(
 ) -> None:
     """Its name reaches stable storage with every folder that leads to it, else a power cut could take all of it."""
     synced: list[str] = []
-    real = prepare.sync_folder
-    monkeypatch.setattr(prepare, "sync_folder", lambda path: (synced.append(str(path)), real(path)))
+    real = folder_module.sync_folder
+    monkeypatch.setattr(folder_module, "sync_folder", lambda path: (synced.append(str(path)), real(path)))
     claims.append(hold_folder(tmp_path / "a" / "b" / "data"))
     assert mode(tmp_path / "a" / "b" / "data") == 0o700
     assert synced == [str(tmp_path / "a" / "b"), str(tmp_path / "a"), str(tmp_path)]
@@ -187,7 +190,7 @@ def test_step_of_the_start_that_fails_is_one_line_that_names_the_setting(
 
 def test_full_disk_that_sqlite_calls_an_io_error_is_told_as_full(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It cannot make the files beside the database, and does not say why."""
-    monkeypatch.setattr("appliance.app.free_bytes", lambda folder: 4096)
+    monkeypatch.setattr("appliance.stores.free_bytes", lambda folder: 4096)
 
     def fail(database: SqliteDatabase, copies: Path) -> None:
         raise Unavailable(reason="the database cannot be written (disk I/O error)")

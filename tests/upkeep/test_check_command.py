@@ -14,7 +14,8 @@ from appliance import config
 from appliance.app import open_appliance
 from appliance.chunks import garbage
 from appliance.cli.main import main
-from appliance.serve.prepare import hold_folder, prepare_store
+from appliance.serve.folder import hold_folder
+from appliance.serve.prepare import prepare_store
 from tests.support.content import keep, noise
 
 
