@@ -77,6 +77,7 @@ TOOLS = (
     # Its dependency kio is what speaks WebDAV.
     Tool("kioclient", "kde-cli-tools", "tests with KIO"),
     Tool("nginx", "nginx", "tests behind nginx", unpacked=True),
+    Tool("haproxy", "haproxy", "tests of nodes behind a balancer"),
     Tool("caddy", "caddy", "tests behind Caddy", unpacked=True),
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from admin_ui.app import FACES as PANEL_FACES
@@ -90,8 +91,13 @@ def open_appliance(settings: Settings, *, guess_key: bytes | None = None) -> App
     return Appliance(settings, database, backend, chunks, files, SignIn(database, guess_key=guess_key))
 
 
-def build_wsgi(appliance: Appliance, roster: Roster | None = None) -> Front:
-    """The application that a worker serves; ``roster`` tells of the processes around it."""
+def build_wsgi(
+    appliance: Appliance, roster: Roster | None = None, *, is_leaving: Callable[[], bool] = lambda: False
+) -> Front:
+    """The application that a worker serves; ``roster`` tells of the processes around it.
+
+    While ``is_leaving`` it says that it is not ready, and serves all the same.
+    """
     settings = appliance.settings
     face = Face(
         files=appliance.files,
@@ -111,7 +117,7 @@ def build_wsgi(appliance: Appliance, roster: Roster | None = None) -> Front:
             **dict.fromkeys(PANEL_FACES, panel),
         },
         root,
-        lambda: _require_ready(appliance),
+        lambda: _require_ready(appliance, is_leaving),
         settings.public_urls,
         settings.trusted_proxies,
     )
@@ -156,8 +162,10 @@ class _Landing:
         return Answer(200, headers, [body])
 
 
-def _require_ready(appliance: Appliance) -> None:
-    """Raise unless database and blobs answer."""
+def _require_ready(appliance: Appliance, is_leaving: Callable[[], bool]) -> None:
+    """Raise unless database and blobs answer, and will go on to."""
+    if is_leaving():
+        raise Unavailable(reason="this server is about to stop")
     with appliance.database.read() as session:
         incarnation = session.value(_PING)
     if incarnation != appliance.files.incarnation:

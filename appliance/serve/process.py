@@ -74,6 +74,10 @@ class StopSignal:
         os.read(pipe, 1)
         self._event.set()
 
+    def is_set(self) -> bool:
+        """Whether this process has been told to end."""
+        return self._event.is_set()
+
     def wait(self, seconds: float | None = None) -> bool:
         """Whether it is set, after at most this time."""
         return self._event.wait(seconds)

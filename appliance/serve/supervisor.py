@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from functools import partial
 
 from appliance import faults
-from appliance.accounts.throttle import new_key
 from appliance.config import Settings
 from appliance.roster import Roster
 from appliance.serve.background import run_scheduler
 from appliance.serve.folder import hold_folder
+from appliance.serve.guessing import guess_key_of
 from appliance.serve.listening import listen
 from appliance.serve.prepare import finish_store, prepare_store
 from appliance.serve.process import fork, has_terminal, share_heaps
@@ -70,7 +70,7 @@ def serve(settings: Settings, *, tell: Callable[[str], None], announce: Callable
 
     tally = Tally(settings.workers)
     roster = Roster([*(f"worker {number + 1}" for number in range(settings.workers)), "scheduler"])
-    guess_key = new_key()
+    guess_key = guess_key_of(settings)
 
     def worker(number: int) -> None:
         load = tally.load(number)
@@ -96,7 +96,7 @@ def serve(settings: Settings, *, tell: Callable[[str], None], announce: Callable
     _watch(children, Renewal(shown), ends_with_terminal=ends_with_terminal)
     # The last copy but the workers': nobody shall wait in a queue that is no longer served.
     listener.close()
-    clean = _stop(children, settings.shutdown_seconds + _PATIENCE_S)
+    clean = _stop(children, settings.drain_seconds + settings.shutdown_seconds + _PATIENCE_S)
     faults.point("stop.children")
     if clean:
         finish_store(settings)

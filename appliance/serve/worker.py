@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import threading
+import time
 from pathlib import Path
 
 from appliance import faults
@@ -38,7 +39,8 @@ def run_worker(
 ) -> None:
     """The life of a worker process, whose seat in the roster is ``number``.
 
-    After SIGTERM running requests have ``shutdown_seconds`` to finish; at SIGHUP the certificate's files are read anew.
+    After SIGTERM it answers for ``drain_seconds`` more; then running requests have ``shutdown_seconds`` to finish. At
+    SIGHUP the certificate's files are read anew.
     """
     stop = StopSignal(supervisor_pipe)
     if shown is not None:
@@ -47,7 +49,7 @@ def run_worker(
     access = _access_log(settings)
     appliance = open_appliance(settings, guess_key=guess_key)
     server = HttpServer(
-        build_wsgi(appliance, roster),
+        build_wsgi(appliance, roster, is_leaving=stop.is_set),
         listener,
         threads=settings.threads,
         limits=Limits(
@@ -71,6 +73,9 @@ def run_worker(
     repeat(done, BEAT_S, roster.seat(number).beat, name="sign of life")
     threading.Thread(target=server.serve, name="accept", daemon=True).start()
     stop.wait()
+    if settings.drain_seconds:
+        server.drain()
+        time.sleep(settings.drain_seconds)
     if not server.stop(settings.shutdown_seconds):
         _log.warning("requests were cut off: they took longer than shutdown_seconds (%d)", settings.shutdown_seconds)
     done.set()

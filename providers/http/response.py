@@ -214,7 +214,7 @@ class Response:
         """The head must be true, so what is left of the request's body is settled before it."""
         channel, body = self._channel, self._body
         if not self.closes:
-            self.closes = channel.service.closing or "close" in self._given.get("connection", "").lower()
+            self.closes = channel.service.draining or "close" in self._given.get("connection", "").lower()
         if not body.done and not self.closes:
             # A client that awaits 100 Continue may send its body or not: only what is here already can be trusted.
             waits = not (channel.expects_continue or channel.service.waiting())

@@ -103,6 +103,10 @@ class HttpServer(HTTPServer):
         self._loop.start()
         self._loop.join()
 
+    def drain(self) -> None:
+        """Each answer from now on ends its connection, so that a balancer keeps none; new ones are still accepted."""
+        self.service.draining = True
+
     # Replaces HTTPServer.stop, which connects to its own address (another process may accept that), closes running
     # requests after their time and then waits for them for ever.
     def stop(self, grace_s: float = 30.0) -> bool:  # type: ignore[override]
@@ -111,7 +115,7 @@ class HttpServer(HTTPServer):
         True if all was answered. May be called by any thread but the workers and the selector's, also in a signal
         handler; the process may end itself after it.
         """
-        self.service.closing = True
+        self.service.draining = self.service.closing = True
         deadline = time.monotonic() + grace_s
         if not self.ready:
             return not self.busy

@@ -29,7 +29,8 @@ class Service:
 
     ``running`` holds the connections whose request is being answered: adding to a set is atomic, adding to a counter
     is not. ``waiting`` tells how many connections wait for a worker. ``load`` knows all of this process's connections,
-    ``addresses`` whose they are. ``closing``: the server is being stopped.
+    ``addresses`` whose they are. ``draining``: it will be stopped soon, and no
+    connection shall be kept. ``closing``: it is being stopped.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Service:
         self.name = name
         self.waiting = waiting
         self.load = load
+        self.draining = False
         self.closing = False
         self.running: set[Any] = set()
         self.access = access

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.server.dav_client import Dav
+from tests.server.nodes import make_server
 from tests.server.running import Server
 
 Start = Callable[..., Server]
@@ -31,7 +32,7 @@ def options() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, options: dict[str, Any]) -> Iterator[Server]:
     """A running server with two workers, unless ``options`` say otherwise."""
-    running = Server(tmp_path_factory.mktemp("server"), **options).start()
+    running = make_server(tmp_path_factory.mktemp("server"), **options).start()
     yield running
     running.finish()
 
@@ -44,7 +45,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     def begin(**options: Any) -> Server:
         scratch = tmp_path / f"server-{len(started) + 1}"
         scratch.mkdir()
-        started.append(Server(scratch, **options))
+        started.append(make_server(scratch, **options))
         return started[-1].start()
 
     yield begin

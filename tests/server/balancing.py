@@ -1,0 +1,56 @@
+"""HAProxy in front of nodes, with the very configuration that docs/haproxy.cfg shows."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.server.nodes import Nodes
+from tests.server.programs import find
+from tests.server.running import Server, until
+
+PAGE = Path(__file__).parents[2] / "docs" / "haproxy.cfg"
+
+
+@contextmanager
+def balanced(nodes: Nodes, scratch: Path) -> Iterator[Server]:
+    """The nodes as they are seen through it: with its port; only for what clients do."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    text = PAGE.read_text(encoding="utf-8")
+    first, second = nodes.nodes
+    for old, new in (
+        (":443 ssl crt /etc/haproxy/files.example.com.pem", f"127.0.0.1:{port}"),
+        ("10.0.0.1:8080", f"127.0.0.1:{first.port}"),
+        ("10.0.0.2:8080", f"127.0.0.1:{second.port}"),
+        # The test's clients speak http.
+        ("X-Forwarded-Proto https", "X-Forwarded-Proto http"),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    (scratch / "haproxy.cfg").write_text(text)
+    (scratch / "seen").mkdir()
+    seen = Server(scratch / "seen")
+    seen.port = port
+    command = [str(find("haproxy")), "-f", str(scratch / "haproxy.cfg"), "-db"]
+    with (
+        (scratch / "haproxy.log").open("wb") as log,
+        subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT) as process,
+    ):
+        try:
+            until(lambda: _answers(seen), what="HAProxy's start")
+            yield seen
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+def _answers(seen: Server) -> bool:
+    try:
+        with seen.dav() as dav:
+            return dav("GET", "/readyz").status == 200
+    except OSError:
+        return False

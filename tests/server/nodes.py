@@ -1,0 +1,234 @@
+"""Two servers over one store: what tests of one server get instead where ``HOLDFAST_TEST_NODES`` is set.
+
+Each request goes to the other node than the one before, whether a test sends it by itself or gives the port to a
+program. What asks for the data folder or the processes of the one server skips its test: that is not about nodes.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NoReturn
+
+import psycopg
+import pytest
+from sqlalchemy.engine import make_url
+
+from tests.server.dav_client import Answer, Dav
+from tests.server.running import ADMIN, HOLDFAST, PASSWORD, PATIENCE_S, Server
+from tests.support import postgres
+from tests.support.postgres import NotInstalled
+
+VARIABLE = "HOLDFAST_TEST_NODES"
+"""Where the nodes' blobs are: ``files`` or ``s3``."""
+
+
+def make_server(scratch: Path, **options: object) -> Server:
+    """A server, or two nodes in its place."""
+    kind: Callable[..., Server] = Nodes if os.environ.get(VARIABLE) else Server
+    return kind(scratch, **options)
+
+
+class Nodes(Server):
+    """Two nodes. The command line is that of the first."""
+
+    def __init__(
+        self,
+        scratch: Path,
+        *,
+        workers: int = 1,
+        durability: str = "safe",
+        settings: Mapping[str, object] | None = None,
+        trust: ssl.SSLContext | None = None,
+        program: Sequence[str] = (HOLDFAST,),
+    ) -> None:
+        if program != (HOLDFAST,):
+            pytest.skip("of a program of its own")
+        ports = _free_ports(2)
+        urls = [f"{'http' if trust is None else 'https'}://127.0.0.1:{port}" for port in ports]
+        shared = {**_store(scratch), **(settings or {})}
+        self.nodes = []
+        for number, port in enumerate(ports):
+            # The announcement has the first one; a Destination may name either.
+            own = {"public_urls": ",".join(urls[number:] + urls[:number]), **shared}
+            folder = _made(scratch / f"node-{number + 1}")
+            self.nodes.append(Server(folder, workers=1, durability=durability, settings=own, trust=trust))
+            self.nodes[-1].port = port
+        self.scratch = scratch
+        self.workers = 2
+        self.trust = trust
+        self._turn = 0
+
+    def _next(self) -> Server:
+        self._turn += 1
+        return self.nodes[self._turn % 2]
+
+    def _skip(self) -> NoReturn:
+        pytest.skip("about one server's own folder or processes, not about nodes")
+
+    @property
+    def data(self) -> Path:  # type: ignore[override]
+        self._skip()
+
+    @property
+    def process(self) -> NoReturn:  # type: ignore[override]
+        self._skip()
+
+    @property
+    def settings(self) -> Mapping[str, object]:  # type: ignore[override]
+        self._skip()
+
+    @property
+    def port(self) -> int:  # type: ignore[override]
+        return self._next().port
+
+    @property
+    def may_report_errors(self) -> bool:  # type: ignore[override]
+        return all(node.may_report_errors for node in self.nodes)
+
+    @may_report_errors.setter
+    def may_report_errors(self, may: bool) -> None:
+        for node in self.nodes:
+            node.may_report_errors = may
+
+    # -- life ---------------------------------------------------------------------------------------------------------
+
+    def start(self) -> Server:
+        for node in self.nodes:
+            node.start()
+        return self
+
+    def stop(self, seconds: float = PATIENCE_S) -> int:
+        return max([node.stop(seconds) for node in self.nodes], key=abs)
+
+    def kill_all(self) -> None:
+        for node in self.nodes:
+            node.kill_all()
+
+    def restart(self) -> None:
+        """One after the other, as people do it."""
+        for node in self.nodes:
+            node.restart()
+
+    def finish(self) -> None:
+        for node in self.nodes:
+            node.finish()
+
+    # -- what they say ------------------------------------------------------------------------------------------------
+
+    @property
+    def stdout(self) -> str:
+        return "".join(node.stdout for node in self.nodes)
+
+    @property
+    def stderr(self) -> str:
+        return "".join(node.stderr for node in self.nodes)
+
+    # -- clients ------------------------------------------------------------------------------------------------------
+
+    def dav(
+        self, user: str = ADMIN, password: str = PASSWORD, timeout: float = PATIENCE_S, source: str | None = None
+    ) -> Dav:
+        """Its requests take turns between the nodes."""
+        turns = [self._next(), self._next()]
+        return TurningDav([Dav(node.port, user, password, timeout, self.trust, source) for node in turns])
+
+    def environment(self) -> dict[str, str]:
+        return self.nodes[0].environment()
+
+    def holdfast(self, *arguments: str, **options: object):  # type: ignore[no-untyped-def, override]
+        return self._next().holdfast(*arguments, **options)  # type: ignore[arg-type]
+
+    # -- processes ----------------------------------------------------------------------------------------------------
+
+    def pids(self) -> list[int]:
+        return [pid for node in self.nodes for pid in node.pids()]
+
+    def worker_of(self, sock: socket.socket) -> int:
+        peer = sock.getpeername()[1]
+        return next(node for node in self.nodes if node.port == peer).worker_of(sock)
+
+    def connections_to_all(self, user: str = ADMIN, password: str = PASSWORD) -> dict[int, Dav]:
+        """One to each node's worker."""
+        found: dict[int, Dav] = {}
+        for node in self.nodes:
+            found |= node.connections_to_all(user, password)
+        return found
+
+
+class TurningDav(Dav):
+    """Several connections as one; what works on a single one is done with the first."""
+
+    def __init__(self, turns: list[Dav]) -> None:
+        self._turns = turns
+        self._number = 0
+        self.port = turns[0].port
+        self.authorization = turns[0].authorization
+        self._timeout = turns[0]._timeout
+        self._connection = turns[0]._connection
+
+    def close(self) -> None:
+        for each in self._turns:
+            each.close()
+
+    def __call__(
+        self,
+        method: str,
+        path: str,
+        body: bytes | Iterable[bytes] | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        signed_in: bool = True,
+    ) -> Answer:
+        turn = self._turns[self._number % len(self._turns)]
+        self._number += 1
+        turn.authorization = self.authorization
+        return turn(method, path, body, headers, signed_in=signed_in)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _free_ports(count: int) -> list[int]:
+    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in held]
+    for each in held:
+        each.close()
+    return ports
+
+
+def _store(scratch: Path) -> dict[str, object]:
+    """The settings of a new store that nodes share."""
+    blobs = _made(scratch / "blobs")
+    return {"database_url": _Databases.new(), "blobs_url": f"file://{blobs}"}
+
+
+class _Databases:
+    """New databases on a server that runs as long as the tests."""
+
+    _stack = ExitStack()
+    _server: str | None = None
+    _count = 0
+
+    @classmethod
+    def new(cls) -> str:
+        """The URL of an empty one."""
+        if cls._server is None:
+            try:
+                cls._server = cls._stack.enter_context(postgres.server())
+            except NotInstalled as reason:
+                pytest.skip(str(reason))
+            atexit.register(cls._stack.close)
+        cls._count += 1
+        name = f"holdfast_nodes_{os.getpid()}_{cls._count}_{time.monotonic_ns() % 1_000_000}"
+        with psycopg.connect(cls._server, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}".encode())
+        return make_url(cls._server).set(database=name).render_as_string(hide_password=False)
