@@ -23,9 +23,13 @@ FOREIGN: Final = (MinioException, http.HTTPError, OSError, ET.ParseError, ValueE
 
 _FULL = {"XMinioStorageFull", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded", "InsufficientStorage", "DiskFull"}
 _INSUFFICIENT_STORAGE = 507
+# MinIO has a code for its threshold, and calls what happens at the last block an internal error with this cause.
+_FULL_DISK = "no space left on device"
 # Clauses that follow the name of the store.
 _CLAUSES = {
     "InvalidAccessKeyId": f"does not know the access key; see {ACCESS_KEY}",
+    # versitygw's word for it
+    "XAdminUserNotFound": f"does not know the access key; see {ACCESS_KEY}",
     "SignatureDoesNotMatch": f"refuses the signature: the secret key does not fit the access key; see {SECRET_KEY}",
     "AccessDenied": "denies access to the bucket {bucket}; docs/s3.md lists the rights that are needed",
     "ExpiredToken": "says that the session token has expired",
@@ -90,7 +94,7 @@ def translate(error: Exception, key: str, place: Place) -> HoldfastError:
 
 def _refused(error: S3Error, key: str, place: Place) -> HoldfastError:
     code, status = error.code or "", error.response.status
-    if code in _FULL or status == _INSUFFICIENT_STORAGE:
+    if code in _FULL or status == _INSUFFICIENT_STORAGE or _FULL_DISK in (error.message or ""):
         return StorageFull()
     if is_missing(error):
         return BlobMissing(key=key)
@@ -161,9 +165,9 @@ def _short(error: Exception) -> str:
     causes = list(_causes(error))
     if any(isinstance(cause, http.NameResolutionError) for cause in causes):
         return "its name is not known"
-    if any(isinstance(cause, http.ConnectTimeoutError) for cause in causes):
-        return "no connection was made in time"
-    if any(isinstance(cause, TimeoutError | http.TimeoutError) for cause in causes):
+    # One that was refused is a timeout to urllib3 as well.
+    refused = any(isinstance(cause, http.NewConnectionError) for cause in causes)
+    if not refused and any(isinstance(cause, TimeoutError | http.TimeoutError) for cause in causes):
         return "it took too long"
     said = [cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror]
     if said:

@@ -84,8 +84,9 @@ def parse_place(url: str) -> Place:
     try:
         parts = urlsplit(url)
         parameters = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
-    except ValueError as error:
-        raise _wrong("is no URL of the form s3://BUCKET/PREFIX?endpoint=…") from error
+    except ValueError:
+        # Its text shows what was given.
+        raise _wrong("is no URL of the form s3://BUCKET/PREFIX?endpoint=…") from None
     if parts.scheme != "s3":
         raise _wrong("does not begin with s3://")
     if "@" in parts.netloc or any(_SECRET.search(name) for name, _ in parameters if name not in _PARAMETERS):
@@ -174,8 +175,8 @@ def _endpoint(text: str) -> str:
     try:
         parts = urlsplit(text)
         host, port = parts.hostname or "", parts.port
-    except ValueError as error:
-        raise _wrong("has an endpoint that is no URL") from error
+    except ValueError:
+        raise _wrong("has an endpoint that is no URL") from None
     if "@" in text:
         raise _wrong(f"may hold no keys; set {ACCESS_KEY} and {SECRET_KEY} in the environment")
     if parts.scheme not in ("http", "https") or not _HOST.fullmatch(host):

@@ -142,11 +142,15 @@ class Running(Server):
 
     def __enter__(self) -> Self:
         self.start()
-        self._until(lambda: self._make_bucket())
+        self.make_bucket()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.kill()
+
+    def make_bucket(self) -> None:
+        """As soon as it answers."""
+        self._until(self._make_bucket)
 
     def start(self) -> None:
         """Start it, again after ``kill``, with the same port and folder; it may not answer yet."""
