@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from minio import Minio
-from minio.error import S3Error
+from minio.error import MinioException, S3Error
 from urllib3.response import BaseHTTPResponse
 
 from appliance.backends.base import Backend, Blob, Buffer, check_key
@@ -119,18 +119,20 @@ class S3Backend(Backend):
     def _check_range(self, response: BaseHTTPResponse, key: str, start: int, length: int) -> None:
         """Refuse an answer that holds other bytes than were asked for."""
         first, last, total = _range_of(response)
-        if total is not None and start + length > total:
+        partial = response.status == _PARTIAL
+        # Some stores give all of an empty blob, whatever range was asked for.
+        if total is not None and start + length > total and (partial or not total):
             raise BlobMissing(key=key, reason=f"ends at {total}, before {start + length}")
         if (first, last) != (start, start + length - 1):
             reason = f"{self.place.store} answers bytes {first} to {last} instead of {start} to {start + length - 1}"
-            raise BackendError(key=key, reason=reason, temporary=response.status == _PARTIAL)
+            raise BackendError(key=key, reason=reason, temporary=partial)
 
     def head(self, key: str) -> int | None:
         check_key(key)
         with self._asking(key) as store:
             try:
                 found = store.stat_object(self.place.bucket, self.place.prefix + key)
-            except S3Error:
+            except (MinioException, ValueError):
                 found = None
         if found is None:
             return self._size_by_get(key)
@@ -240,6 +242,8 @@ def _closing(response: BaseHTTPResponse) -> Iterator[None]:
 
 def _range_of(response: BaseHTTPResponse) -> tuple[int, int, int | None]:
     """First and last byte of what an answer holds, and the size of the blob."""
+    if not response.headers.get("ETag"):
+        raise ValueError("an answer to GET without an ETag")
     if response.status == _PARTIAL:
         found = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
         if found is None:

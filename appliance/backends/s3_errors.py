@@ -9,6 +9,7 @@ import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from http.client import IncompleteRead
 from typing import Final
 from xml.etree import ElementTree as ET
 
@@ -172,6 +173,6 @@ def _short(error: Exception) -> str:
     said = [cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror]
     if said:
         return said[-1]
-    if any(isinstance(cause, http.IncompleteRead) for cause in causes):
+    if any(isinstance(cause, http.IncompleteRead | IncompleteRead) for cause in causes):
         return "its answer ended early"
     return "the connection broke off"

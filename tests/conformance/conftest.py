@@ -25,6 +25,17 @@ def minio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3.Running]:
         yield server
 
 
+@pytest.fixture(autouse=True)
+def _known_limits(request: pytest.FixtureRequest) -> None:
+    """Skip what a server is known not to do, with the reason."""
+    callspec = getattr(request.node, "callspec", None)
+    names = callspec.params.values() if callspec is not None else ()
+    for name in names:
+        reason = s3.LIMITS.get(name, {}).get(request.node.originalname) if isinstance(name, str) else None
+        if reason:
+            pytest.skip(reason)
+
+
 @pytest.fixture
 def own_minio(tmp_path: Path) -> Iterator[s3.Running]:
     """MinIO for one test, which may stop it."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import pytest
 
 from appliance.backends.base import Backend
-from appliance.backends.s3 import S3Backend
-from appliance.backends.s3_errors import translate
 from tests.conformance.backend_contract import BackendContract
 from tests.support import s3
 

@@ -84,9 +84,10 @@ def test_marks_of_folders_are_no_blobs(minio: s3.Running) -> None:
 
 
 def test_ten_thousand_blobs_are_listed_in_their_order(s3_server: s3.Server) -> None:
-    """Over the pages of 1,000 that stores give out; also from the middle of them."""
+    """Over the pages of 1,000 that stores give out; also from the middle of them. Some pages do for the other ones."""
     backend = s3_server.backend()
-    keys = sorted(f"packs/{number % 97:08x}/{number:08x}" for number in range(10_000))
+    count = 10_000 if s3_server.name == "minio" else 2_500
+    keys = sorted(f"packs/{number % 97:08x}/{number:08x}" for number in range(count))
     in_threads(8, lambda thread: [backend.put(key, [b"x"]) for key in keys[thread::8]], seconds=110)
     assert [blob.key for blob in backend.list("")] == keys
     part = [key for key in keys if key.startswith("packs/0000001")]
@@ -104,9 +105,7 @@ def test_put_is_one_request_whatever_its_size(minio: s3.Running, requests: list[
         ]
 
 
-def test_calls_that_are_needed_are_the_documented_ones(
-    minio: s3.Running, requests: list[tuple[str, str, Any]]
-) -> None:
+def test_calls_that_are_needed_are_the_documented_ones(minio: s3.Running, requests: list[tuple[str, str, Any]]) -> None:
     """No look at the bucket, its region or its policy."""
     backend = minio.backend()
     backend.probe()
@@ -213,7 +212,7 @@ def test_tls_is_used_and_trusts_what_the_system_trusts(
         assert sent[0]["x-amz-content-sha256"] == "UNSIGNED-PAYLOAD"
         assert sent[0]["Content-MD5"]
         monkeypatch.setenv("SSL_CERT_FILE", os.devnull)
-        with pytest.raises(BackendError, match="the certificate of https://127.0.0.1:.* is not trusted") as caught:
+        with pytest.raises(BackendError, match=r"the certificate of https://127.0.0.1:.* is not trusted") as caught:
             server.backend().head("a")
         assert not caught.value.temporary
     finally:

@@ -1,8 +1,9 @@
 """S3 servers for tests: real ones, started when the first test wants one, each with a port and a folder of its own.
 
-MinIO and versitygw are built by ``dev.py`` into the user's cache folder; rclone counts if it can serve S3; where none of
-the three is there, moto's server stands in. ``HOLDFAST_TEST_S3`` names a store to be used besides, as ``blobs_url`` does,
-with its keys in ``HOLDFAST_TEST_S3_ACCESS_KEY`` and ``HOLDFAST_TEST_S3_SECRET_KEY`` (or the variables of AWS).
+MinIO and versitygw are built by ``dev.py`` into the user's cache folder; rclone counts if it can serve S3; where
+neither MinIO nor versitygw is there, moto's server stands in. ``HOLDFAST_TEST_S3`` names a store to be used besides, as
+``blobs_url`` does, with its keys in ``HOLDFAST_TEST_S3_ACCESS_KEY`` and ``HOLDFAST_TEST_S3_SECRET_KEY`` (or the
+variables of AWS).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -50,18 +52,15 @@ def tools() -> Path:
 @functools.cache
 def program(name: str) -> str | None:
     """The path of a server's program."""
-    return shutil.which(name) or shutil.which(name, path=tools())
+    found = [path for path in (shutil.which(name), shutil.which(name, path=tools())) if path is not None]
+    return next((path for path in found if name != "rclone" or _serves_s3(path)), None)
 
 
-@functools.cache
-def _rclone_serves() -> bool:
-    found = program("rclone")
+def _serves_s3(rclone: str) -> bool:
+    command = [rclone, "serve", "s3", "--help"]
+    told = subprocess.run(command, capture_output=True, check=False, stdin=subprocess.DEVNULL).stdout
     # Older ones know `serve` and take the s3 for something to ignore: only its own flags tell.
-    return found is not None and b"--force-path-style" in _output(found, "serve", "s3", "--help")
-
-
-def _output(*command: str) -> bytes:
-    return subprocess.run(command, capture_output=True, check=False, stdin=subprocess.DEVNULL).stdout
+    return b"--force-path-style" in told
 
 
 @functools.cache
@@ -71,9 +70,9 @@ def absent() -> dict[str, str]:
     for name in ("minio", "versitygw"):
         if program(name) is None:
             reasons[name] = f"{name} is not built (python3 dev.py setup does it where there is Go)"
-    if not _rclone_serves():
+    if program("rclone") is None:
         reasons["rclone"] = "rclone is not installed, or its version cannot serve S3 (1.65 and newer can)"
-    if "minio" not in reasons or "versitygw" not in reasons:
+    if not {"minio", "versitygw"} <= set(reasons):
         reasons["moto"] = "moto only stands in where no real server is"
     elif importlib.util.find_spec("moto") is None:
         reasons["moto"] = "moto[server] is not installed"
@@ -81,6 +80,19 @@ def absent() -> dict[str, str]:
         reasons["given"] = f"{VARIABLE} names no store"
     return reasons
 
+
+LIMITS = {
+    "rclone": {
+        "test_delete_removes_and_may_be_repeated": "rclone fails to delete a name that is a folder of others",
+        "test_threads_do_not_disturb_each_other": "rclone fails while others empty the folder of a name",
+        "test_full_store_is_storage_full": "rclone does not tell a full disk from other failures",
+        "test_bytes_that_change_on_the_way_to_the_store_are_not_stored": "rclone compares no SHA-256 (use TLS)",
+    },
+    "moto": {
+        "test_wrong_key_is_told_by_every_call": "moto looks at no keys",
+    },
+}
+"""What a server is known not to do, by the names of tests; docs/s3.md tells it too."""
 
 NAMES = ("minio", "versitygw", "rclone", "moto", "given")
 
@@ -109,9 +121,7 @@ class Server:
     ) -> S3Backend:
         """An empty one, below a prefix that nobody else has."""
         own = f"{self.place.prefix}{prefix or secrets.token_hex(6)}/"
-        return S3Backend(
-            self.place._replace(prefix=own), self.credentials, limits=limits, again=again, scratch=scratch
-        )
+        return S3Backend(self.place._replace(prefix=own), self.credentials, limits=limits, again=again, scratch=scratch)
 
     def client(self) -> Minio:
         """Another client of the store, without repetitions."""
@@ -137,6 +147,7 @@ class Running(Server):
         self._tls = tls
         self._variables = dict(variables or {})
         self._process: subprocess.Popen[bytes] | None = None
+        self._changing = threading.Lock()
         endpoint = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
         super().__init__(name, Place(BUCKET, endpoint=endpoint, region=REGION), CREDENTIALS)
 
@@ -155,11 +166,15 @@ class Running(Server):
     def start(self) -> None:
         """Start it, again after ``kill``, with the same port and folder; it may not answer yet."""
         self.folder.mkdir(exist_ok=True)
+        with self._changing:
+            self._process = self._start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
         command, variables = _COMMANDS[self.name](self)
         # A server must not outlive tests that are killed.
         guard = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
         with (self.folder.parent / f"{self.folder.name}.log").open("ab") as log:
-            self._process = subprocess.Popen(
+            return subprocess.Popen(
                 [*guard, *command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -174,10 +189,11 @@ class Running(Server):
 
     def kill(self) -> None:
         """As a power cut does: at once, and nothing is tidied up."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
+        with self._changing:
+            if self._process is not None:
+                self._process.kill()
+                self._process.wait()
+                self._process = None
 
     def suspend(self) -> None:
         """It keeps its connections and answers none."""

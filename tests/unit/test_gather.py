@@ -97,10 +97,11 @@ def test_file_that_cannot_be_written_is_an_error_of_the_product(
     def write(*_: object) -> int:
         raise OSError(code, os.strerror(code))
 
-    with pytest.raises(error), Gathered(room, "k") as gathered:
+    with Gathered(room, "k") as gathered:
         gathered.add(noise(50))
         monkeypatch.setattr(os, "write", write)
-        gathered.add(noise(100))
+        with pytest.raises(error):
+            gathered.add(noise(100))
     assert room.taken == 0
 
 
