@@ -13,7 +13,8 @@ usage: python3 dev.py VERB [arguments]
 
 An active virtual environment is used as it is. Without one, .venv is made beside this file. The checkout is installed
 in place, so a change of the code needs no new installation; nothing is written outside the two but temporary files.
-One exception: setup, test and soak, started by root on Debian or Ubuntu, install the programs that the tests drive.
+Two exceptions: setup, test and soak, started by root on Debian or Ubuntu, install the programs that the tests drive,
+and where there is Go they build S3 servers in ~/.cache/holdfast-tests.
 """
 
 from __future__ import annotations
@@ -39,23 +40,26 @@ ELSEWHERE = ("/usr/lib/postgresql/*/bin", "/usr/libexec", "/usr/lib/gvfs", "/usr
 # In an environment: programs of packages that were unpacked and not installed, and clients that are no programs.
 UNPACKED = "holdfast-tools"
 NODE_CLIENTS = "holdfast-clients"
+# Kept between runs, since it takes minutes to build.
+BUILT = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "holdfast-tests"
 
 
 @dataclass(frozen=True)
 class Tool:
     """A program that tests drive. ``used_for`` completes "without it there are no …".
 
-    What is ``unpacked`` is not installed, since its package starts a service on all addresses of the machine.
+    What is ``unpacked`` is not installed, since its package starts a service on all addresses; ``built``: no package.
     """
 
     command: str
     package: str
     used_for: str
     unpacked: bool = False
+    built: bool = False
 
     def found(self, folder: Path) -> bool:
         """Whether it is on this machine, or in the environment."""
-        places = [str(folder / UNPACKED / "usr" / name) for name in ("bin", "sbin")]
+        places = [*(str(folder / UNPACKED / "usr" / name) for name in ("bin", "sbin")), str(BUILT / "bin")]
         return shutil.which(self.command) is not None or any(
             path.exists() for place in (*ELSEWHERE, *places) for path in Path("/").glob(f"{place}/{self.command}"[1:])
         )
@@ -79,6 +83,8 @@ TOOLS = (
     Tool("nginx", "nginx", "tests behind nginx", unpacked=True),
     Tool("haproxy", "haproxy", "tests of nodes behind a balancer"),
     Tool("caddy", "caddy", "tests behind Caddy", unpacked=True),
+    Tool("minio", "minio", "tests on S3 with MinIO", built=True),
+    Tool("versitygw", "versitygw", "tests on S3 with versitygw", built=True),
 )
 
 
@@ -187,10 +193,18 @@ def install_node_clients(folder: Path) -> None:
         print("dev.py: webdav is not to be had from npm, so tests with it are skipped", flush=True)
 
 
+def build_s3_servers(folder: Path) -> None:
+    """Real ones where there is Go; elsewhere what stands in for them."""
+    missing = [tool.command for tool in TOOLS if tool.built and not tool.found(folder)]
+    if missing:
+        subprocess.run([folder / "bin/python", ROOT / "tests/support/build_s3.py", BUILT, *missing], check=False)
+
+
 def install_tools(folder: Path) -> None:
     """What the tests drive: root on Debian or Ubuntu gets it, everybody else is told."""
     install_node_clients(folder)
-    missing = [tool for tool in TOOLS if not tool.found(folder)]
+    build_s3_servers(folder)
+    missing = [tool for tool in TOOLS if not tool.built and not tool.found(folder)]
     if missing and os.geteuid() == 0 and shutil.which("apt-get") and Path("/etc/debian_version").exists():
         updated = apt_get("update")
         packages = [tool.package for tool in missing if not tool.unpacked]

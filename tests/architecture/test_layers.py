@@ -90,6 +90,8 @@ def test_contract_holds(tree: Path) -> None:
         ("providers/dav/trespass.py", "import cheroot.wsgi", "cheroot only in providers.http"),
         ("providers/dav/trespass.py", "import jinja2", "jinja2 only in admin_ui"),
         ("appliance/upkeep/trespass.py", "import apscheduler.triggers", "apscheduler only in appliance.jobs"),
+        ("appliance/chunks/trespass.py", "import minio.error", "minio and urllib3 only in appliance.backends"),
+        ("appliance/serve/trespass.py", "import urllib3.util", "minio and urllib3 only in appliance.backends"),
         ("appliance/serve/trespass.py", "import yaml", "yaml only in appliance.config"),
     ],
 )
