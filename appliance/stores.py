@@ -15,6 +15,9 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from appliance.backends.base import Backend
 from appliance.backends.disk import DiskBackend
 from appliance.backends.reserve import LEAST, Reserve, free_bytes
+from appliance.backends.retrying import Attempts, Circuit, RetryingBackend
+from appliance.backends.s3 import S3Backend
+from appliance.backends.s3_place import ACCESS_KEY, SECRET_KEY, SESSION_TOKEN, parse_place, read_credentials
 from appliance.config import Settings
 from appliance.db import migrate
 from appliance.db.database import Database
@@ -36,8 +39,24 @@ def open_backend(settings: Settings, *, synced: bool = True, make: bool = False)
     """The blobs. Whose they are is not asked; nothing is made unless ``make``."""
     folder = settings.blobs_folder
     if folder is None:
-        raise ConfigError(setting="blobs_url", problem="S3 is not known yet")
+        return _open_s3(settings)
     return DiskBackend(folder, synced=synced, make=make, host=socket.gethostname() if settings.is_shared else "")
+
+
+def _open_s3(settings: Settings) -> Backend:
+    """Asks the store nothing."""
+    assert settings.blobs_url is not None
+    keys = {
+        ACCESS_KEY: settings.s3_access_key,
+        SECRET_KEY: settings.s3_secret_key,
+        SESSION_TOKEN: settings.s3_session_token,
+    }
+    place = parse_place(settings.blobs_url.url)
+    credentials = read_credentials({name: value for name, value in keys.items() if value})
+    attempts = Attempts(Circuit())
+    # Blocks for which memory has no room are on the disk of the data folder for a while, and have no name there.
+    scratch = settings.data if settings.data.is_dir() else None
+    return RetryingBackend(S3Backend(place, credentials, scratch=scratch, again=attempts.run), attempts)
 
 
 def puts_synced(settings: Settings) -> bool:

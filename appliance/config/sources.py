@@ -20,6 +20,11 @@ from appliance.errors import ConfigError
 
 _NAMES = {name: name for name in BY_NAME}
 _VARIABLES = {setting.variable: setting.name for setting in TABLE}
+_AWS_VARIABLES = {
+    "s3_access_key": "AWS_ACCESS_KEY_ID",
+    "s3_secret_key": "AWS_SECRET_ACCESS_KEY",
+    "s3_session_token": "AWS_SESSION_TOKEN",
+}
 # What Kubernetes and Docker links put into every container beside a service that is called "holdfast".
 _FOREIGN = re.compile(r"(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP)(_\w+)?)")
 
@@ -36,6 +41,7 @@ def load(config_file: Path | None, environ: Mapping[str, str], overrides: Mappin
     here = Path.cwd()
     given = {} if config_file is None else _from_file(here / config_file)
     given |= _from_environment(environ, here)
+    given |= _of_aws(environ, here, given)
     given |= {
         _known(name, _NAMES): Given(value, "the command line", here)
         for name, value in overrides.items()
@@ -94,6 +100,17 @@ def _from_environment(environ: Mapping[str, str], here: Path) -> dict[str, Given
         if text:
             given[known] = Given(text, variable, here)
     return given
+
+
+def _of_aws(environ: Mapping[str, str], here: Path, given: Mapping[str, Given]) -> dict[str, Given]:
+    """The keys that every S3 program reads, if this one was given none of its own."""
+    if given.keys() & _AWS_VARIABLES.keys():
+        return {}
+    return {
+        name: Given(environ[variable], variable, here)
+        for name, variable in _AWS_VARIABLES.items()
+        if environ.get(variable)
+    }
 
 
 class _KeyTwice(yaml.MarkedYAMLError):

@@ -29,6 +29,7 @@ class _FailoverDav(TurningDav):
                 sent = body if content is None else iter(content)
                 return super().__call__(method, path, sent, headers, signed_in=signed_in)
             except ConnectionRefusedError:
+                self.close()
                 if attempt:
                     raise
         raise AssertionError

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NoReturn
 
 import psycopg
@@ -22,7 +23,7 @@ from sqlalchemy.engine import make_url
 
 from tests.server.dav_client import Answer, Dav
 from tests.server.running import ADMIN, HOLDFAST, PASSWORD, PATIENCE_S, Server
-from tests.support import postgres
+from tests.support import postgres, s3
 from tests.support.postgres import NotInstalled
 
 VARIABLE = "HOLDFAST_TEST_NODES"
@@ -207,6 +208,8 @@ def _free_ports(count: int) -> list[int]:
 
 def _store(scratch: Path) -> dict[str, object]:
     """The settings of a new store that nodes share."""
+    if os.environ.get(VARIABLE) == "s3":
+        return {"database_url": _Databases.new(), **_Buckets.new()}
     blobs = _made(scratch / "blobs")
     return {"database_url": _Databases.new(), "blobs_url": f"file://{blobs}"}
 
@@ -232,3 +235,30 @@ class _Databases:
         with psycopg.connect(cls._server, autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name}".encode())
         return make_url(cls._server).set(database=name).render_as_string(hide_password=False)
+
+
+class _Buckets:
+    """Places in an S3 store that runs as long as the tests."""
+
+    _stack = ExitStack()
+    _server: s3.Server | None = None
+    _count = 0
+
+    @classmethod
+    def new(cls) -> dict[str, object]:
+        """The settings of an empty one."""
+        if cls._server is None:
+            names = s3.present()
+            if not names:
+                pytest.skip("there is no S3 server")
+            folder = Path(cls._stack.enter_context(TemporaryDirectory(prefix="holdfast-s3-")))
+            cls._server = cls._stack.enter_context(s3.server(names[0], folder))
+            atexit.register(cls._stack.close)
+        cls._count += 1
+        place, keys = cls._server.place, cls._server.credentials
+        return {
+            "blobs_url": f"s3://{place.bucket}/{place.prefix}nodes-{cls._count}?endpoint={place.endpoint}"
+            f"&region={place.region}&style={place.style}",
+            "s3_access_key": keys.access_key,
+            "s3_secret_key": keys.secret_key,
+        }

@@ -68,6 +68,7 @@ SAMPLES: dict[str, tuple[str, object]] = {
     "blobs_url": ("file:///srv/blobs", BlobPlace(Path("/srv/blobs"), "file:///srv/blobs")),
     "s3_access_key": ("AKIA", "AKIA"),
     "s3_secret_key": ("a/b+c", "a/b+c"),
+    "s3_session_token": ("token", "token"),
     "drain_seconds": ("12", 12),
 }
 
