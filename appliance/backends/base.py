@@ -68,6 +68,13 @@ class Backend(ABC):
     def sync_all(self) -> None:  # noqa: B027 - most have nothing to do
         """Bring everything that was put or deleted to stable storage, where that is not done at once."""
 
+    def probe(self) -> None:  # noqa: B027 - a folder has nothing that could be found out before it is used
+        """Find out whether blobs can be written and read; changes nothing that stays.
+
+        Raises:
+            BackendError, StorageFull: what does not work, and why.
+        """
+
     def clear_partial(self, *, of_living: bool = False) -> int:
         """Remove what interrupted puts left behind, where such a thing can be; returns how many.
 

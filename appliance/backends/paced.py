@@ -55,5 +55,8 @@ class PacedBackend(Backend):
     def sync_all(self) -> None:
         self._inner.sync_all()
 
+    def probe(self) -> None:
+        self._inner.probe()
+
     def clear_partial(self, *, of_living: bool = False) -> int:
         return self._inner.clear_partial(of_living=of_living)

@@ -173,6 +173,15 @@ class RetryingBackend(Backend):
         while (blob := self._attempts.run(prefix or "*", listing.next)) is not None:
             yield blob
 
+    def sync_all(self) -> None:
+        self._inner.sync_all()
+
+    def probe(self) -> None:
+        self._attempts.run("probe", self._inner.probe)
+
+    def clear_partial(self, *, of_living: bool = False) -> int:
+        return self._inner.clear_partial(of_living=of_living)
+
 
 class _Resumed:
     """A listing that begins anew after an error, and then goes on behind what it has given already."""

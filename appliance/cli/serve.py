@@ -64,7 +64,7 @@ def announcement(settings: Settings, host: str, port: int, user: str) -> str:
     shown = f"[{host}]" if ":" in host else host
     scheme = "http" if settings.tls_certificate is None else "https"
     url = settings.public_urls[0] if settings.public_urls else f"{scheme}://{shown}:{port}"
-    text = f"Holdfast serves {settings.data} at {url}/\n"
+    text = f"Holdfast serves {_store(settings)} at {url}/\n"
     if everywhere and not settings.public_urls:
         text += "That is its address on this machine; set public_urls to the address that others use.\n"
     if address.is_loopback and not (settings.public_urls or settings.trusted_proxies):
@@ -74,6 +74,12 @@ def announcement(settings: Settings, host: str, port: int, user: str) -> str:
     if settings.tls_certificate == Files.of(settings.data).certificate:
         text += "Each device has to trust its certificate once: `holdfast tls trust` says how, for each system.\n"
     return f"{text}\n{mount_help(url, user)}"
+
+
+def _store(settings: Settings) -> str:
+    """What is served, for people: the data folder, unless all of the store is somewhere else."""
+    places = [place.shown for place in (settings.database_url, settings.blobs_url) if place is not None]
+    return " with ".join(places if len(places) == 2 else [str(settings.data), *places])
 
 
 def _opening(settings: Settings, port: int) -> str:

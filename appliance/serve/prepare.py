@@ -40,6 +40,7 @@ def prepare_store(settings: Settings, *, tell: Callable[[str], None]) -> None:
         backend = open_backend(settings, make=True)
         # Before the database is opened: on a full disk this may be the room that it needs.
         backend.clear_partial(of_living=True)
+        backend.probe()
     with blaming_database(settings):
         reserve_of(settings).make_room_to_start()
         faults.point("start.cleared")

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import atexit
 import os
+import secrets
 import socket
 import ssl
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -219,7 +219,6 @@ class _Databases:
 
     _stack = ExitStack()
     _server: str | None = None
-    _count = 0
 
     @classmethod
     def new(cls) -> str:
@@ -230,11 +229,15 @@ class _Databases:
             except NotInstalled as reason:
                 pytest.skip(str(reason))
             atexit.register(cls._stack.close)
-        cls._count += 1
-        name = f"holdfast_nodes_{os.getpid()}_{cls._count}_{time.monotonic_ns() % 1_000_000}"
-        with psycopg.connect(cls._server, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}".encode())
-        return make_url(cls._server).set(database=name).render_as_string(hide_password=False)
+        return new_database(cls._server)
+
+
+def new_database(server: str) -> str:
+    """The URL of an empty database on a server, by the URL of another one."""
+    name = f"holdfast_nodes_{os.getpid()}_{secrets.token_hex(4)}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+    return make_url(server).set(database=name).render_as_string(hide_password=False)
 
 
 class _Buckets:

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 VARIABLE = "HOLDFAST_TEST_POSTGRESQL"
@@ -59,16 +59,64 @@ def server() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+class Stoppable:
+    """A server that a test stops and starts; it keeps its folder."""
+
+    def __init__(self, control: tuple[str | Path, ...], options: str, user: str | None, folder: Path) -> None:
+        self._control = control
+        self._options = options
+        self._user = user
+        self._folder = folder
+        self.url = f"postgresql://postgres@/postgres?host={folder}"
+
+    def start(self) -> None:
+        """Returns when it answers."""
+        _run(
+            self._user, *self._control, "-l", self._folder / "log", "-o", f"{self._options} -k {self._folder}", "start"
+        )
+
+    def stop(self, mode: str = "fast") -> None:
+        """Ends every connection."""
+        _run(self._user, *self._control, "-m", mode, "stop")
+
+
+@contextmanager
+def stoppable() -> Iterator[Stoppable]:
+    """A running server of the test's own.
+
+    Raises:
+        NotInstalled: PostgreSQL, or the user that it has to run as, is not there.
+    """
+    programs, user = _programs(), _user()
+    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
+    try:
+        if user is not None:
+            shutil.chown(folder, user)
+        made = _made(programs, user, folder)
+        made.start()
+        try:
+            yield made
+        finally:
+            with suppress(RuntimeError):
+                made.stop("immediate")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _running(programs: Path, user: str | None, folder: Path) -> Iterator[str]:
+    made = _made(programs, user, folder)
+    made.start()
+    try:
+        yield made.url
+    finally:
+        made.stop("immediate")
+
+
+def _made(programs: Path, user: str | None, folder: Path) -> Stoppable:
     data = folder / "data"
     _run(user, programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "-N", *_order(programs))
     options = " ".join(f"-c {name}='{value}'" for name, value in _OPTIONS.items())
-    control = (programs / "pg_ctl", "-D", data, "-w", "-s")
-    _run(user, *control, "-l", folder / "log", "-o", f"{options} -k {folder}", "start")
-    try:
-        yield f"postgresql://postgres@/postgres?host={folder}"
-    finally:
-        _run(user, *control, "-m", "immediate", "stop")
+    return Stoppable((programs / "pg_ctl", "-D", data, "-w", "-s"), options, user, folder)
 
 
 def _stop_abandoned(programs: Path, user: str | None) -> None:
