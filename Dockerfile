@@ -2,17 +2,18 @@
 # Run:   docker run -p 127.0.0.1:8080:8080 -v holdfast:/data holdfast
 #        for a proxy with TLS on this machine; docs/tls.md has TLS without one, and proxies in containers.
 
-FROM python:3.11-slim AS build
+FROM python:3.11.14-slim-bookworm AS build
 WORKDIR /src
 RUN python -m venv /opt/holdfast
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE constraints.txt ./
 COPY appliance appliance
 COPY providers providers
 COPY admin_ui admin_ui
 COPY migrations migrations
-RUN /opt/holdfast/bin/pip install --no-cache-dir --disable-pip-version-check .
+RUN /opt/holdfast/bin/pip install --no-cache-dir --disable-pip-version-check --constraint constraints.txt . \
+    && /opt/holdfast/bin/pip uninstall --yes pip setuptools
 
-FROM python:3.11-slim
+FROM python:3.11.14-slim-bookworm
 COPY --from=build /opt/holdfast /opt/holdfast
 RUN groupadd --system --gid 10001 holdfast \
     && useradd --system --uid 10001 --gid holdfast --home-dir /data --shell /usr/sbin/nologin holdfast \
