@@ -591,14 +591,14 @@ job = Table(
     # Since when, and until when, no run begins by itself. NULL: it is not paused; paused without an end.
     Column("paused_at", BigInteger),
     Column("paused_until", BigInteger),
-    # Somebody wants it to run now, and no run has begun since.
+    # When somebody last wanted it to run now, unless a run that began since has come to its end. No two are equal.
     Column("asked_at", BigInteger),
 )
 
 job_run = Table(
     "job_run",
     metadata,
-    # A run of a job that has something to do, or was asked for. The last ones stay.
+    # A run of a job, while it goes on; then if it did something, took long, or was asked for. The last ones stay.
     Column("id", Id, primary_key=True, autoincrement=True),
     Column("name", Text, nullable=False),
     # Host and process.
