@@ -374,7 +374,7 @@ tree = Table(
     # What was gone before this change is not known any more, and nobody can be told of it. Invariant: at most the
     # highest kept_since of the tree and of its folders.
     Column("forgotten", BigInteger, nullable=False, server_default="0"),
-    # 1 while rows that only states show which are not kept any more may be left.
+    # Not 0 while rows that only states show which are not kept any more may be left: another number with each decision.
     Column("expiring", SmallInteger, nullable=False, server_default="0"),
     sqlite_autoincrement=True,
 )

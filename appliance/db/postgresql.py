@@ -105,6 +105,7 @@ class _Loan:
         self._connections = connections
         self._is_renewed = False
         self._lent: PoolProxiedConnection | None = connections.lend()
+        self._cursor: psycopg.Cursor[Any] | None = None
 
     @property
     def driver(self) -> psycopg.Connection[Any]:
@@ -114,7 +115,7 @@ class _Loan:
 
     def end(self, error: BaseException | None = None) -> None:
         """``error``: what the use ended with."""
-        lent, self._lent = self._lent, None
+        lent, self._lent, self._cursor = self._lent, None, None
         if lent is not None:
             self._connections.give_back(lent, error)
 
@@ -163,8 +164,11 @@ class _Loan:
             raise errors.InFailedSqlTransaction("the transaction had failed, and was rolled back")
 
     def _run(self, statements: bytes) -> str | None:
-        # Several statements cannot be prepared.
-        return self.driver.execute(statements, prepare=False).statusmessage
+        # One is prepared when it comes again; several cannot be.
+        prepare = False if b";" in statements else None
+        if self._cursor is None:
+            self._cursor = self.driver.cursor()
+        return self._cursor.execute(statements, prepare=prepare).statusmessage
 
 
 _UNKNOWN = "the database went away while it was to commit; whether it did is not known"
