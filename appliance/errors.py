@@ -30,6 +30,7 @@
     │   ├── QuotaExceeded
     │   └── StorageFull
     ├── Unavailable             try again: a lease was lost, a service does not answer
+    │   └── OutcomeUnknown      the database went away in the middle of a commit
     ├── Damaged                 stored bytes are missing or are not what they were
     ├── BackendError            a blob store failed; ``temporary`` says whether a retry can help
     │   └── BlobMissing
@@ -271,12 +272,16 @@ class StorageFull(Limit):
 
 
 class Unavailable(HoldfastError):
-    """Nothing was changed; the same request may pass after ``retry_after_s``."""
+    """Nothing was changed, unless it is an ``OutcomeUnknown``; the same may pass after ``retry_after_s``."""
 
     def __init__(self, *, reason: str, retry_after_s: int = 5) -> None:
         self.reason = reason
         self.retry_after_s = retry_after_s
         super().__init__(reason)
+
+
+class OutcomeUnknown(Unavailable):
+    """Somebody went away in the middle of the last step: all of it was done, or nothing. Who repeats it looks first."""
 
 
 class Damaged(HoldfastError):

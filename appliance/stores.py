@@ -25,13 +25,21 @@ from appliance.db.postgresql import PostgresqlDatabase
 from appliance.db.sqlite import SqliteDatabase
 from appliance.errors import BackendError, ConfigError, Damaged, StorageFull, Unavailable
 
+PATIENT_S = 3600.0
+"""For one statement of a command or a job, which may look at all rows there are."""
+HURRIED_S = 30.0
+"""For one statement of a request."""
 
-def open_database(settings: Settings, *, synced: bool = True) -> Database:
-    """The database, whatever its revision. ``synced`` is about SQLite; a server's commits are as durable as it is."""
+
+def open_database(settings: Settings, *, synced: bool = True, statement_s: float = PATIENT_S) -> Database:
+    """The database, whatever its revision.
+
+    ``synced`` is about SQLite, a server's commits are as durable as it is; ``statement_s`` about a server.
+    """
     path = settings.database_path
     if path is None:
         assert settings.database_url is not None
-        return PostgresqlDatabase(settings.database_url.url)
+        return PostgresqlDatabase(settings.database_url.url, threads=settings.threads, statement_s=statement_s)
     return SqliteDatabase(path, synced=synced, make_room=reserve_of(settings).make_room)
 
 
@@ -79,7 +87,7 @@ def room_for_content(settings: Settings) -> int | None:
     return None if folder is None else Reserve(folder, settings.reserve).usable()
 
 
-def open_store(settings: Settings, *, synced: bool = True) -> tuple[Database, Backend]:
+def open_store(settings: Settings, *, synced: bool = True, statement_s: float = PATIENT_S) -> tuple[Database, Backend]:
     """Database and blobs of an existing store. Whose they are is not asked, and nothing is made.
 
     Unless told otherwise both are durable, whatever the setting says about requests: what commands do has time, and
@@ -89,7 +97,7 @@ def open_store(settings: Settings, *, synced: bool = True) -> tuple[Database, Ba
         ConfigError: there is none, it cannot be read, or it has to be migrated first, which only the server does.
     """
     with blaming_database(settings):
-        database = _existing_database(settings, synced)
+        database = _existing_database(settings, synced, statement_s)
     try:
         with blaming_blobs(settings):
             return database, open_backend(settings, synced=synced)
@@ -98,14 +106,14 @@ def open_store(settings: Settings, *, synced: bool = True) -> tuple[Database, Ba
         raise
 
 
-def _existing_database(settings: Settings, synced: bool) -> Database:
+def _existing_database(settings: Settings, synced: bool, statement_s: float) -> Database:
     setting, where = _named_database(settings)
     path = settings.database_path
     if path is not None and not path.exists():
         raise ConfigError(
             setting=setting, problem=f"{where} holds no store; start the server there once, or set another one"
         )
-    database = open_database(settings, synced=synced)
+    database = open_database(settings, synced=synced, statement_s=statement_s)
     try:
         revision = migrate.revision_of(database)
         if revision != migrate.head_revision():

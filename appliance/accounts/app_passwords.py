@@ -29,9 +29,10 @@ class AppPassword(NamedTuple):
     revoked_at: int | None
 
 
+# Held until the row is there: whoever revokes all of the user waits for it, and revokes this one too.
 _INSERT = Sql("""
     INSERT INTO app_password (user_id, label, secret_sha256, created_at)
-    SELECT id, :label, :secret_sha256, :now FROM "user" WHERE id = :user_id AND state <> 'removed' RETURNING id
+    SELECT id, :label, :secret_sha256, :now FROM "user" WHERE id = :user_id AND state <> 'removed' {share} RETURNING id
 """)
 _LIST = Sql("SELECT id, label, created_at, revoked_at FROM app_password WHERE user_id = :user_id ORDER BY id")
 _REVOKE = Sql("UPDATE app_password SET revoked_at = :now WHERE id = :id AND user_id = :user_id AND revoked_at IS NULL")

@@ -116,6 +116,10 @@ def any_exist(database: Database) -> bool:
         return session.row(_ANY) is not None
 
 
+# The user's row is the first thing that each of these changes. Who begins a session or makes an app password holds that
+# row until theirs is there: so it is seen, and ends too, or finds that the user is no longer what it was.
+
+
 def set_password(database: Database, user: User, password: str, *, keep: bytes | None = None) -> None:
     """A new main password; app passwords go on working. Browsers are signed out, but for the session ``keep``."""
     passwords.check_new(password)
@@ -155,9 +159,10 @@ def set_state(database: Database, user: User, state: str) -> None:
     def work(session: Session) -> None:
         if state != "active":
             _require_another_administrator(session, user)
-            sessions.end_all(session, user.id)
         if session.run(_SET_STATE, id=user.id, state=state) == 0:
             raise BadRequest(reason=f"the user {user.name} is removed and cannot sign in anyway; enable brings it back")
+        if state != "active":
+            sessions.end_all(session, user.id)
 
     database.write(work)
 
@@ -189,8 +194,8 @@ def remove(database: Database, user: User) -> None:
 
     def work(session: Session) -> None:
         _require_another_administrator(session, user)
-        sessions.end_all(session, user.id)
         session.run(_SET_STATE, id=user.id, state="removed")
+        sessions.end_all(session, user.id)
         session.run(_REVOKE_ALL, id=user.id, now=clock.now())
 
     database.write(work)
@@ -205,11 +210,11 @@ def purge_user(database: Database, user: User) -> None:
 
     def work(session: Session) -> None:
         _require_another_administrator(session, user)
-        sessions.end_all(session, user.id)
-        purge.purge(session, user.tree_id)
-        session.run(_DELETE_DEVICES, id=user.id)
-        failures.forget_account(session, user.name)
         session.run(_DELETE, id=user.id)
+        sessions.end_all(session, user.id)
+        session.run(_DELETE_DEVICES, id=user.id)
+        purge.purge(session, user.tree_id)
+        failures.forget_account(session, user.name)
 
     database.write(work)
 

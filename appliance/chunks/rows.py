@@ -127,9 +127,12 @@ def wanted_since(session: Session, ids: Sequence[bytes]) -> dict[bytes, int]:
 
 
 def renew(session: Session, ids: Sequence[bytes], *, epoch: int) -> set[bytes]:
-    """Want stored chunks in this epoch; returns those that were (still) there."""
+    """Want stored chunks in this epoch; returns those that were (still) there.
+
+    Not one that went and was stored again in between, by somebody of an earlier epoch: nobody spares it for this one.
+    """
     session.run_by(_RENEW, sorted(ids), epoch=epoch)
-    return {row[0] for row in session.rows_by(_WANTED, ids)}
+    return {row[0] for row in session.rows_by(_WANTED, ids) if row[1] >= epoch}
 
 
 def locate(session: Session, ids: Sequence[bytes]) -> dict[bytes, tuple[int, int, int, Record]]:

@@ -148,26 +148,30 @@ def _run(context: Context, options: argparse.Namespace) -> int:
 
 def _ask_server(database: Database, job: Job) -> Run | None:
     """A scheduler of this store begins it within seconds; shows how far it is until it has ended."""
-    since = clock.now()
+    before = runs.last_id(database, job.name)
     steering.ask(database, job.name)
     with _Shown(job.name) as shown:
         begins_by = time.monotonic() + _PATIENCE_S
         while True:
             time.sleep(_LOOK_S)
-            run = runs.first_since(database, job.name, since)
+            is_asked = steering.is_asked(database, job.name)
+            run = runs.first_behind(database, job.name, before)
             if run is not None:
                 shown.show(run)
-                if run.ended_at is not None:
+                if run.outcome == "died" and is_asked:
+                    # The next process does it.
+                    before = run.id
+                elif run.ended_at is not None:
                     return run
-            elif not steering.is_asked(database, job.name):
-                begins_by = time.monotonic() + _PATIENCE_S
+            elif not is_asked:
+                return None
             elif time.monotonic() > begins_by:
                 shown.wait()
 
 
 def _run_here(database: Database, job: Job) -> Run | None:
     """No server is there that would."""
-    since = clock.now()
+    before = runs.last_id(database, job.name)
     steering.ask(database, job.name)
     done = threading.Event()
 
@@ -187,11 +191,11 @@ def _run_here(database: Database, job: Job) -> Run | None:
     thread.start()
     with _Shown(job.name) as shown:
         while not done.wait(_LOOK_S):
-            run = runs.first_since(database, job.name, since)
+            run = runs.first_behind(database, job.name, before)
             if run is not None:
                 shown.show(run)
     thread.join()
-    return runs.first_since(database, job.name, since)
+    return runs.first_behind(database, job.name, before)
 
 
 class _Shown:

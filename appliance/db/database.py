@@ -35,6 +35,10 @@ class Database(ABC):
 
         ``work`` may run more than once and in another thread: it changes nothing but the database. An exception
         from it rolls back its own changes only and is raised here.
+
+        Raises:
+            OutcomeUnknown: the database went away while it was to commit; it has all of the changes, or none.
+            Unavailable: any other of these: nothing was changed, and nothing will be.
         """
 
     @abstractmethod

@@ -374,7 +374,7 @@ tree = Table(
     # What was gone before this change is not known any more, and nobody can be told of it. Invariant: at most the
     # highest kept_since of the tree and of its folders.
     Column("forgotten", BigInteger, nullable=False, server_default="0"),
-    # 1 while rows that only states show which are not kept any more may be left.
+    # Not 0 while rows that only states show which are not kept any more may be left: another number with each decision.
     Column("expiring", SmallInteger, nullable=False, server_default="0"),
     sqlite_autoincrement=True,
 )
@@ -591,14 +591,14 @@ job = Table(
     # Since when, and until when, no run begins by itself. NULL: it is not paused; paused without an end.
     Column("paused_at", BigInteger),
     Column("paused_until", BigInteger),
-    # Somebody wants it to run now, and no run has begun since.
+    # When somebody last wanted it to run now, unless a run that began since has come to its end. No two are equal.
     Column("asked_at", BigInteger),
 )
 
 job_run = Table(
     "job_run",
     metadata,
-    # A run of a job that has something to do, or was asked for. The last ones stay.
+    # A run of a job, while it goes on; then if it did something, took long, or was asked for. The last ones stay.
     Column("id", Id, primary_key=True, autoincrement=True),
     Column("name", Text, nullable=False),
     # Host and process.

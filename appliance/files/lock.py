@@ -86,13 +86,17 @@ def refresh(files: Files, principal: Principal, path: Path, timeout_s: int, *, c
     """
 
     def work(session: Session) -> Lock:
+        # Else another one could be taken while this one ends, and then both would be held.
+        begin(session, principal, path)
         place = locate(session, principal, path, Action.WRITE)
         _ = place.node
         held = Locks(session, place.mount.tree_id)
         require_conditions(files, session, principal, place, conditions, held)
         for lock in held.covering(place.chain.ids):
             if lock.token in conditions.tokens and lock.user_id == principal.user_id:
-                return locks.refresh(session, lock, timeout_s)
+                refreshed = locks.refresh(session, lock, timeout_s)
+                if refreshed is not None:
+                    return refreshed
         raise PreconditionFailed(path=show(path))
 
     return files.database.write(work)
@@ -107,6 +111,7 @@ def release(files: Files, principal: Principal, path: Path, token: str) -> None:
     """
 
     def work(session: Session) -> None:
+        begin(session, principal, path)
         place = locate(session, principal, path, Action.WRITE)
         _ = place.node
         for lock in Locks(session, place.mount.tree_id).covering(place.chain.ids):
@@ -142,6 +147,7 @@ def break_locks(files: Files, principal: Principal, path: Path) -> list[Lock]:
         raise Denied(action="break a lock", reason="its holder can release it")
 
     def work(session: Session) -> list[Lock]:
+        begin(session, principal, path)
         place = locate(session, principal, path, Action.WRITE)
         node = place.node
         covering = Locks(session, place.mount.tree_id).covering(place.chain.ids)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +10,8 @@ from contextlib import contextmanager
 from appliance import clock
 from appliance.db.database import Database
 from appliance.db.sql import Session, Sql
+
+_log = logging.getLogger(__name__)
 
 _TAKE = Sql("""
     INSERT INTO lease (name, holder, expires_at) VALUES (:name, :holder, :expires_at)
@@ -21,18 +24,35 @@ _RELEASE_ALL = Sql("DELETE FROM lease")
 
 
 class Lease:
-    """A claim; ``taken`` says whether it was granted. Any thread."""
+    """A claim; ``taken`` says whether it was granted. Any thread.
 
-    def __init__(self, database: Database, name: str, holder: str, seconds: float) -> None:
+    ``beginning`` runs in the transaction that takes it, and may refuse what was granted: it returns False then.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        name: str,
+        holder: str,
+        seconds: float,
+        *,
+        beginning: Callable[[Session], bool] | None = None,
+    ) -> None:
         self._database = database
         self._name = name
         # Each claim has a name of its own, so that one that was overtaken gives nothing away at its end.
         self._holder = f"{holder}/{secrets.token_hex(4)}"
         self._seconds = seconds
+        self.taken = database.write(lambda session: self._take(session, beginning))
+
+    def _take(self, session: Session, beginning: Callable[[Session], bool] | None) -> bool:
         now = clock.now()
-        self.taken = database.write(
-            lambda session: session.run(_TAKE, name=name, holder=self._holder, expires_at=self._until(), now=now) == 1
-        )
+        if not session.run(_TAKE, name=self._name, holder=self._holder, expires_at=self._until(), now=now):
+            return False
+        if beginning is None or beginning(session):
+            return True
+        self.release(session)
+        return False
 
     def _until(self) -> int:
         return clock.now() + int(self._seconds * clock.SECOND)
@@ -43,33 +63,42 @@ class Lease:
             lambda session: session.run(_RENEW, name=self._name, holder=self._holder, expires_at=self._until()) == 1
         )
 
-    def release(self, session: Session) -> None:
-        """Others may take it."""
-        session.run(_RELEASE, name=self._name, holder=self._holder)
+    def release(self, session: Session) -> bool:
+        """Others may take it; False: it was overtaken, and is somebody else's."""
+        return session.run(_RELEASE, name=self._name, holder=self._holder) == 1
 
 
 @contextmanager
 def lease(
-    database: Database, name: str, holder: str, seconds: float, *, noting: Callable[[Session], None] | None = None
+    database: Database,
+    name: str,
+    holder: str,
+    seconds: float,
+    *,
+    beginning: Callable[[Session], bool] | None = None,
+    noting: Callable[[Session], None] | None = None,
 ) -> Iterator[Lease]:
     """Claim a lease; it is given back at the end, or free for others after ``seconds`` without a renewal.
 
-    What ``noting`` writes is written in the transaction that gives it back.
+    ``beginning`` as for ``Lease``. What ``noting`` writes is written in the transaction that gives it back; who was
+    overtaken has nothing to give back, and nothing to note.
 
     Held is held, whoever asks: also its holder cannot take it a second time.
     """
-    held = Lease(database, name, holder, seconds)
+    held = Lease(database, name, holder, seconds, beginning=beginning)
 
-    def release(session: Session) -> None:
-        held.release(session)
+    def release(session: Session) -> bool:
+        if not held.release(session):
+            return False
         if noting is not None:
             noting(session)
+        return True
 
     try:
         yield held
     finally:
-        if held.taken:
-            database.write(release)
+        if held.taken and not database.write(release):
+            _log.warning("%s was overtaken: another process holds its lease, or did", name)
 
 
 def release_all(database: Database) -> int:

@@ -45,8 +45,11 @@ _BEGIN = Sql("""
     INSERT INTO job_run (name, holder, began_at, said, step, done, total, unit)
     VALUES (:name, :holder, :began_at, '', '', 0, 0, '') RETURNING id
 """)
-_TELL = Sql("UPDATE job_run SET step = :step, done = :done, total = :total, unit = :unit WHERE id = :id")
+_TELL = Sql("""
+    UPDATE job_run SET step = :step, done = :done, total = :total, unit = :unit WHERE id = :id AND ended_at IS NULL
+""")
 _END = Sql("UPDATE job_run SET ended_at = :now, outcome = :outcome, said = :said WHERE id = :id AND ended_at IS NULL")
+_DROP = Sql("DELETE FROM job_run WHERE id = :id")
 _OPEN = Sql("SELECT id FROM job_run WHERE name = :name AND ended_at IS NULL")
 _THIN = Sql("""
     DELETE FROM job_run WHERE name = :name AND ended_at IS NOT NULL AND id <= (
@@ -67,7 +70,8 @@ _LAST_BAD = Sql(f"""
     SELECT {_COLUMNS} FROM job_run
     WHERE id IN (SELECT MAX(id) FROM job_run WHERE outcome IN ('failed', 'died') GROUP BY name)
 """)
-_SINCE = Sql(f"SELECT {_COLUMNS} FROM job_run WHERE name = :name AND began_at >= :since ORDER BY id LIMIT 1")
+_LAST_ID = Sql("SELECT COALESCE(MAX(id), 0) FROM job_run WHERE name = :name")
+_BEHIND = Sql(f"SELECT {_COLUMNS} FROM job_run WHERE name = :name AND id > :id ORDER BY id LIMIT 1")
 
 
 def begin(session: Session, name: str, holder: str, began_at: int) -> int:
@@ -77,7 +81,7 @@ def begin(session: Session, name: str, holder: str, began_at: int) -> int:
 
 
 def tell(session: Session, run_id: int, progress: Progress) -> None:
-    """How far it is."""
+    """How far it is; nothing if somebody has buried it."""
     session.run(_TELL, id=run_id, **progress._asdict())
 
 
@@ -87,18 +91,15 @@ def end(session: Session, run_id: int, name: str, outcome: str, said: str) -> No
     session.run(_THIN, name=name, kept=KEPT)
 
 
-def bury(database: Database, name: str) -> None:
-    """Whoever holds the job's lease knows that no other run goes on: those that are not ended died."""
-    with database.read() as session:
-        found = [row[0] for row in session.rows(_OPEN, name=name)]
-    if found:
-        said = "the process that was at it ended, or was asleep for too long"
+def drop(session: Session, run_id: int) -> None:
+    """It is not worth a row."""
+    session.run(_DROP, id=run_id)
 
-        def work(session: Session) -> None:
-            for run_id in found:
-                end(session, run_id, name, "died", said)
 
-        database.write(work)
+def bury(session: Session, name: str) -> None:
+    """Whoever takes the job's lease knows that no other run goes on: those that are not ended died."""
+    for (run_id,) in session.rows(_OPEN, name=name):
+        end(session, run_id, name, "died", "the process that was at it ended, or was asleep for too long")
 
 
 def history(database: Database, name: str = "", *, most: int = KEPT) -> list[Run]:
@@ -107,10 +108,17 @@ def history(database: Database, name: str = "", *, most: int = KEPT) -> list[Run
         return [Run._make(row) for row in session.rows(_HISTORY, name=name, most=most)]
 
 
-def first_since(database: Database, name: str, since: int) -> Run | None:
-    """The first run that began then or later."""
+def last_id(database: Database, name: str) -> int:
+    """Runs that begin from now on have greater ones."""
     with database.read() as session:
-        row = session.row(_SINCE, name=name, since=since)
+        found: int = session.value(_LAST_ID, name=name)
+    return found
+
+
+def first_behind(database: Database, name: str, run_id: int) -> Run | None:
+    """The first run that began after that one."""
+    with database.read() as session:
+        row = session.row(_BEHIND, name=name, id=run_id)
     return None if row is None else Run._make(row)
 
 

@@ -28,11 +28,17 @@ _PAUSE = Sql("""
 _RESUME = Sql("UPDATE job SET paused_at = NULL, paused_until = NULL WHERE name = :name AND paused_at IS NOT NULL")
 _ASK = Sql("""
     INSERT INTO job (name, ended_at, next_at, asked_at) VALUES (:name, 0, 0, :now)
-    ON CONFLICT (name) DO UPDATE SET asked_at = COALESCE(job.asked_at, excluded.asked_at)
+    ON CONFLICT (name) DO UPDATE SET asked_at =
+        CASE WHEN job.asked_at >= excluded.asked_at THEN job.asked_at + 1 ELSE excluded.asked_at END
 """)
-_ANSWER = Sql("UPDATE job SET asked_at = NULL WHERE name = :name AND asked_at IS NOT NULL")
-_ASKED = Sql("SELECT name FROM job WHERE asked_at IS NOT NULL ORDER BY name")
-_IS_ASKED = Sql("SELECT 1 FROM job WHERE name = :name AND asked_at IS NOT NULL")
+_ANSWER = Sql("UPDATE job SET asked_at = NULL WHERE name = :name AND asked_at = :asked_at")
+# What a run is at comes to its end first.
+_ASKED = Sql("""
+    SELECT name FROM job WHERE asked_at IS NOT NULL AND NOT EXISTS (
+        SELECT 1 FROM lease WHERE lease.name = job.name AND lease.expires_at >= :now
+    ) ORDER BY name
+""")
+_ASKED_AT = Sql("SELECT asked_at FROM job WHERE name = :name")
 _PAUSED = Sql("""
     SELECT 1 FROM job WHERE name = :name AND paused_at IS NOT NULL AND (paused_until IS NULL OR paused_until > :now)
 """)
@@ -119,22 +125,28 @@ def is_paused(database: Database, name: str) -> bool:
 
 
 def ask(database: Database, name: str) -> None:
-    """Let a scheduler run it now, due or not, paused or not."""
+    """Let a scheduler run it now, due or not, paused or not. A run that is under way is no answer."""
     database.write(lambda session: session.run(_ASK, name=name, now=clock.now()))
 
 
 def asked(database: Database) -> list[str]:
-    """The jobs that somebody wants now."""
+    """The jobs that somebody wants now, and nobody is at."""
     with database.read() as session:
-        return [row[0] for row in session.rows(_ASKED)]
+        return [row[0] for row in session.rows(_ASKED, now=clock.now())]
 
 
 def is_asked(database: Database, name: str) -> bool:
-    """Whether nobody has begun yet what was asked for."""
+    """Whether nobody has done yet what was asked for."""
     with database.read() as session:
-        return session.row(_IS_ASKED, name=name) is not None
+        return asked_at(session, name) is not None
 
 
-def answer(session: Session, name: str) -> None:
-    """What was asked for begins."""
-    session.run(_ANSWER, name=name)
+def asked_at(session: Session, name: str) -> int | None:
+    """When it was asked for last, if that is still to be done; no two have the same time."""
+    row = session.row(_ASKED_AT, name=name)
+    return None if row is None else row[0]
+
+
+def answer(session: Session, name: str, asked_at: int) -> None:
+    """A run that began behind this question has ended; what was asked later is another one."""
+    session.run(_ANSWER, name=name, asked_at=asked_at)

@@ -59,7 +59,7 @@ def jobs_of(settings: Settings, appliance: Appliance, durably: Database, wait: C
     reserve = reserve_of(settings)
     sweeping = settings.sweep_minutes * _MINUTE
     jobs = [
-        Job("sweep", sweeping, lambda turn: sweep.sweep(database, backend), at_start=True),
+        Job("sweep", sweeping, lambda turn: sweep.sweep(database, backend, stopping=turn.is_lost), at_start=True),
         Job("login failures", 5 * _MINUTE, lambda turn: failures.forget_old(database)),
         Job("sessions", 60 * _MINUTE, lambda turn: sessions.forget_old(database, lives(settings))),
         Job(measure.NAME, measure.EVERY_S, measure.Measuring(database)),

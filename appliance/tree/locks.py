@@ -145,10 +145,11 @@ def insert(session: Session, lock: Lock) -> None:
     session.run(_INSERT, **lock._asdict())
 
 
-def refresh(session: Session, lock: Lock, timeout_s: int) -> Lock:
-    """Begin the lock's time anew."""
+def refresh(session: Session, lock: Lock, timeout_s: int) -> Lock | None:
+    """Begin the lock's time anew; None: it was over, and its row is gone."""
     expires_at = clock.now() + timeout_s * clock.SECOND
-    session.run(_REFRESH, token=lock.token, timeout_s=timeout_s, expires_at=expires_at)
+    if not session.run(_REFRESH, token=lock.token, timeout_s=timeout_s, expires_at=expires_at):
+        return None
     return lock._replace(timeout_s=timeout_s, expires_at=expires_at)
 
 

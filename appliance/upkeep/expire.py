@@ -30,10 +30,13 @@ _AT_ONCE = 500
 
 _TREES = Sql("SELECT id, expiring FROM tree WHERE id > :id ORDER BY id LIMIT 500")
 _LOCK = Sql("SELECT id FROM tree WHERE id = :tree_id {lock}")
-_DECIDE = Sql("UPDATE tree SET kept_since = :since, forgotten = :forgotten, expiring = 1 WHERE id = :tree_id")
+# Another number each time: a run that cleaned up behind one decision has not done so behind the next.
+_DECIDE = Sql("""
+    UPDATE tree SET kept_since = :since, forgotten = :forgotten, expiring = expiring % 30000 + 1 WHERE id = :tree_id
+""")
 _KEEP = Sql("INSERT INTO kept (tree_id, seq) VALUES (:tree_id, :seq)")
 _DROP = Sql("DELETE FROM kept WHERE tree_id = :tree_id AND seq IN (:seqs*)")
-_DONE = Sql("UPDATE tree SET expiring = 0 WHERE id = :tree_id")
+_DONE = Sql("UPDATE tree SET expiring = 0 WHERE id = :tree_id AND expiring = :expiring")
 
 _DUE = Sql("SELECT node_id FROM trash WHERE tree_id = :tree_id AND removed_at < :before ORDER BY node_id")
 _NAMED = Sql(
@@ -205,11 +208,13 @@ class _Run:
         """Delete what nothing shows that is kept, in all trees that have something to be deleted."""
         regions: dict[int, Regions] = {}
         forgotten: dict[int, int] = {}
+        decided: dict[int, int] = {}
         with self._database.snapshot() as session:
             for page in paged(session.rows, _TREES, {"id": LEAST}):
                 for tree_id, expiring in page:
                     if expiring:
                         regions[tree_id] = Regions(session, kept.scopes(session, tree_id))
+                        decided[tree_id] = expiring
                         forgotten[tree_id] = session.value(_FORGOTTEN, tree_id=tree_id)
         if not regions:
             return
@@ -219,7 +224,7 @@ class _Run:
             if region.scopes.folders:
                 ghost_members.detach(self._database, tree_id, region, forgotten=forgotten[tree_id], pause=self._pause)
             self._nodes += ghosts.remove(self._database, tree_id, self._pause)
-            self._database.write(partial(Session.run, sql=_DONE, tree_id=tree_id))
+            self._database.write(partial(Session.run, sql=_DONE, tree_id=tree_id, expiring=decided[tree_id]))
             faults.point("expire.done")
 
     def _clean_versions(self, regions: dict[int, Regions]) -> None:

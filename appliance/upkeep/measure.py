@@ -84,6 +84,10 @@ _POINTS = Sql("""
 """)
 
 
+class _Lost(Exception):
+    """Another process may be at it."""
+
+
 class Measuring:
     """The job: measures when something may have changed since it did the last time, and then rests ten times as long
     as that took.
@@ -104,8 +108,15 @@ class Measuring:
         began = self._monotonic()
         if began < self._rests_until and not turn.is_asked:
             return None
+
+        def pause() -> None:
+            if turn.is_lost():
+                raise _Lost
+
         try:
-            measured = measure(self._database)
+            measured = measure(self._database, pause)
+        except _Lost:
+            return None
         finally:
             ended = self._monotonic()
             self._rests_until = ended + _REST * (ended - began)
@@ -113,10 +124,13 @@ class Measuring:
         return f"stored {measured.stored_bytes} bytes"
 
 
-def measure(database: Database) -> Measured:
-    """Compute the sums, and keep them in place of the last ones. Reads every manifest."""
+def measure(database: Database, pause: Callable[[], None] = lambda: None) -> Measured:
+    """Compute the sums, and keep them in place of the last ones. Reads every manifest. ``pause`` is called now and
+    then, and before anything is kept; it may raise.
+    """
     at = clock.now()
-    found = usage.of_all(database)
+    found = usage.of_all(database, pause=pause)
+    pause()
     measured = Measured(
         found.disk.stored, {user.user_id: user.kept for user in found.users if any(user.kept)}, found.disk, at
     )

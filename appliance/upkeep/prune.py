@@ -327,6 +327,7 @@ class _Run:
         """Drop what is empty. False: something was brought back meanwhile, and all has to be looked at again."""
         empty = [of.id for of in weights.packs() if not of.used]
         for start in range(0, len(empty), _TOGETHER[CHUNKS]):
+            self._pause()
             if not self._drop_packs(empty[start : start + _TOGETHER[CHUNKS]], undone):
                 return False
         return True

@@ -38,7 +38,13 @@ _ADOPT = Sql("""
     INSERT INTO pack (writer_id, counter, size, synced, created_at) VALUES (:writer_id, :counter, :size, 0, :now)
     RETURNING id
 """)
-_NOTE_GONE = Sql("UPDATE finding SET place = :gone WHERE closed_at IS NULL AND what = 'chunk' AND place = 0")
+# A reader may have met anew what is known to be gone.
+_NOTE_GONE = Sql("""
+    UPDATE finding SET place = :gone WHERE closed_at IS NULL AND what = 'chunk' AND place = 0 AND NOT EXISTS (
+        SELECT 1 FROM finding g
+        WHERE g.closed_at IS NULL AND g.what = 'chunk' AND g.digest = finding.digest AND g.place = :gone
+    )
+""")
 _ROWS_FOUND = Sql("""
     UPDATE finding SET closed_at = :now, outcome = 'repaired' WHERE closed_at IS NULL AND what = 'rows'
 """)

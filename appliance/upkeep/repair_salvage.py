@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from appliance import faults
 from appliance.backends.base import Backend
-from appliance.chunks import findings, rows
+from appliance.chunks import findings, quarantine, rows
 from appliance.chunks.findings import Finding
 from appliance.chunks.pack import Record, pack_key
 from appliance.chunks.packing import PACK_SIZE
@@ -26,10 +26,11 @@ _ROWS = Sql("""
 
 def salvage(database: Database, backend: Backend, writers: Writers, frame: Finding) -> None:
     """Move what is intact. If nothing is left behind the old pack is dropped; else it counts as gone."""
-    with database.read() as session:
+    with database.snapshot() as session:
         row = session.row(_PACK, id=frame.place)
         records = [Record(*each) for each in session.rows(_ROWS, pack_id=frame.place)]
         store_id: str = session.value(_STORE)
+        seen = quarantine.undone(session)
     if row is None:
         return
     of = Pack(frame.place, pack_key(row[0], row[1]), row[2])
@@ -42,7 +43,11 @@ def salvage(database: Database, backend: Backend, writers: Writers, frame: Findi
 
         def work(session: Session) -> None:
             require(session, write)
+            # Nothing comes back out of quarantine into this pack from here on; what has is for the next repair.
+            is_as_seen = quarantine.is_as_seen(session, seen)
             move_chunks(session, write, salvaged)
+            if not is_as_seen:
+                return
             findings.close(session, [frame.id], "repaired")
             if len(intact) == len(records):
                 rows.drop_packs(session, [of.id])

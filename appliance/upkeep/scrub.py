@@ -92,15 +92,15 @@ class ScrubJob:
         self._whole = None
         done = Scrubbed(0, 0, 0, 0)
         for name in NAMES:
-            for found in self._table(name):
-                done = done._replace(pages=done.pages + 1, findings=done.findings + found)
-                if self._is_over():
-                    break
-        while not self._is_over() and (packs := self._due()):
             if turn.is_lost():
                 break
+            for found in self._table(name):
+                done = done._replace(pages=done.pages + 1, findings=done.findings + found)
+                if self._is_over() or turn.is_lost():
+                    break
+        while not self._is_over() and not turn.is_lost() and (packs := self._due()):
             turn.tell(Progress("verifying packs", done.bytes, 0, "bytes"))
-            verified = self._packs.verify(takewhile(lambda _: not self._wait(0), packs))
+            verified = self._packs.verify(takewhile(lambda _: not self._wait(0) and not turn.is_lost(), packs))
             done = Scrubbed(
                 done.packs + verified.packs, done.bytes + verified.bytes, done.pages, done.findings + verified.found
             )

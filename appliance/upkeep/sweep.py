@@ -6,6 +6,7 @@ commit none any more. Blobs of writers that are unknown here (the database may b
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import islice
 from typing import NamedTuple
 
@@ -46,8 +47,8 @@ class Swept(NamedTuple):
     partial: int
 
 
-def sweep(database: Database, backend: Backend) -> Swept:
-    """Clear what nobody needs any more. May run at any time, also twice at once."""
+def sweep(database: Database, backend: Backend, *, stopping: Callable[[], bool] = lambda: False) -> Swept:
+    """Clear what nobody needs any more. May run at any time, also twice at once; the next one goes on."""
     now = clock.now()
     declared = database.write(lambda session: session.run(_DECLARE_SILENT, now=now))
     faults.point("sweep.declared")
@@ -55,16 +56,18 @@ def sweep(database: Database, backend: Backend) -> Swept:
         dead = session.rows(_DEAD)
     forgotten, blobs, size, failed = 0, 0, 0, 0
     for writer_id, dead_since in dead:
-        cleared = _clear(database, backend, writer_id)
+        cleared = _clear(database, backend, writer_id, stopping)
         faults.point("sweep.cleared")
         blobs += cleared.blobs
         size += cleared.bytes
         failed += cleared.failed
+        if stopping():
+            break
         if not cleared.failed and dead_since < now - KEPT_S * clock.SECOND:
             forgotten += _forget(database, writer_id)
             faults.point("sweep.forgotten")
     dropped = database.write(locks.drop_expired)
-    partial = backend.clear_partial()
+    partial = 0 if stopping() else backend.clear_partial()
     return Swept(declared, forgotten, blobs, size, failed, dropped, partial)
 
 
@@ -83,11 +86,11 @@ class _Cleared(NamedTuple):
     failed: int
 
 
-def _clear(database: Database, backend: Backend, writer_id: int) -> _Cleared:
+def _clear(database: Database, backend: Backend, writer_id: int, stopping: Callable[[], bool]) -> _Cleared:
     """Remove the blobs of a dead writer that no row names."""
     blobs, size, failed = 0, 0, 0
     listed = backend.list(writer_prefix(writer_id))
-    while batch := list(islice(listed, LIST_LIMIT)):
+    while not stopping() and (batch := list(islice(listed, LIST_LIMIT))):
         for blob in _rowless(database, writer_id, batch):
             try:
                 backend.delete(blob.key)

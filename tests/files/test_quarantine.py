@@ -6,12 +6,16 @@ import pytest
 
 from appliance.accounts import users
 from appliance.chunks import packing
+from appliance.chunks.pack import pack_key
 from appliance.upkeep.check import check
 from appliance.upkeep.prune import BroughtBack, Policy, Pruned, prune, undo
+from appliance.upkeep.repair import repair
 from tests.files.conftest import Clock
 from tests.files.person import Person
 from tests.files.pruning import LARGE, at_point, blobs, count, cut, prune_of, stored
+from tests.files.scrubbing import open_findings, scrub_all
 from tests.support.content import MIB, noise
+from tests.support.damage import Damage
 from tests.support.unnamed import unnamed
 
 HOUR = 3600
@@ -162,4 +166,33 @@ def test_room_that_is_needed_at_once_is_not_kept_in_quarantine(alice: Person) ->
     assert released.released > 5
     assert released.blobs > 3
     assert (count(alice, "forgotten"), blobs(alice)) == (0, 0)
+    clean(alice)
+
+
+def test_what_comes_back_into_a_pack_that_repair_empties_keeps_it(alice: Person, damage: Damage) -> None:
+    """It was not among what repair has copied; the next repair takes it along."""
+    bob = alice.newcomer("bob")
+    bob.put("/film", LARGE)
+    part = LARGE[: 3 * MIB + MIB // 4]
+    alice.put("/film", part)
+    users.purge_user(alice.files.database, bob.user)
+    prune_to_quarantine(alice)
+    mixed = alice.rows("""
+        SELECT p.id, p.writer_id, p.counter, p.size FROM pack p
+        WHERE EXISTS (SELECT 1 FROM chunk c WHERE c.pack_id = p.id)
+            AND EXISTS (SELECT 1 FROM forgotten f WHERE f.pack_id = p.id AND f.what = 'chunk')
+    """)
+    pack_id, writer_id, counter, size = mixed[0]
+    damage.flip(pack_key(writer_id, counter), size - 10)
+    scrub_all(alice)
+    assert open_findings(alice) == [("frame", str(pack_id))]
+    database, backend = alice.files.database, alice.files.chunks.backend
+    with at_point("repair.copied", lambda: undo(database)) as passed:
+        repair(database, backend, acts=True)
+    assert passed
+    assert alice.rows(f"SELECT COUNT(*) FROM chunk WHERE pack_id = {pack_id}") != [(0,)]
+    assert alice.rows(f"SELECT dropped_at FROM pack WHERE id = {pack_id}") == [(None,)]
+    repair(database, backend, acts=True)
+    assert open_findings(alice) == []
+    assert alice.get("/film") == part
     clean(alice)

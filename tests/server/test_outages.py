@@ -199,13 +199,13 @@ def test_s3_that_is_gone_is_no_empty_folder_and_no_damage(tmp_path: Path, store:
 def test_postgresql_that_restarts_costs_answers_and_nothing_else(tmp_path: Path, seconds: float) -> None:
     """Everything is 503 with Retry-After meanwhile, nothing afterwards."""
     try:
-        with postgres.stoppable() as running:
+        with postgres.private_server() as running:
             blobs = tmp_path / "blobs"
             blobs.mkdir()
             (tmp_path / "server").mkdir()
             settings = {"database_url": new_database(running.url), "blobs_url": f"file://{blobs}"}
             server = Server(tmp_path / "server", settings=settings).start()
-            during = outage(server, seconds, running.stop, running.start)
+            during = outage(server, seconds, lambda: running.stop("fast"), running.start)
             assert set(during) <= {f"{method} {size} 503" for method in ("PUT", "GET") for size in ("small", "large")}
             assert during
             server.may_report_errors = True

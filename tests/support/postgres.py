@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -47,6 +48,17 @@ def server() -> Iterator[str]:
     if given:
         yield given
         return
+    with private_server() as private:
+        yield private.url
+
+
+@contextmanager
+def private_server(**options: str) -> Iterator[PrivateServer]:
+    """One that nobody else uses, so that it can be stopped; ``options`` are settings of its own.
+
+    Raises:
+        NotInstalled: as above.
+    """
     programs = _programs()
     user = _user()
     _stop_abandoned(programs, user)
@@ -54,69 +66,67 @@ def server() -> Iterator[str]:
     try:
         if user is not None:
             shutil.chown(folder, user)
-        yield from _running(programs, user, folder)
+        private = PrivateServer(programs, user, folder, _OPTIONS | options)
+        private.start()
+        try:
+            yield private
+        finally:
+            private.wake()
+            private.stop("immediate")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-class Stoppable:
-    """A server that a test stops and starts; it keeps its folder."""
+class PrivateServer:
+    """Comes and goes; its data stay, whatever was stopped in the middle."""
 
-    def __init__(self, control: tuple[str | Path, ...], options: str, user: str | None, folder: Path) -> None:
-        self._control = control
+    def __init__(self, programs: Path, user: str | None, folder: Path, options: dict[str, str]) -> None:
         self._options = options
+        self._programs = programs
         self._user = user
         self._folder = folder
+        self._data = folder / "data"
+        self._runs = False
+        self._asleep: list[int] = []
         self.url = f"postgresql://postgres@/postgres?host={folder}"
+        how = ("-U", "postgres", "-A", "trust", "-E", "UTF8", "-N", *_order(programs))
+        _run(user, programs / "initdb", "-D", self._data, *how)
 
     def start(self) -> None:
         """Returns when it answers."""
-        _run(
-            self._user, *self._control, "-l", self._folder / "log", "-o", f"{self._options} -k {self._folder}", "start"
-        )
+        options = " ".join(f"-c {name}='{value}'" for name, value in self._options.items())
+        self._control("-l", self._folder / "log", "-o", f"{options} -k {self._folder}", "start")
+        self._runs = True
 
-    def stop(self, mode: str = "fast") -> None:
-        """Ends every connection."""
-        _run(self._user, *self._control, "-m", mode, "stop")
+    def stop(self, mode: str) -> None:
+        """``fast``: sessions are told and end; ``immediate``: all processes end at once."""
+        if self._runs:
+            self._runs = False
+            self._control("-m", mode, "stop")
 
+    def sleep(self) -> None:
+        """All its processes stop where they are; the kernel goes on to take what is sent to them."""
+        main = int((self._data / "postmaster.pid").read_text(encoding="ascii").splitlines()[0])
+        os.kill(main, signal.SIGSTOP)
+        self._asleep = [main, *children(main)]
+        for pid in self._asleep:
+            os.kill(pid, signal.SIGSTOP)
 
-@contextmanager
-def stoppable() -> Iterator[Stoppable]:
-    """A running server of the test's own.
+    def wake(self) -> None:
+        """They go on."""
+        for pid in self._asleep:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+        self._asleep = []
 
-    Raises:
-        NotInstalled: PostgreSQL, or the user that it has to run as, is not there.
-    """
-    programs, user = _programs(), _user()
-    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
-    try:
-        if user is not None:
-            shutil.chown(folder, user)
-        made = _made(programs, user, folder)
-        made.start()
-        try:
-            yield made
-        finally:
-            with suppress(RuntimeError):
-                made.stop("immediate")
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    def _control(self, *arguments: str | Path) -> None:
+        _run(self._user, self._programs / "pg_ctl", "-D", self._data, "-w", "-s", *arguments)
 
 
-def _running(programs: Path, user: str | None, folder: Path) -> Iterator[str]:
-    made = _made(programs, user, folder)
-    made.start()
-    try:
-        yield made.url
-    finally:
-        made.stop("immediate")
-
-
-def _made(programs: Path, user: str | None, folder: Path) -> Stoppable:
-    data = folder / "data"
-    _run(user, programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "-N", *_order(programs))
-    options = " ".join(f"-c {name}='{value}'" for name, value in _OPTIONS.items())
-    return Stoppable((programs / "pg_ctl", "-D", data, "-w", "-s"), options, user, folder)
+def children(pid: int) -> list[int]:
+    """Of a process, those that it started itself."""
+    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+    return [int(number) for number in listed.split()]
 
 
 def _stop_abandoned(programs: Path, user: str | None) -> None:

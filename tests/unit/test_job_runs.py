@@ -45,7 +45,9 @@ def crash(turn: Turn) -> None:
 
 
 def done(database: Database, job: Job, *, is_asked: bool = False) -> bool:
-    """One run by this process."""
+    """One run by this process; asked for if it ``is_asked``."""
+    if is_asked:
+        steering.ask(database, job.name)
     return perform(database, job, "nas/1", next_at=lambda: clock.now() + HOUR, is_asked=is_asked)
 
 

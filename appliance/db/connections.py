@@ -1,0 +1,187 @@
+"""Connections to PostgreSQL: bounded in number and in time, lent for one use at a time, last in, first out.
+
+One that the server has closed is found before it is used. Whoever loses one on the way makes all that were open then
+suspect: they are closed instead of being lent again.
+"""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Generator
+from time import monotonic
+from typing import Any, NamedTuple, TypeVar, cast
+
+import psycopg
+from psycopg.pq import TransactionStatus
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DisconnectionError, InvalidRequestError
+from sqlalchemy.pool import PoolProxiedConnection, QueuePool
+
+R = TypeVar("R")
+
+_GENERATION = "generation"
+
+# A process that was stopped in a transaction holds its locks until the server ends it: before others give up waiting.
+_IDLE_S = 20
+_LOCK_S = 25
+# Above the server's own limits, so that a server that lives says itself what happened.
+_GRACE_S = 10
+_CONNECT_S = 5
+
+# For a server that is gone, or a network that swallows everything. A URL may say otherwise.
+_DEFAULTS: dict[str, Any] = {
+    "application_name": "holdfast",
+    "connect_timeout": _CONNECT_S,
+    "keepalives": 1,
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+
+
+class Limits(NamedTuple):
+    """``kept`` connections stay open, ``most`` are open at a time; ``wait_s`` for one of them, ``statement_s`` for the
+    answer to a statement.
+    """
+
+    kept: int
+    most: int
+    wait_s: float
+    statement_s: float
+
+
+class ServerSilent(psycopg.OperationalError):
+    """It takes what is sent, and says nothing for longer than any statement may take."""
+
+
+class _Connection(psycopg.Connection[Any]):
+    silent_s: float = 60
+
+    def wait(self, gen: Generator[Any, Any, R], *args: Any, **options: Any) -> R:
+        try:
+            return super().wait(_limited(gen, self.silent_s), *args, **options)
+        except ServerSilent:
+            self.close()
+            raise
+
+
+def _limited(gen: Generator[Any, Any, R], seconds: float) -> Generator[Any, Any, R]:
+    """``gen``, as long as bytes move now and then; it is woken every tenth of a second, with nothing if none did."""
+    until = monotonic() + seconds
+    ready = None
+    while True:
+        try:
+            wanted = gen.send(ready)
+        except StopIteration as end:
+            result: R = end.value
+            return result
+        ready = yield wanted
+        if ready:
+            until = monotonic() + seconds
+        elif monotonic() > until:
+            raise ServerSilent(f"the database server says nothing for {seconds:g} s")
+
+
+# The server ends a session that held its transaction open for too long.
+_ENDED = ("08", "57P", "25P03", "25P04")
+
+
+def ends_session(error: BaseException | None) -> bool:
+    """Whether these were the server's last words."""
+    state = getattr(error, "sqlstate", None)
+    return isinstance(state, str) and state.startswith(_ENDED)
+
+
+class Connections:
+    """A pool, of which every method may be called from any thread."""
+
+    def __init__(self, url: str, limits: Limits) -> None:
+        self._limits = limits
+        self._generation = 0
+        # Transactions are begun by statements of our own, so the driver's connections stay in autocommit.
+        self.engine: Engine = create_engine(
+            make_url(url).set(drivername="postgresql+psycopg"),
+            connect_args={"autocommit": True},
+            poolclass=QueuePool,
+            pool_size=limits.kept,
+            max_overflow=limits.most - limits.kept,
+            pool_timeout=limits.wait_s,
+            pool_use_lifo=True,
+            pool_reset_on_return=None,
+            pool_pre_ping=False,
+            # Values can be secrets, and errors are logged.
+            hide_parameters=True,
+        )
+        event.listen(self.engine, "do_connect", self._connect)
+        event.listen(self.engine, "connect", self._connected)
+        event.listen(self.engine, "checkout", self._require_usable)
+
+    def lend(self) -> PoolProxiedConnection:
+        """Open, as far as anybody can tell without asking the server. To be given back.
+
+        Raises:
+            sqlalchemy.exc.TimeoutError: all are lent, and none came back in time.
+            psycopg.OperationalError: there is no server.
+        """
+        try:
+            return self.engine.raw_connection()
+        except InvalidRequestError as error:
+            # A new connection was closed at once as well.
+            raise psycopg.OperationalError("the database server closes connections") from error
+
+    def give_back(self, lent: PoolProxiedConnection, error: BaseException | None = None) -> None:
+        """``error``: what went wrong with it, if anything did."""
+        driver = driver_of(lent)
+        if driver.closed or ends_session(error):
+            self._suspect(lent.info[_GENERATION])
+            lent.invalidate()
+        elif driver.pgconn.transaction_status != TransactionStatus.IDLE:
+            lent.invalidate()
+        lent.close()
+
+    def close(self) -> None:
+        """Close those that are idle, now, and those that are lent when they come back."""
+        self.engine.dispose()
+
+    def _suspect(self, generation: int) -> None:
+        """Two that are lost at the same time may count twice: another few connections are made."""
+        if generation == self._generation:
+            self._generation = generation + 1
+
+    def _connect(self, dialect: Any, record: Any, arguments: list[Any], options: dict[str, Any]) -> _Connection:
+        given = _DEFAULTS | options
+        given["options"] = " ".join([self._server_limits(), *filter(None, [options.get("options")])])
+        connection = _Connection.connect(*arguments, **given)
+        connection.silent_s = self._limits.statement_s + _GRACE_S
+        return connection
+
+    def _server_limits(self) -> str:
+        statement_s = self._limits.statement_s
+        limits = {
+            "statement_timeout": statement_s,
+            "lock_timeout": min(_LOCK_S, statement_s),
+            "idle_in_transaction_session_timeout": _IDLE_S,
+        }
+        return " ".join(f"-c {name}={int(seconds * 1000)}" for name, seconds in limits.items())
+
+    def _connected(self, driver: Any, record: Any) -> None:
+        record.info[_GENERATION] = self._generation
+
+    def _require_usable(self, driver: Any, record: Any, lent: Any) -> None:
+        """The pool makes another one in its place."""
+        if record.info[_GENERATION] != self._generation or driver.closed or _has_something_to_say(driver):
+            raise DisconnectionError
+
+
+def driver_of(lent: PoolProxiedConnection) -> psycopg.Connection[Any]:
+    """The driver's own connection."""
+    return cast("psycopg.Connection[Any]", lent.dbapi_connection)
+
+
+def _has_something_to_say(driver: psycopg.Connection[Any]) -> bool:
+    """A server that was asked nothing says that it ends, and closes."""
+    looking = select.poll()
+    looking.register(driver.fileno(), select.POLLIN)
+    return bool(looking.poll(0))
