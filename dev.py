@@ -47,7 +47,6 @@ BUILT = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hold
 @dataclass(frozen=True)
 class Tool:
     """A program that tests drive. ``used_for`` completes "without it there are no …".
-
     What is ``unpacked`` is not installed, since its package starts a service on all addresses; ``built``: no package.
     """
 

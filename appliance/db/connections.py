@@ -180,6 +180,11 @@ def driver_of(lent: PoolProxiedConnection) -> psycopg.Connection[Any]:
     return cast("psycopg.Connection[Any]", lent.dbapi_connection)
 
 
+def be_patient(driver: psycopg.Connection[Any], seconds: float) -> None:
+    """Let a statement of this connection take so long."""
+    cast("_Connection", driver).silent_s = seconds
+
+
 def _has_something_to_say(driver: psycopg.Connection[Any]) -> bool:
     """A server that was asked nothing says that it ends, and closes."""
     looking = select.poll()

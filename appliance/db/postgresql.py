@@ -14,7 +14,7 @@ from psycopg import errors
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import PoolProxiedConnection
 
-from appliance.db.connections import Connections, Limits, driver_of, ends_session
+from appliance.db.connections import Connections, Limits, be_patient, driver_of, ends_session
 from appliance.db.database import Database, Work
 from appliance.db.sql import POSTGRESQL, Cursor, Session, Sql
 from appliance.errors import OutcomeUnknown, StorageFull, Unavailable
@@ -96,7 +96,7 @@ class PostgresqlDatabase(Database):
             cursor = loan.driver.cursor()
             # The one that has it may be migrating a large database.
             cursor.execute("SET lock_timeout = 0; SET statement_timeout = 0", prepare=False)
-            loan.driver.silent_s = _PATIENT_S
+            be_patient(loan.driver, _PATIENT_S)
             cursor.execute(f"SELECT pg_advisory_lock({_START_LOCK})".encode())
             try:
                 yield
