@@ -1,4 +1,4 @@
-"""The commands about Holdfast by itself: bigstore, bigstore-measure, huge, idle, profile."""
+"""The commands about Holdfast by itself: bigstore, bigstore-measure, huge, idle, profile, s3."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from benchmarks.bigstore_measure import describe, measure_store
 from benchmarks.huge import measure_huge
 from benchmarks.idle import measure_idle
 from benchmarks.profiling import profile
+from benchmarks.s3 import measure_s3
 from benchmarks.site import Sizes
 from benchmarks.suite import BY_NAME
 
@@ -25,6 +26,20 @@ def add_commands(commands: Any) -> None:
     _add_huge(commands, common)
     _add_idle(commands, common)
     _add_profile(commands, common)
+    _add_s3(commands)
+
+
+def _add_s3(commands: Any) -> None:
+    command = commands.add_parser("s3", help="blobs in an S3 store, beside the bare client; keys from the environment")
+    command.add_argument("url", metavar="URL", help="s3://BUCKET/PREFIX?endpoint=…")
+    command.add_argument("--runs", type=int, default=5, metavar="N", help="interleaved runs (default: 5)")
+    command.set_defaults(run=_s3)
+
+
+def _s3(options: argparse.Namespace) -> int:
+    for figure in measure_s3(options.url, rounds=options.runs):
+        print(figure)
+    return 0
 
 
 def _add_bigstore(commands: Any, common: argparse.ArgumentParser) -> None:

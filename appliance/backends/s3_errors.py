@@ -59,6 +59,8 @@ _TEMPORARY = {
     "TooManyRequests",
     "ThrottlingException",
     "XMinioServerNotInitialized",
+    # No key is a folder of others: to versitygw one is for a moment, while the last blob of a folder is deleted.
+    "ExistingObjectIsDirectory",
 }
 _SKEWED = "RequestTimeTooSkewed"
 # Stores take requests whose clock is off by 15 minutes at most.

@@ -19,9 +19,9 @@ SESSION_TOKEN = "HOLDFAST_S3_SESSION_TOKEN"
 """The variables that hold the keys."""
 
 # Tried if the own variables are not set: what every other S3 program reads.
-_OF_AWS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+OF_AWS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 _SETTING = "blobs_url"
-_PARAMETERS = ("endpoint", "region", "style", "sse", "sse_key")
+PARAMETERS = ("endpoint", "region", "style", "sse", "sse_key")
 # Names under which people put a key into the URL.
 _SECRET = re.compile(r"(?i)(access|secret|session|security|password|credential|token|aws_|key_id)|^key$")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -89,7 +89,7 @@ def parse_place(url: str) -> Place:
         raise _wrong("is no URL of the form s3://BUCKET/PREFIX?endpoint=…") from None
     if parts.scheme != "s3":
         raise _wrong("does not begin with s3://")
-    if "@" in parts.netloc or any(_SECRET.search(name) for name, _ in parameters if name not in _PARAMETERS):
+    if "@" in parts.netloc or any(_SECRET.search(name) for name, _ in parameters if name not in PARAMETERS):
         raise _wrong(f"may hold no keys; set {ACCESS_KEY} and {SECRET_KEY} in the environment")
     if parts.fragment or "#" in url:
         raise _wrong("may hold no '#'")
@@ -113,7 +113,7 @@ def read_credentials(variables: Mapping[str, str]) -> Credentials:
     Raises:
         ConfigError: there are none, or one of a pair is missing.
     """
-    for access, secret, token in ((ACCESS_KEY, SECRET_KEY, SESSION_TOKEN), _OF_AWS):
+    for access, secret, token in ((ACCESS_KEY, SECRET_KEY, SESSION_TOKEN), OF_AWS):
         pair = (variables.get(access, ""), variables.get(secret, ""))
         if all(pair):
             _check_printable({access: pair[0], secret: pair[1], token: variables.get(token, "")})
@@ -123,7 +123,7 @@ def read_credentials(variables: Mapping[str, str]) -> Credentials:
             raise ConfigError(setting=missing, problem=f"is not set, and {there} is; both are needed")
     raise ConfigError(
         setting=ACCESS_KEY,
-        problem=f"is not set; blobs in S3 need it and {SECRET_KEY} (or {_OF_AWS[0]} and {_OF_AWS[1]})",
+        problem=f"is not set; blobs in S3 need it and {SECRET_KEY} (or {OF_AWS[0]} and {OF_AWS[1]})",
     )
 
 
@@ -137,8 +137,8 @@ def _check_printable(values: Mapping[str, str]) -> None:
 def _parameters(pairs: list[tuple[str, str]]) -> dict[str, str]:
     given: dict[str, str] = {}
     for name, value in pairs:
-        if name not in _PARAMETERS:
-            raise _wrong(f"has the unknown parameter {name[:40]!r}; there are {', '.join(_PARAMETERS)}")
+        if name not in PARAMETERS:
+            raise _wrong(f"has the unknown parameter {name[:40]!r}; there are {', '.join(PARAMETERS)}")
         if name in given:
             raise _wrong(f"has the parameter {name} twice")
         if not value:

@@ -98,6 +98,7 @@ def raised(store: Store, name: str) -> HoldfastError:
     [
         (error("SlowDown", 503), BackendError, True, "SlowDown some message"),
         (error("InternalError", 500), BackendError, True, "InternalError"),
+        (error("ExistingObjectIsDirectory", 409), BackendError, True, "ExistingObjectIsDirectory"),
         (error("SomethingNew", 503), BackendError, True, "SomethingNew"),
         (error("SomethingNew", 429), BackendError, True, "SomethingNew"),
         (error("SomethingNew", 400), BackendError, False, "SomethingNew some message"),

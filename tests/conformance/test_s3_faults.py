@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -127,7 +128,7 @@ def test_server_that_stands_still_is_given_up_in_time(own_server: s3.Running) ->
         with pytest.raises(BackendError, match="it took too long") as caught:
             call()
         assert caught.value.temporary
-        assert time.monotonic() - began < 4
+        assert time.monotonic() - began < 15
     own_server.resume()
     own_server.ready()
     backend.put("c", [CONTENT])
@@ -167,18 +168,18 @@ def test_slow_line_is_no_reason_to_give_up(own_minio: s3.Running) -> None:
 
         relay.up = relay.down = slowly
         # The system takes some MiB of the body ahead of the line, and the answer has to wait for them.
-        backend = over(relay, own_minio, limits=s3.Limits(connect_s=1, read_s=2))
+        backend = over(relay, own_minio, limits=s3.Limits(connect_s=3, read_s=3))
         began = time.monotonic()
-        backend.put("a", [CONTENT, CONTENT])
-        assert time.monotonic() - began > 3
+        backend.put("a", [CONTENT] * 3)
+        assert time.monotonic() - began > 4
         began = time.monotonic()
-        assert backend.get("a", 0, 2 * len(CONTENT)) == CONTENT * 2
-        assert time.monotonic() - began > 3
+        assert backend.get("a", 0, 3 * len(CONTENT)) == CONTENT * 3
+        assert time.monotonic() - began > 4
 
 
 def retrying(server: s3.Running, **named: float) -> RetryingBackend:
     """As the server composes it."""
-    attempts = Attempts(Circuit(limit=3, rest_s=0.5), **named)
+    attempts = Attempts(Circuit(limit=3, rest_s=3), **named)
     return RetryingBackend(server.backend("kept", again=attempts.run), attempts)
 
 
@@ -195,10 +196,12 @@ def test_server_that_is_started_again_costs_only_time(own_server: s3.Running) ->
     )
     for call in calls:
         own_server.kill()
-        back = threading.Timer(0.7, own_server.start)
-        back.start()
-        assert call()
-        back.join()
+        with ThreadPoolExecutor(1) as other:
+            answer = other.submit(call)
+            time.sleep(0.7)
+            assert not answer.done()
+            own_server.start()
+            assert answer.result(20)
     assert backend.get("b", 0, len(CONTENT)) == CONTENT
     assert [blob.key for blob in backend.list("")] == ["b"]
 
@@ -218,10 +221,10 @@ def test_server_that_stays_away_costs_no_time_after_a_while(own_server: s3.Runni
         assert caught.value.temporary
         with pytest.raises(BackendError, match="not tried"):
             backend.put("b", pytest.fail)  # type: ignore[arg-type]
-    assert time.monotonic() - began < 0.4
+    assert time.monotonic() - began < 2.5
     own_server.start()
     own_server.ready()
-    time.sleep(0.6)
+    time.sleep(3)
     assert backend.get("a", 0, 1) == b"x"
     backend.put("b", [b"y"])
 

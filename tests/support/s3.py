@@ -171,7 +171,7 @@ class Running(Server):
 
     def _start(self) -> subprocess.Popen[bytes]:
         command, variables = _COMMANDS[self.name](self)
-        # A server must not outlive tests that are killed.
+        # A server must not outlive tests that are killed. It dies with the thread that started it.
         guard = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
         with (self.folder.parent / f"{self.folder.name}.log").open("ab") as log:
             return subprocess.Popen(

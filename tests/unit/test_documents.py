@@ -8,10 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from appliance.backends import s3_place
+
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md", "config.example.yaml", "docs/panel.md", "docs/tls.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "CHANGELOG.md", "config.example.yaml", "docs/panel.md", "docs/s3.md", "docs/tls.md"]
+)
 def test_line_of_a_document_fits_a_window(name: str) -> None:
     """As long as one of the sources at most."""
     lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
@@ -58,3 +62,10 @@ def test_readme_names_every_group_of_commands() -> None:
         "tls self-signed",
     ):
         assert f"holdfast {command}" in text, command
+
+
+def test_s3_page_names_what_can_be_set() -> None:
+    """Each part of the place, and each variable that holds a key."""
+    text = (ROOT / "docs" / "s3.md").read_text(encoding="utf-8")
+    names = {*s3_place.PARAMETERS, s3_place.ACCESS_KEY, s3_place.SECRET_KEY, s3_place.SESSION_TOKEN, *s3_place.OF_AWS}
+    assert {name for name in names if f"`{name}`" not in text} == set()
