@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg import errors
@@ -14,6 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
 from appliance.db.database import Database, Work
+from appliance.db.guard import LOOK, Guard
 from appliance.db.sql import POSTGRESQL, Session
 from appliance.errors import StorageFull, Unavailable
 
@@ -22,6 +23,13 @@ T = TypeVar("T")
 _ATTEMPTS = 10
 # Advisory locks are of one database; this number only has to differ from others of ours.
 _START_LOCK = 0x686F6C64
+WRITERS_LOCK = 0x686F6C65
+"""Shared by every write; who has it alone waits for all of them, and keeps others from beginning."""
+# One message, and no further wait for an answer. The lock is had before the statement behind it looks: whoever froze the
+# store meanwhile is seen. Read committed, whatever the server is set to: otherwise the lock's snapshot would be the last.
+_BEGIN_GUARDED = (
+    f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock_shared({WRITERS_LOCK}); {LOOK}"
+)
 # With the last one, two transactions looked for a row before either had inserted it; the next attempt finds it.
 _LOST_RACES = (errors.SerializationFailure, errors.DeadlockDetected, errors.UniqueViolation)
 
@@ -32,6 +40,7 @@ class PostgresqlDatabase(Database):
     dialect = POSTGRESQL
 
     def __init__(self, url: str, *, pool_size: int = 16) -> None:
+        self.guard = Guard()
         # Transactions are begun by statements of our own, so the driver's connections stay in autocommit.
         self.engine = create_engine(
             make_url(url).set(drivername="postgresql+psycopg"),
@@ -60,13 +69,29 @@ class PostgresqlDatabase(Database):
                 session.cursor.execute("ROLLBACK")
 
     def write(self, work: Work[T]) -> T:
+        return self._run(work, self._begin_guarded)
+
+    def maintain(self, work: Work[T]) -> T:
+        return self._run(work, lambda session: session.cursor.execute("BEGIN"))
+
+    def _run(self, work: Work[T], begin: Callable[[Session], object]) -> T:
         with _translated():
             for _ in range(_ATTEMPTS - 1):
                 try:
-                    return self._attempt(work)
+                    return self._attempt(work, begin)
                 except _LOST_RACES:
                     continue
-            return self._attempt(work)
+            return self._attempt(work, begin)
+
+    def _begin_guarded(self, session: Session) -> None:
+        # Several statements cannot be prepared, which the driver does to what it is given often.
+        cursor: psycopg.Cursor[Any] = session.connection.cursor()
+        cursor.execute(_BEGIN_GUARDED, prepare=False)
+        cursor.nextset()
+        cursor.nextset()
+        refusal = self.guard.refusal(cursor.fetchone())
+        if refusal is not None:
+            raise refusal
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -78,10 +103,10 @@ class PostgresqlDatabase(Database):
             finally:
                 session.cursor.execute(f"SELECT pg_advisory_unlock({_START_LOCK})")
 
-    def _attempt(self, work: Work[T]) -> T:
+    def _attempt(self, work: Work[T], begin: Callable[[Session], object]) -> T:
         with self._session() as session:
-            session.cursor.execute("BEGIN")
             try:
+                begin(session)
                 result = work(session)
             except BaseException:
                 session.cursor.execute("ROLLBACK")
