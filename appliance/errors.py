@@ -36,6 +36,7 @@
     ├── BackendError            a blob store failed; ``temporary`` says whether a retry can help
     │   └── BlobMissing
     ├── BackupFailed            a backup folder cannot be written or read on; its last snapshot is as it was
+    ├── MoveFailed              the database was not moved, and is where it was
     └── Fatal                   the program cannot start or go on; for the person who runs it
         ├── ConfigError
         ├── DataFolderBusy
@@ -329,6 +330,14 @@ class BackupFailed(HoldfastError):
         self.folder = folder
         self.problem = problem
         super().__init__(f"the backup folder {folder} {problem}")
+
+
+class MoveFailed(HoldfastError):
+    """The database was not moved, and its store is where it was; ``problem`` is a whole clause."""
+
+    def __init__(self, *, problem: str) -> None:
+        self.problem = problem
+        super().__init__(problem)
 
 
 class Fatal(HoldfastError):

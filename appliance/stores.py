@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import socket
 import sqlite3
 from collections.abc import Iterator
@@ -15,21 +16,105 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from appliance.backends.base import Backend
 from appliance.backends.disk import DiskBackend
 from appliance.backends.reserve import LEAST, Reserve, free_bytes
-from appliance.config import Settings
-from appliance.db import migrate
+from appliance.config import Settings, database_place
+from appliance.db import location, migrate
 from appliance.db.database import Database
+from appliance.db.location import Location
 from appliance.db.postgresql import PostgresqlDatabase
 from appliance.db.sqlite import SqliteDatabase
 from appliance.errors import BackendError, ConfigError, Damaged, StorageFull, Unavailable
 
+_log = logging.getLogger(__name__)
+
 
 def open_database(settings: Settings, *, synced: bool = True) -> Database:
-    """The database, whatever its revision. ``synced`` is about SQLite; a server's commits are as durable as it is."""
+    """The database, whatever its revision, and wherever it has moved. ``synced`` is about SQLite; a server's commits
+    are as durable as it is.
+
+    Raises:
+        ConfigError: it is a copy of which a move has not come to its end, or another store's.
+    """
+    return _followed(settings, configured_database(settings, synced=synced), synced)
+
+
+def configured_database(settings: Settings, *, synced: bool = True) -> Database:
+    """That which the settings name, also if the store's has moved away from there."""
     path = settings.database_path
     if path is None:
         assert settings.database_url is not None
         return PostgresqlDatabase(settings.database_url.url)
     return SqliteDatabase(path, synced=synced, make_room=reserve_of(settings).make_room)
+
+
+def _followed(settings: Settings, database: Database, synced: bool) -> Database:
+    path = settings.database_path
+    if path is not None and not path.exists():
+        return database
+    setting, where = _named_database(settings)
+    try:
+        place = location.read(database)
+        if place is not None and place.moved_to:
+            _log.warning("the database has moved from %s; set database_url to %s", where, place.moved_to)
+            there = _database_at(settings, place.moved_to, synced)
+            try:
+                _require_same(database, there, where, place.moved_to)
+            except BaseException:
+                there.close()
+                raise
+            database.close()
+            database, where, place = there, place.moved_to, location.read(there)
+        if place is not None:
+            _require_whole(place, setting, where)
+            database.guard.expect(place.generation)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _database_at(settings: Settings, url: str, synced: bool) -> Database:
+    """Its password, if it needs one, is in PGPASSWORD or ~/.pgpass: none is kept in rows."""
+    place = database_place(url)
+    if place.path is None:
+        return PostgresqlDatabase(place.url)
+    if not place.path.exists():
+        raise ConfigError(setting="database_url", problem=f"the database has moved to {url}, which is not there")
+    return SqliteDatabase(place.path, synced=synced, make_room=reserve_of(settings).make_room)
+
+
+def _require_same(one: Database, other: Database, where: str, to: str) -> None:
+    store_id = location.store_id(one)
+    if store_id is None or location.store_id(other) != store_id:
+        raise ConfigError(
+            setting="database_url", problem=f"the database has moved from {where} to {to}, where another one is now"
+        )
+
+
+def _require_whole(place: Location, setting: str, where: str) -> None:
+    if place.is_copy:
+        raise ConfigError(
+            setting=setting,
+            problem=f"{where} is a copy that has not become the store's database; run `holdfast migrate database` at "
+            "the old place once more, or with --abort, and name that place until it is done",
+        )
+    if place.moved_to:
+        raise ConfigError(setting=setting, problem=f"the database has moved on to {place.moved_to}; name that")
+
+
+def require_writable(settings: Settings, database: Database) -> None:
+    """For the server's start, which writes.
+
+    Raises:
+        ConfigError: a move has broken off, and nobody may write until it is ended.
+    """
+    place = location.read(database)
+    if place is not None and place.is_frozen:
+        setting, where = _named_database(settings)
+        raise ConfigError(
+            setting=setting,
+            problem=f"{where} is read-only since a move of the database began; run `holdfast migrate database` as "
+            "then, or with --abort",
+        )
 
 
 def open_backend(settings: Settings, *, synced: bool = True, make: bool = False) -> Backend:

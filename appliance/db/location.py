@@ -6,7 +6,8 @@ Freezing is a transaction that waits for every write that has begun; each that b
 from __future__ import annotations
 
 import sqlite3
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
 from psycopg import errors
 
@@ -14,6 +15,8 @@ from appliance import clock
 from appliance.db.database import Database
 from appliance.db.postgresql import WRITERS_LOCK
 from appliance.db.sql import POSTGRESQL, Session, Sql
+
+T = TypeVar("T")
 
 LEAVING = "leaving"
 """The database is about to move away; it is read-only."""
@@ -23,6 +26,7 @@ ARRIVED = "arrived"
 """This copy is whole, and the other database is still the store's."""
 
 _READ = Sql("SELECT generation, blobs_url, previous_url, state, frozen_at, moved_to FROM location WHERE id = 1")
+_STORE_ID = Sql("SELECT store_id FROM store WHERE id = 1")
 _MAKE = Sql("""
     INSERT INTO location (id, generation, blobs_url, previous_url, state, moved_to) VALUES (1, 1, '', '', '', '')
     ON CONFLICT (id) DO NOTHING
@@ -63,9 +67,23 @@ def load(session: Session) -> Location:
 
 def read(database: Database) -> Location | None:
     """As it is now; None in a database without the table: it is empty, or older than that."""
+    return _if_there(database, load)
+
+
+def store_id(database: Database) -> str | None:
+    """Whose it is; None if it is nobody's."""
+
+    def whose(session: Session) -> str | None:
+        row = session.row(_STORE_ID)
+        return None if row is None else row[0]
+
+    return _if_there(database, whose)
+
+
+def _if_there(database: Database, found: Callable[[Session], T | None]) -> T | None:
     try:
         with database.read() as session:
-            return load(session)
+            return found(session)
     except errors.UndefinedTable:
         return None
     except sqlite3.OperationalError as error:
