@@ -30,16 +30,20 @@
     │   ├── QuotaExceeded
     │   └── StorageFull
     ├── Unavailable             try again: a lease was lost, a service does not answer
-    │   └── OutcomeUnknown      the database went away in the middle of a commit
+    │   ├── OutcomeUnknown      the database went away in the middle of a commit
+    │   ├── ReadOnly            nothing can be changed for a while; reading goes on
+    │   └── Moved               the store is elsewhere now; this process has to look anew
     ├── Damaged                 stored bytes are missing or are not what they were
     ├── BackendError            a blob store failed; ``temporary`` says whether a retry can help
     │   └── BlobMissing
     ├── BackupFailed            a backup folder cannot be written or read on; its last snapshot is as it was
+    ├── MoveFailed              the database was not moved, and is where it was
     └── Fatal                   the program cannot start or go on; for the person who runs it
         ├── ConfigError
         ├── DataFolderBusy
         ├── SchemaTooNew
         ├── StoreMismatch
+        ├── MoveRefused         the database cannot move, or not to there; nothing was changed
         └── BackupRefused       a backup folder, or the data folder to restore into, is not what it has to be
 
 Only the faces (``providers/*/errors.py``, ``appliance/cli``) know status and exit codes.
@@ -284,6 +288,21 @@ class OutcomeUnknown(Unavailable):
     """Somebody went away in the middle of the last step: all of it was done, or nothing. Who repeats it looks first."""
 
 
+class ReadOnly(Unavailable):
+    """Nothing can be changed for a while, since the database is about to move; reading goes on."""
+
+    def __init__(self) -> None:
+        super().__init__(reason="the store is read-only for a moment; nothing was changed", retry_after_s=10)
+
+
+class Moved(Unavailable):
+    """The store is not where this process has opened it: ``where`` its database is now, "" if it is something else."""
+
+    def __init__(self, *, where: str = "") -> None:
+        self.where = where
+        super().__init__(reason="the store has moved, and this server follows in a moment; nothing was changed")
+
+
 class Damaged(HoldfastError):
     """Stored bytes are missing or are not what they were; they were not served."""
 
@@ -316,6 +335,14 @@ class BackupFailed(HoldfastError):
         self.folder = folder
         self.problem = problem
         super().__init__(f"the backup folder {folder} {problem}")
+
+
+class MoveFailed(HoldfastError):
+    """The database was not moved, and its store is where it was; ``problem`` is a whole clause."""
+
+    def __init__(self, *, problem: str) -> None:
+        self.problem = problem
+        super().__init__(problem)
 
 
 class Fatal(HoldfastError):
@@ -355,6 +382,14 @@ class StoreMismatch(Fatal):
     def __init__(self, *, reason: str) -> None:
         self.reason = reason
         super().__init__(f"data: {reason}")
+
+
+class MoveRefused(Fatal):
+    """The database cannot move, or not to that place; ``reason`` is a whole clause."""
+
+    def __init__(self, *, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
 
 
 class BackupRefused(Fatal):

@@ -154,6 +154,18 @@ POINTS: Final[dict[str, Kind]] = {
     "restore.packs": "system",
     "restore.database": "system",
     "restore.named": "system",
+    # moving the database
+    "move.begun": "system",
+    "move.table": "system",
+    "move.copied": "system",
+    "move.frozen": "system",
+    "move.caught-up": "system",
+    "move.verified": "system",
+    "move.synced": "system",
+    "move.arrived": "system",
+    "move.moved": "system",
+    "move.done": "system",
+    "move.taken-back": "system",
 }
 """Every point, and who fails there."""
 

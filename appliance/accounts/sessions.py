@@ -14,7 +14,7 @@ from typing import NamedTuple
 from appliance import clock
 from appliance.db.database import Database
 from appliance.db.sql import Row, Session, Sql
-from appliance.errors import HoldfastError
+from appliance.errors import HoldfastError, ReadOnly
 from appliance.principal import Home, Principal
 
 _log = logging.getLogger(__name__)
@@ -162,6 +162,8 @@ def _holds(row: Row, lives: Lives, now: int) -> bool:
 def _note_use(database: Database, digest: bytes, now: int) -> None:
     try:
         database.write(lambda session: session.run(_SEE, digest=digest, now=now))
+    except ReadOnly:
+        return
     except HoldfastError as error:
         # On a full disk, say: pages can be read all the same.
         _log.warning("the use of a session could not be noted: %s", error)

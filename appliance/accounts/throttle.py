@@ -20,7 +20,7 @@ from appliance.accounts import failures
 from appliance.accounts.failures import BLOCK_MOST_S, EVERYWHERE, KEPT_S, Block, Guess, Pair
 from appliance.config.credentials import canonical, is_name
 from appliance.db.database import Database
-from appliance.errors import HoldfastError, SignInBlocked
+from appliance.errors import HoldfastError, ReadOnly, SignInBlocked
 
 _log = logging.getLogger(__name__)
 
@@ -140,6 +140,8 @@ class Throttle:
                 return
         try:
             self.flush()
+        except ReadOnly:
+            return
         except HoldfastError as error:
             # The credentials are wrong all the same. What is pending is written later.
             _log.warning("failed sign-ins could not be noted yet: %s", error)

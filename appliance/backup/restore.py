@@ -121,7 +121,8 @@ def _unreadable(source: BackupFolder, number: int, error: Damaged) -> BackupFail
 
 
 def _insert(database: SqliteDatabase, sql: Sql, rows: list[dict[str, Any]]) -> None:
-    database.write(lambda session: session.run_many(sql, rows))
+    # Of an older schema, it may not have the row that says where the store is.
+    database.maintain(lambda session: session.run_many(sql, rows))
 
 
 @dataclass

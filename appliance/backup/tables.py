@@ -16,6 +16,7 @@ from appliance.db.sql import Row, Session, Sql
 LEFT_OUT = {
     "chunk": "the packs' own indexes say the same",
     "writer": "processes that ended with the store of then; their numbers are not given out again",
+    "location": "of the store of then; what is restored is where it is restored to",
     "lease": "the same",
     "fence": "the same",
     "forgotten": "what no version needs; where it lies comes with the packs",

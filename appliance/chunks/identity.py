@@ -9,6 +9,7 @@ from typing import NamedTuple
 from appliance import clock, faults
 from appliance.backends.base import Backend
 from appliance.chunks.cutter import Chunking
+from appliance.db import location
 from appliance.db.database import Database
 from appliance.db.sql import Session, Sql
 from appliance.errors import BlobMissing, StoreMismatch
@@ -102,6 +103,7 @@ def _create(session: Session) -> Identity:
     existing = load(session)
     if existing is not None:
         return existing
+    location.make(session)
     identity = Identity(secrets.token_hex(16), secrets.token_hex(4), Chunking())
     session.run(
         _CREATE,

@@ -69,7 +69,7 @@ def _backup(context: Context, options: argparse.Namespace) -> int:
             scratch=data / "partial",
             keep=options.keep,
             verify=options.verify,
-            progress=_Shown(),
+            progress=Shown(),
         )
     finally:
         database.close()
@@ -99,7 +99,7 @@ def _backup(context: Context, options: argparse.Namespace) -> int:
 
 
 def _check(context: Context, options: argparse.Namespace) -> int:
-    found = examine.examine(options.folder, progress=_Shown())
+    found = examine.examine(options.folder, progress=Shown())
     if options.json:
         told = {
             "snapshots": [_summary(each) for each in found.snapshots],
@@ -151,7 +151,7 @@ def _restore(context: Context, options: argparse.Namespace) -> int:
     try:
         with blaming("data", str(data), data):
             done = restore.restore(
-                options.folder, data, number=options.snapshot, with_losses=options.accept_losses, progress=_Shown()
+                options.folder, data, number=options.snapshot, with_losses=options.accept_losses, progress=Shown()
             )
     finally:
         os.close(claim)
@@ -208,7 +208,7 @@ def _require_apart(backup: Path, data: Path) -> None:
         raise BackupRefused(folder=str(backup), reason="and the data folder lie in each other; choose another one")
 
 
-class _Shown:
+class Shown:
     """How far it is: one line that changes at a terminal, else a line now and then."""
 
     _EVERY_S = 10.0

@@ -22,6 +22,7 @@ from appliance.cli import (
     jobs,
     locks,
     logins,
+    migrate,
     prune,
     scrub,
     serve,
@@ -153,6 +154,7 @@ def _parser() -> argparse.ArgumentParser:
         prune,
         scrub,
         backup,
+        migrate,
         tls,
     ):
         group.add_commands(commands, common)

@@ -20,6 +20,7 @@ from appliance.config.table import (
     usable_cores,
 )
 from appliance.config.testing import fault
+from appliance.config.values import database_place
 
 __all__ = [
     "BY_NAME",
@@ -31,6 +32,7 @@ __all__ = [
     "Network",
     "Setting",
     "Settings",
+    "database_place",
     "fault",
     "load",
     "usable_cores",

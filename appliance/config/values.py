@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from appliance import retention, sizes
 from appliance.config.credentials import canonical, name_problem, password_problem
-from appliance.config.table import Address, BlobPlace, DatabasePlace, Kind, Network, Setting
+from appliance.config.table import BY_NAME, Address, BlobPlace, DatabasePlace, Kind, Network, Setting
 from appliance.errors import BadRequest, ConfigError
 from appliance.retention import Retention
 
@@ -48,6 +48,18 @@ def parse(setting: Setting, given: Given) -> object:
     except _Wrong as wrong:
         origin = f" (from {given.origin})" if given.origin else ""
         raise ConfigError(setting=setting.name, problem=f"{wrong}{origin}") from None
+
+
+def database_place(text: str) -> DatabasePlace:
+    """What ``database_url`` would be, given at the command line.
+
+    Raises:
+        ConfigError: that is none.
+    """
+    setting = BY_NAME["database_url"]
+    found = parse(setting, Given(text, "", Path.cwd()))
+    assert isinstance(found, DatabasePlace)
+    return found
 
 
 def _shown(value: object) -> str:

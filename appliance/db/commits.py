@@ -20,10 +20,11 @@ GROUP_LIMIT = 64
 class Pending(Generic[T]):
     """One piece of work in the queue, and later its outcome."""
 
-    __slots__ = ("_woken", "error", "leads", "result", "work")
+    __slots__ = ("_woken", "error", "is_guarded", "leads", "result", "work")
 
-    def __init__(self, work: Callable[[Any], T]) -> None:
+    def __init__(self, work: Callable[[Any], T], *, is_guarded: bool = True) -> None:
         self.work = work
+        self.is_guarded = is_guarded
         self.result: T | None = None
         self.error: BaseException | None = None
         self.leads = False
@@ -55,9 +56,9 @@ class CommitQueue:
         self._waiting: deque[Pending[Any]] = deque()
         self._led = False
 
-    def submit(self, work: Callable[[Any], T]) -> T:
+    def submit(self, work: Callable[[Any], T], *, is_guarded: bool = True) -> T:
         """Run ``work`` in some group; returns after its transaction was committed."""
-        pending = Pending(work)
+        pending = Pending(work, is_guarded=is_guarded)
         with self._mutex:
             self._waiting.append(pending)
             leads = not self._led

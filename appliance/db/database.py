@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TypeVar
 
+from appliance.db.guard import Guard
 from appliance.db.sql import Dialect, Session
 
 T = TypeVar("T")
@@ -20,6 +21,8 @@ class Database(ABC):
     """One SQL database."""
 
     dialect: Dialect
+    # Of this process.
+    guard: Guard
 
     @abstractmethod
     def read(self) -> AbstractContextManager[Session]:
@@ -37,9 +40,15 @@ class Database(ABC):
         from it rolls back its own changes only and is raised here.
 
         Raises:
+            ReadOnly: the store is frozen; ``work`` was not run.
+            Moved: it is elsewhere, or something of it is, by now; ``work`` was not run.
             OutcomeUnknown: the database went away while it was to commit; it has all of the changes, or none.
             Unavailable: any other of these: nothing was changed, and nothing will be.
         """
+
+    @abstractmethod
+    def maintain(self, work: Work[T]) -> T:
+        """The same, also if the store is frozen or elsewhere: for what makes it so, and for what makes databases."""
 
     @abstractmethod
     def close(self) -> None:

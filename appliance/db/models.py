@@ -64,6 +64,30 @@ store = Table(
     Column("created_at", BigInteger, nullable=False),
 )
 
+location = Table(
+    "location",
+    metadata,
+    # Where the store is. Each transaction that writes looks at this row first (appliance.db.guard).
+    # Invariant: exactly one, id 1.
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    # Raised when something is elsewhere from now on; a process that knows another one writes nothing. Invariant: at
+    # least 1.
+    Column("generation", BigInteger, nullable=False),
+    # Where blobs live, without a secret; "": as the settings say.
+    Column("blobs_url", Text, nullable=False),
+    # While blobs move: where those are that have not been copied yet; else "". Invariant: not the same as blobs_url.
+    Column("previous_url", Text, nullable=False),
+    # What goes on: "copying" blobs from previous_url; the database is "leaving" for another place; this one is
+    # "arriving", a copy that nobody may use yet, or "arrived": it is whole, and not the store's yet. Invariant: one of
+    # these, or "".
+    Column("state", Text, nullable=False),
+    # Since when nothing can be written; NULL: it can. Invariant: not NULL while the database leaves or arrives.
+    Column("frozen_at", BigInteger),
+    # The database's new place, without a password, if it has moved away from here; else "". Invariant: only of one
+    # that is leaving.
+    Column("moved_to", Text, nullable=False),
+)
+
 writer = Table(
     "writer",
     metadata,

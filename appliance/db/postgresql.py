@@ -5,7 +5,7 @@ So does one that lost its connection before it asked for the commit, once: the s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -16,6 +16,7 @@ from sqlalchemy.pool import PoolProxiedConnection
 
 from appliance.db.connections import Connections, Limits, be_patient, driver_of, ends_session
 from appliance.db.database import Database, Work
+from appliance.db.guard import LOOK, Guard
 from appliance.db.sql import POSTGRESQL, Cursor, Session, Sql
 from appliance.errors import OutcomeUnknown, StorageFull, Unavailable
 
@@ -25,6 +26,13 @@ _ATTEMPTS = 10
 # Advisory locks are of one database; this number only has to differ from others of ours.
 _START_LOCK = 0x686F6C64
 _PATIENT_S = 86_400
+WRITERS_LOCK = 0x686F6C65
+"""Shared by every write; who has it alone waits for all of them, and keeps others from beginning."""
+# One message, and no further wait for an answer. The lock is had before the statement behind it looks: whoever froze
+# the store meanwhile is seen. Read committed, whatever the server is set to: else it would see what the lock saw.
+_BEGIN_GUARDED = (
+    f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock_shared({WRITERS_LOCK}); {LOOK}"
+).encode()
 # With the last one, two transactions looked for a row before either had inserted it; the next attempt finds it.
 _LOST_RACES = (errors.SerializationFailure, errors.DeadlockDetected, errors.UniqueViolation)
 
@@ -46,6 +54,7 @@ class PostgresqlDatabase(Database):
 
     def __init__(self, url: str, *, threads: int = 32, statement_s: float = 30, wait_s: float = _WAIT_S) -> None:
         most = max(threads // 2, 2)
+        self.guard = Guard()
         self._connections = Connections(url, Limits(max(most // 2, 1), most, wait_s, statement_s))
         self.engine = self._connections.engine
 
@@ -64,12 +73,18 @@ class PostgresqlDatabase(Database):
                 loan.roll_back()
 
     def write(self, work: Work[T]) -> T:
+        return self._run(work, self._begin_guarded)
+
+    def maintain(self, work: Work[T]) -> T:
+        return self._run(work, lambda loan: loan.begin(b"BEGIN"))
+
+    def _run(self, work: Work[T], begin: Callable[[_Loan], object]) -> T:
         races = losses = 0
         with _translated():
             while True:
                 try:
                     with self._lent() as loan:
-                        return _attempt(loan, work)
+                        return _attempt(loan, work, begin)
                 except _LOST_RACES:
                     races += 1
                     if races == _ATTEMPTS:
@@ -78,6 +93,15 @@ class PostgresqlDatabase(Database):
                     losses += 1
                     if losses == 2:
                         raise lost.error from lost
+
+    def _begin_guarded(self, loan: _Loan) -> None:
+        cursor = loan.begin(_BEGIN_GUARDED)
+        cursor.nextset()
+        cursor.nextset()
+        refusal = self.guard.refusal(cursor.fetchone())
+        if refusal is not None:
+            loan.roll_back()
+            raise refusal
 
     @contextmanager
     def _lent(self) -> Iterator[_Loan]:
@@ -150,14 +174,14 @@ class _Loan:
         self._lent = self._connections.lend()
         return True
 
-    def begin(self, statements: bytes) -> None:
-        """A transaction."""
+    def begin(self, statements: bytes) -> psycopg.Cursor[Any]:
+        """A transaction; what its statements give."""
         try:
-            self._run(statements)
+            return self._run(statements)
         except psycopg.Error as error:
             if not self.renew(error):
                 raise
-            self._run(statements)
+            return self._run(statements)
 
     def roll_back(self) -> None:
         """Where there is nobody any more to be told, the server does it by itself."""
@@ -172,7 +196,7 @@ class _Loan:
         OutcomeUnknown: it was asked for, and nobody answered.
         """
         try:
-            ended = self._run(b"COMMIT")
+            ended = self._run(b"COMMIT").statusmessage
         except psycopg.Error as error:
             if self.is_lost(error):
                 raise OutcomeUnknown(reason=_UNKNOWN) from error
@@ -181,19 +205,19 @@ class _Loan:
             # Some statement failed, and the work went on without it.
             raise errors.InFailedSqlTransaction("the transaction had failed, and was rolled back")
 
-    def _run(self, statements: bytes) -> str | None:
+    def _run(self, statements: bytes) -> psycopg.Cursor[Any]:
         # One is prepared when it comes again; several cannot be.
         prepare = False if b";" in statements else None
         if self._cursor is None:
             self._cursor = self.driver.cursor()
-        return self._cursor.execute(statements, prepare=prepare).statusmessage
+        return self._cursor.execute(statements, prepare=prepare)
 
 
 _UNKNOWN = "the database went away while it was to commit; whether it did is not known"
 
 
-def _attempt(loan: _Loan, work: Work[T]) -> T:
-    loan.begin(b"BEGIN")
+def _attempt(loan: _Loan, work: Work[T], begin: Callable[[_Loan], object]) -> T:
+    begin(loan)
     try:
         result = work(Session(loan.driver, POSTGRESQL))
     except psycopg.Error as error:

@@ -20,8 +20,9 @@ from appliance import faults
 from appliance.db.checkpoints import Checkpointer
 from appliance.db.commits import CommitQueue, Pending
 from appliance.db.database import Database, Work
+from appliance.db.guard import LOOK, Guard
 from appliance.db.readers import Readers
-from appliance.db.sql import SQLITE, Session
+from appliance.db.sql import SQLITE, Row, Session
 from appliance.errors import Damaged, StorageFull, Unavailable
 
 T = TypeVar("T")
@@ -51,6 +52,7 @@ class SqliteDatabase(Database):
         as it says that it made some.
         """
         self.path = path
+        self.guard = Guard()
         self._synced = synced
         self._make_room = make_room
         self._readers = Readers(self.connect, _translate)
@@ -107,6 +109,9 @@ class SqliteDatabase(Database):
 
     def write(self, work: Work[T]) -> T:
         return self._commits.submit(work)
+
+    def maintain(self, work: Work[T]) -> T:
+        return self._commits.submit(work, is_guarded=False)
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -186,19 +191,37 @@ class SqliteDatabase(Database):
         faults.point("commit.begin")
         execute("BEGIN IMMEDIATE")
         faults.point("commit.begun")
+        place: Row | None = None
+        if any(pending.is_guarded for pending in group):
+            # Under the writers' lock: nobody freezes the store before this is committed.
+            place = execute(LOOK).fetchone()
         if len(group) == 1:
-            _attempt(group[0], session)
+            self._attempt(group[0], session, place)
             faults.point("commit.commit")
             execute("COMMIT" if group[0].error is None else "ROLLBACK")
             return
         for pending in group:
             execute("SAVEPOINT work")
-            _attempt(pending, session)
+            self._attempt(pending, session, place)
             if pending.error is not None:
                 execute("ROLLBACK TO work")
             execute("RELEASE work")
         faults.point("commit.commit")
         execute("COMMIT")
+
+    def _attempt(self, pending: Pending[Any], session: Session, place: Row | None) -> None:
+        if pending.is_guarded:
+            pending.error = self.guard.refusal(place)
+            if pending.error is not None:
+                return
+        try:
+            faults.point("commit.work")
+            pending.result = pending.work(session)
+            faults.point("commit.worked")
+        except sqlite3.Error:
+            raise
+        except Exception as error:  # noqa: BLE001 - raised again in the thread that submitted it
+            pending.error = error
 
     def _alone(self, session: Session, pending: Pending[Any]) -> None:
         for attempts_left in reversed(range(_ATTEMPTS)):
@@ -241,17 +264,6 @@ class SqliteDatabase(Database):
     def _reset(self, session: Session) -> None:
         if self._writer().in_transaction:
             session.cursor.execute("ROLLBACK")
-
-
-def _attempt(pending: Pending[Any], session: Session) -> None:
-    try:
-        faults.point("commit.work")
-        pending.result = pending.work(session)
-        faults.point("commit.worked")
-    except sqlite3.Error:
-        raise
-    except Exception as error:  # noqa: BLE001 - raised again in the thread that submitted it
-        pending.error = error
 
 
 def _primary(error: sqlite3.Error) -> int | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from appliance import clock, faults
 from appliance.db.database import Database
 from appliance.db.sql import Session
-from appliance.errors import HoldfastError
+from appliance.errors import HoldfastError, ReadOnly
 from appliance.jobs import runs, steering
 from appliance.jobs.leases import Lease, lease
 from appliance.upkeep.check_report import Progress
@@ -65,6 +65,9 @@ def perform(database: Database, job: Job, holder: str, *, next_at: Callable[[], 
                 return False
             with watch.renewing(held):
                 result.set(*_outcome(job, Turn(watch.tell, is_asked, watch.is_lost)))
+    except ReadOnly as error:
+        _log.debug("job %s waits: %s", job.name, error)
+        return False
     except HoldfastError as error:
         _log.warning("job %s failed and will run again: %s", job.name, error)
     return True
@@ -89,7 +92,8 @@ def _outcome(job: Job, turn: Turn) -> tuple[str, str]:
         outcome = job.run(turn)
         faults.point("job.done")
     except HoldfastError as error:
-        _log.warning("job %s failed and will run again: %s", job.name, error)
+        quiet = isinstance(error, ReadOnly)
+        _log.log(logging.DEBUG if quiet else logging.WARNING, "job %s failed and will run again: %s", job.name, error)
         return "failed", str(error)
     _log.debug("job %s: %s", job.name, outcome)
     return "done", runs.told(outcome)

@@ -17,6 +17,7 @@ from appliance.jobs.performing import Job
 from appliance.jobs.scheduler import Scheduler
 from appliance.roster import BEAT_S, Roster
 from appliance.serve.process import StopSignal, repeat
+from appliance.serve.whereabouts import end_when_moved
 from appliance.stores import open_database, puts_synced, reserve_of, room_for_content
 from appliance.upkeep import durable, measure, scrub, sweep
 from appliance.upkeep.expire import Rules
@@ -40,6 +41,7 @@ def run_scheduler(settings: Settings, supervisor_pipe: int, roster: Roster) -> N
     scheduler.start()
     done = threading.Event()
     repeat(done, BEAT_S, roster.seat(settings.workers).beat, name="sign of life")
+    end_when_moved(appliance.database, stop, done)
     stop.wait()
     done.set()
     scheduler.stop()

@@ -21,7 +21,7 @@ from appliance.db.postgresql import PostgresqlDatabase
 from appliance.db.sqlite import SqliteDatabase
 from appliance.errors import BadRequest, ConfigError
 from appliance.jobs import leases
-from appliance.stores import blaming_blobs, blaming_database, open_backend, open_database, reserve_of
+from appliance.stores import blaming_blobs, blaming_database, open_backend, open_database, require_writable, reserve_of
 from appliance.upkeep import durable, sweep
 
 _log = logging.getLogger(__name__)
@@ -47,6 +47,8 @@ def prepare_store(settings: Settings, *, tell: Callable[[str], None]) -> None:
         database = open_database(settings)
     with closing(database):
         faults.point("start.opened")
+        with blaming_database(settings):
+            require_writable(settings, database)
         if isinstance(database, PostgresqlDatabase):
             _prepare_shared(settings, database, backend, tell)
         else:

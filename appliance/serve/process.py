@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Callable
 
-from appliance.errors import HoldfastError
+from appliance.errors import HoldfastError, ReadOnly
 
 _log = logging.getLogger(__name__)
 
@@ -78,6 +78,10 @@ class StopSignal:
         """Whether this process has been told to end."""
         return self._event.is_set()
 
+    def set(self) -> None:
+        """End this process as if it was told to. The supervisor starts another one."""
+        self._event.set()
+
     def wait(self, seconds: float | None = None) -> bool:
         """Whether it is set, after at most this time."""
         return self._event.wait(seconds)
@@ -117,6 +121,8 @@ def repeat(stop: threading.Event, seconds: float, work: Callable[[], None], *, n
         while not stop.wait(seconds):
             try:
                 work()
+            except ReadOnly as error:
+                _log.debug("%s waits: %s", name, error)
             except HoldfastError as error:
                 _log.warning("%s failed and will be tried again: %s", name, error)
             except Exception:  # noqa: BLE001 - whatever it was, the next turn may succeed

@@ -34,6 +34,7 @@ from appliance.upkeep.paging import count
 
 _RULES = (
     *check_store.RULES,
+    *check_store.LOCATION_RULES,
     *check_accounts.RULES,
     *check_journal.RULES,
     *check_nodes.RULES,

@@ -92,12 +92,43 @@ RULES = (
     ),
 )
 
+LOCATION_RULES = (
+    Rule(
+        "location",
+        "id, generation",
+        "FROM location WHERE id <> 1 OR generation < 1",
+        "location",
+        "has the id {0} and the generation {1}; there has to be one row, with id 1, and generations count from 1",
+    ),
+    Rule(
+        "location-state",
+        "state, moved_to",
+        """
+        FROM location WHERE state NOT IN ('', 'copying', 'leaving', 'arriving', 'arrived')
+            OR (state IN ('leaving', 'arriving', 'arrived') AND frozen_at IS NULL)
+            OR (moved_to <> '' AND state <> 'leaving')
+        """,
+        "location",
+        "cannot be in the state '{0}', moved to '{1}', and written as it is",
+    ),
+    Rule(
+        "location-blobs",
+        "blobs_url, previous_url",
+        "FROM location WHERE previous_url <> '' AND previous_url = blobs_url",
+        "location",
+        "says that blobs move from {1} to {0}",
+    ),
+)
+
 _BLOB = ("store", "incarnation", "chunking")
+_LOCATIONS = Sql("SELECT COUNT(*) FROM location WHERE id = 1")
 _STORE = Sql("SELECT id, store_id, incarnation, chunking FROM store")
 
 
 def check_store_row(session: Session, findings: Findings) -> None:
-    """One row that says who this is."""
+    """One row that says who this is, and one that says where."""
+    if session.value(_LOCATIONS) != 1:
+        findings.add("location", "location", "has no row with id 1")
     rows = session.rows(_STORE)
     if len(rows) != 1 or rows[0][0] != 1:
         findings.add("store", "store", f"has {len(rows)} rows; there has to be one, with id 1")

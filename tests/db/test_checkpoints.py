@@ -32,14 +32,14 @@ def database(path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SqliteData
     """With a table to fill; it rests soon."""
     monkeypatch.setattr(checkpoints, "_REST_S", 0.2)
     with closing(SqliteDatabase(path, synced=False)) as made:
-        made.write(lambda session: session.run(_MAKE))
+        made.maintain(lambda session: session.run(_MAKE))
         yield made
 
 
 def fill(database: SqliteDatabase, commits: int) -> None:
     """Five pages a commit."""
     for _ in range(commits):
-        database.write(lambda session: session.run(_FILL))
+        database.maintain(lambda session: session.run(_FILL))
 
 
 def log_size(path: Path) -> int:
@@ -80,7 +80,7 @@ def test_log_is_moved_while_others_go_on_writing(path: Path, monkeypatch: pytest
     """What was written long ago does not wait for a pause, nor for SQLite's own checkpoint."""
     monkeypatch.setattr(sqlite, "_LOG", (1_000_000, sqlite._LOG[1]))
     database = SqliteDatabase(path, synced=False)
-    database.write(lambda session: session.run(_MAKE))
+    database.maintain(lambda session: session.run(_MAKE))
     ended = threading.Event()
 
     def write() -> None:

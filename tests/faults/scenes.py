@@ -182,6 +182,7 @@ _FIRST_REVISION = """
     DROP INDEX ix_pack_verified_at;
     ALTER TABLE pack DROP COLUMN verified_at;
     DROP TABLE fence;
+    DROP TABLE location;
     DROP TABLE web_session;
     DROP TABLE job;
     DROP TABLE job_run;

@@ -49,6 +49,7 @@ _CLEAR = """
     DO $$ DECLARE each record; BEGIN
         FOR each IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version'
             LOOP EXECUTE format('DELETE FROM %I', each.tablename); END LOOP;
+        INSERT INTO location VALUES (1, 1, '', '', '', NULL, '');
         FOR each IN SELECT sequencename FROM pg_sequences WHERE schemaname = 'public'
             LOOP EXECUTE format('ALTER SEQUENCE %I RESTART', each.sequencename); END LOOP;
     END $$

@@ -190,7 +190,7 @@ def test_step_of_the_start_that_fails_is_one_line_that_names_the_setting(
 
 def test_full_disk_that_sqlite_calls_an_io_error_is_told_as_full(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It cannot make the files beside the database, and does not say why."""
-    monkeypatch.setattr("appliance.stores.free_bytes", lambda folder: 4096)
+    monkeypatch.setattr("appliance.stores.blame.free_bytes", lambda folder: 4096)
 
     def fail(database: SqliteDatabase, copies: Path) -> None:
         raise Unavailable(reason="the database cannot be written (disk I/O error)")

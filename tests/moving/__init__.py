@@ -1,0 +1,1 @@
+"""Moving the database of a store."""
