@@ -26,7 +26,7 @@ from typing import Self
 
 import urllib3
 from minio import Minio
-from minio.error import MinioException
+from minio.error import MinioException, ServerError
 
 from appliance.backends.s3 import Again, S3Backend, once
 from appliance.backends.s3_client import Limits
@@ -160,8 +160,9 @@ class Running(Server):
         self.kill()
 
     def make_bucket(self) -> None:
-        """As soon as it answers."""
+        """As soon as it answers, to strangers as well: MinIO knows nobody but its owner for a moment."""
         self._until(self._make_bucket)
+        self._until(self._knows_strangers)
 
     def start(self) -> None:
         """Start it, again after ``kill``, with the same port and folder; it may not answer yet."""
@@ -206,6 +207,16 @@ class Running(Server):
 
     def _make_bucket(self) -> bool:
         self.client().make_bucket(BUCKET)
+        return True
+
+    def _knows_strangers(self) -> bool:
+        stranger = Server(self.name, self.place, Credentials("a-stranger", "not-a-secret-of-anybody"))
+        try:
+            stranger.client().bucket_exists(BUCKET)
+        except ServerError:
+            return False
+        except MinioException:
+            pass
         return True
 
     def _until(self, works: Callable[[], bool]) -> None:
