@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from appliance.db import connections
+from appliance.db import connections, migrate
 from appliance.db.database import Database
 from appliance.db.postgresql import PostgresqlDatabase
 from appliance.db.sql import Session, Sql
@@ -43,6 +43,7 @@ def server() -> Iterator[PrivateServer]:
 def url(server: PrivateServer) -> str:
     """Of a database with an empty table."""
     with closing(PostgresqlDatabase(server.url)) as database:
+        migrate.migrate_postgresql(database)
         database.write(lambda session: (session.run(_MAKE), session.run(_CLEAR)))
     return f"{server.url}&connect_timeout=2"
 
