@@ -43,6 +43,10 @@ class PacedBackend(Backend):
         self._pacer.spend(length)
         return self._inner.get(key, start, length)
 
+    def get_up_to(self, key: str, start: int, length: int) -> bytes:
+        self._pacer.spend(length)
+        return self._inner.get_up_to(key, start, length)
+
     def head(self, key: str) -> int | None:
         return self._inner.head(key)
 
@@ -51,3 +55,9 @@ class PacedBackend(Backend):
 
     def list(self, prefix: str) -> Iterator[Blob]:
         return self._inner.list(prefix)
+
+    def sync_all(self) -> None:
+        self._inner.sync_all()
+
+    def clear_partial(self, *, of_living: bool = False) -> int:
+        return self._inner.clear_partial(of_living=of_living)

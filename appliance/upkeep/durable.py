@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 from appliance import faults
 from appliance.backends.base import Backend
-from appliance.backends.disk import DiskBackend
 from appliance.chunks import codec, identity, rows
 from appliance.chunks.pack import Record, pack_key, read_index
 from appliance.chunks.writers import Writers
@@ -46,7 +45,7 @@ class Recovered(NamedTuple):
     commits_lost: bool
 
 
-def sync_packs(database: Database, backend: DiskBackend) -> int:
+def sync_packs(database: Database, backend: Backend) -> int:
     """Sync every pack that is not marked, then mark them; returns how many."""
     with database.read() as session:
         packs = [row[0] for row in rows.unsynced_packs(session)]
@@ -63,14 +62,14 @@ def begin_serving(database: Database, *, fast: bool) -> None:
     database.write(lambda session: session.run(_BEGIN, boot_id=boot_id))
 
 
-def end_serving(database: Database, backend: DiskBackend) -> None:
+def end_serving(database: Database, backend: Backend) -> None:
     """Note an orderly stop, once everything is on stable storage."""
     sync_packs(database, backend)
     faults.point("stop.synced")
     database.write(lambda session: session.run(_END))
 
 
-def recover(database: Database, backend: DiskBackend) -> Recovered | None:
+def recover(database: Database, backend: Backend) -> Recovered | None:
     """After an unclean stop: verify, set back what was lost, and renew the incarnation if commits may be missing.
 
     None if the last stop was clean. Call while no other process serves the store.

@@ -16,7 +16,6 @@ from typing import Final, NamedTuple
 
 from appliance import clock, faults
 from appliance.backends.base import Backend
-from appliance.backends.disk import DiskBackend
 from appliance.chunks import fences, findings, garbage, packing, quarantine, rows
 from appliance.chunks.pack import pack_key
 from appliance.chunks.quarantine import BroughtBack
@@ -371,9 +370,8 @@ class _Run:
         fences.take_away_expired(self.database)
         for page in paged(newest(self.database), _DROPPED, {"id": LEAST}):
             removed = [row[0] for row in page if self._remove_blob(*row[1:])]
-            if isinstance(self.backend, DiskBackend):
-                # A blob that came back after a power cut would have no row that tells of it.
-                self.backend.sync_all()
+            # A blob that came back after a power cut would have no row that tells of it.
+            self.backend.sync_all()
             faults.point("prune.removed")
             self._delete_packs(removed)
 

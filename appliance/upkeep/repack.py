@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 from appliance import faults
 from appliance.backends.base import Backend
-from appliance.backends.disk import DiskBackend
 from appliance.chunks import codec, findings, garbage, packing, quarantine, rows
 from appliance.chunks.channel import Block
 from appliance.chunks.pack import Record, read_index
@@ -141,9 +140,8 @@ class Repacker:
         with self._writers.write() as write:
             stored, copies, spoiled = self._copy(sources, write)
             faults.point("repack.copied")
-            if isinstance(self._backend, DiskBackend):
-                # The old packs may be durable: they go only when the new one is.
-                self._backend.sync_all()
+            # The old packs may be durable: they go only when the new one is.
+            self._backend.sync_all()
 
             def work(session: Session) -> Repacked:
                 require(session, write)

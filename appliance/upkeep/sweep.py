@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 from appliance import clock, faults
 from appliance.backends.base import Backend, Blob
-from appliance.backends.disk import DiskBackend
 from appliance.chunks.pack import pack_key, parse_pack_key, writer_prefix
 from appliance.db.database import Database
 from appliance.db.sql import LIST_LIMIT, Sql
@@ -65,7 +64,7 @@ def sweep(database: Database, backend: Backend) -> Swept:
             forgotten += _forget(database, writer_id)
             faults.point("sweep.forgotten")
     dropped = database.write(locks.drop_expired)
-    partial = backend.clear_partial() if isinstance(backend, DiskBackend) else 0
+    partial = backend.clear_partial()
     return Swept(declared, forgotten, blobs, size, failed, dropped, partial)
 
 
