@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from appliance.backends.base import SEALED, Backend
 from appliance.backends.disk import DiskBackend
 from appliance.backends.memory import MemoryBackend
-from appliance.backends.seal import HEADER, SEGMENT, STORED, plain_size, stored_size
+from appliance.backends.seal import HEADER, SEGMENT, plain_size, stored_size
 from appliance.backends.sealed import PLAIN, SealedBackend
 from appliance.chunks import identity
 from appliance.errors import BackendError, BlobMissing, DataKeyUnknown
