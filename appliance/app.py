@@ -31,6 +31,7 @@ from appliance.db.sqlite import SqliteDatabase
 from appliance.errors import BackendError, ConfigError, Damaged, HoldfastError, StorageFull, Unavailable
 from appliance.files.context import Files
 from appliance.roster import Roster
+from appliance.sealing import opening
 from providers.dav.answer import Answer
 from providers.dav.app import DavApp, Environ
 from providers.dav.past import PastApp
@@ -53,7 +54,7 @@ class Appliance:
 
     settings: Settings
     database: SqliteDatabase
-    backend: DiskBackend
+    backend: Backend
     chunks: ChunkStore
     files: Files
     sign_in: SignIn
@@ -80,8 +81,28 @@ def open_database(settings: Settings, *, synced: bool = True) -> SqliteDatabase:
     return SqliteDatabase(settings.data / "holdfast.db", synced=synced, make_room=reserve.make_room)
 
 
-def open_store(settings: Settings) -> tuple[SqliteDatabase, DiskBackend]:
-    """Database and blobs of an existing data folder. Whose they are is not asked, and nothing is made.
+def open_store(settings: Settings) -> tuple[SqliteDatabase, Backend]:
+    """Database and blobs of an existing data folder. Whether they belong together is not asked, and nothing is made.
+
+    Raises:
+        ConfigError: as ``open_unopened``.
+        KeysUnusable: blobs are sealed, and their data keys cannot be opened.
+    """
+    database, backend = open_unopened(settings)
+    try:
+        with blaming_data(settings.data):
+            with database.read() as session:
+                who = identity.load(session)
+            if who is None:
+                return database, backend
+            return database, opening.recognize(settings, database, backend, who.store_id)
+    except BaseException:
+        database.close()
+        raise
+
+
+def open_unopened(settings: Settings) -> tuple[SqliteDatabase, DiskBackend]:
+    """The same, where sealed blobs stay sealed.
 
     Whatever the setting says about requests, both are durable: what commands do has time, and blobs go with some.
 
@@ -214,8 +235,7 @@ def _require_ready(appliance: Appliance) -> None:
         incarnation = session.value(_PING)
     if incarnation != appliance.files.incarnation:
         raise Unavailable(reason="the store was restored; this process has to restart")
-    backend: Backend = appliance.backend
-    if backend.head(identity.KEY) is None:
+    if appliance.backend.head(identity.KEY) is None:
         raise Unavailable(reason="the blobs are not there")
 
 

@@ -16,7 +16,8 @@ from appliance.db.sql import Row, Session, Sql
 LEFT_OUT = {
     "chunk": "the packs' own indexes say the same",
     "writer": "processes that ended with the store of then; their numbers are not given out again",
-    "lease": "the same",
+    "data_key": "the blob `keys` of the store says the same; a backup is not sealed",
+    "lease": "processes that ended with the store of then",
     "fence": "the same",
     "forgotten": "what no version needs; where it lies comes with the packs",
     "finding": "of the disk of then; what is restored is verified",

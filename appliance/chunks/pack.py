@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from appliance.backends.base import Backend
 from appliance.chunks.codec import checksum
-from appliance.errors import BlobMissing, Damaged
+from appliance.errors import BlobDamaged, BlobMissing, Damaged
 
 _HEADER = struct.Struct("<4sBBHI16s4x")
 _ENTRY = struct.Struct("<32sQIIB3xq")
@@ -103,7 +103,7 @@ def read_index(backend: Backend, key: str, size: int, store_id: str, *, at_most:
         if at_most is not None and count > at_most:
             return []
         index = backend.get(key, offset, length)
-    except (BlobMissing, struct.error) as error:
+    except (BlobMissing, BlobDamaged, struct.error) as error:
         raise Damaged(what=f"pack {key}") from error
     if checksum(index) != digest:
         raise Damaged(what=f"the index of pack {key}")

@@ -18,6 +18,7 @@ from appliance.backup import examine, restore, take
 from appliance.backup.snapshot import Snapshot
 from appliance.cli.context import Context, print_table, visible
 from appliance.errors import BackupRefused
+from appliance.sealing.opening import open_blobs
 from appliance.serve.prepare import hold_folder
 from appliance.upkeep.check_report import Progress
 
@@ -138,7 +139,12 @@ def _restore(context: Context, options: argparse.Namespace) -> int:
     try:
         with blaming_data(data):
             done = restore.restore(
-                options.folder, data, number=options.snapshot, with_losses=options.accept_losses, progress=_Shown()
+                options.folder,
+                data,
+                number=options.snapshot,
+                with_losses=options.accept_losses,
+                progress=_Shown(),
+                seal=lambda backend, store_id, makes: open_blobs(context.settings, backend, store_id, makes=makes),
             )
     finally:
         os.close(claim)

@@ -20,6 +20,7 @@ from appliance.cli import (
     expire,
     history,
     jobs,
+    keys,
     locks,
     logins,
     prune,
@@ -154,6 +155,7 @@ def _parser() -> argparse.ArgumentParser:
         scrub,
         backup,
         tls,
+        keys,
     ):
         group.add_commands(commands, common)
     return parser

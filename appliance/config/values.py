@@ -128,6 +128,14 @@ def _password(setting: Setting, given: Given) -> str:
     return given.value
 
 
+def _secret(setting: Setting, given: Given) -> str:
+    """Nothing of it is ever shown."""
+    text = given.value.strip() if isinstance(given.value, str) else ""
+    if not text or _CONTROL.search(text):
+        raise _Wrong("its value is not one line of text; write one, in quotes")
+    return text
+
+
 def _path(setting: Setting, given: Given) -> Path:
     text = str(given.value) if isinstance(given.value, Path) else given.value
     if not isinstance(text, str) or not text or "\0" in text:
@@ -238,6 +246,7 @@ _PARSERS: Mapping[Kind, Callable[[Setting, Given], object]] = {
     "networks": _networks,
     "user": _user,
     "password": _password,
+    "secret": _secret,
     "choice": _choice,
     "switch": _switch,
     "integer": _integer,

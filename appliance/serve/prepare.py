@@ -15,6 +15,7 @@ from pathlib import Path
 from appliance import faults
 from appliance.accounts import passwords, users
 from appliance.app import blaming_data, open_database
+from appliance.backends.base import Backend
 from appliance.backends.disk import DiskBackend, sync_folder
 from appliance.backends.reserve import Reserve
 from appliance.chunks import identity
@@ -23,6 +24,7 @@ from appliance.db import migrate
 from appliance.db.sqlite import SqliteDatabase
 from appliance.errors import BadRequest, ConfigError, DataFolderBusy
 from appliance.jobs import leases
+from appliance.sealing import opening
 from appliance.upkeep import durable, sweep
 
 _log = logging.getLogger(__name__)
@@ -162,7 +164,7 @@ def prepare_store(settings: Settings, *, tell: Callable[[str], None]) -> None:
         if copy is not None:
             tell(f"The database was migrated; the one before is kept as {copy}")
         with blaming_data(folder):
-            recovered = _take_over(database, backend)
+            recovered = _take_over(settings, database, backend, tell)
         if recovered is not None and (recovered.packs or recovered.files or recovered.commits_lost):
             tell(f"The last stop was unclean: {recovered.packs} packs were damaged, {recovered.files} files set back")
         with blaming_data(folder):
@@ -176,15 +178,18 @@ def prepare_store(settings: Settings, *, tell: Callable[[str], None]) -> None:
         database.close()
 
 
-def _take_over(database: SqliteDatabase, backend: DiskBackend) -> durable.Recovered | None:
+def _take_over(
+    settings: Settings, database: SqliteDatabase, backend: Backend, tell: Callable[[str], None]
+) -> durable.Recovered | None:
     """Make the store if there is none, and put right what an unclean stop left."""
     # Nobody else can hold a lease on this folder: what was alive died with the server before.
     sweep.declare_all_dead(database)
     faults.point("start.writers-dead")
     leases.release_all(database)
     faults.point("start.leases-free")
-    identity.establish(database, backend)
+    who = identity.establish(database, backend)
     faults.point("start.identified")
+    backend = opening.establish(settings, database, backend, who.store_id, tell=tell)
     recovered = durable.recover(database, backend)
     faults.point("start.recovered")
     # Once more: a recovery may have changed the incarnation, which the blob repeats.

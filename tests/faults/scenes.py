@@ -166,6 +166,7 @@ _FIRST = (
     ("docs/empty", b""),
 )
 _FIRST_REVISION = """
+    DROP TABLE data_key;
     DROP TABLE kept;
     DROP TABLE named_version;
     DROP TABLE folder_rule;

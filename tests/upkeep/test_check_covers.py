@@ -13,6 +13,7 @@ TESTS = sorted(Path(__file__).parent.glob("test_*.py"))
 # SQLite's constraints hold "unique among siblings", and the kind "database" tells if they do not.
 INVARIANTS = {
     "store": ("store", "epoch"),
+    "data_key": ("data-key", "data-key-newest"),
     "pack": ("pack-missing pack-size", "chunk-pack"),
     "chunk": ("chunk-pack chunk-place", "chunk-form"),
     "small": ("small-damaged",),
