@@ -48,8 +48,8 @@ class Kept(NamedTuple):
         lost = {each.name for each in self.rows} - {each.name for each in self.blob}
         if lost:
             raise KeysUnusable(
-                reason=f"the blob {wrapping.KEY!r} lacks the data key {_names(lost)}, which the database has: is it an "
-                "old one? `holdfast key repair` writes it anew"
+                reason=f"the blob {wrapping.KEY!r} lacks the data keys {_names(lost)}, which the database has: is it "
+                "an old one? `holdfast key repair` writes it anew"
             )
 
     def one_each(self, keys: Sequence[DataKey], master: MasterKey, store_id: str) -> list[Wrapped]:
@@ -123,11 +123,12 @@ def unwrap_all(kept: Kept, master: MasterKey | None, store_id: str) -> list[Data
 def _why_closed(closed: Sequence[Wrapped], master: MasterKey | None) -> str:
     names = _names({each.name for each in closed})
     wanted = " or ".join(sorted({each.master for each in closed}))
+    needed = f"the master key {wanted} is needed to open the data keys {names}"
     if master is None:
-        return f"the data key {names} needs the master key {wanted}, and none is given; {_GIVE}"
+        return f"{needed}, and none is given; {_GIVE}"
     if any(each.master == master.fingerprint for each in closed):
-        return f"the data key {names} is damaged where it is kept; put back the blob {wrapping.KEY!r} from a copy"
-    return f"the data key {names} needs the master key {wanted}, and {master.fingerprint} is given; {_GIVE}"
+        return f"the data keys {names} are damaged where they are kept; put back the blob {wrapping.KEY!r} from a copy"
+    return f"{needed}, and {master.fingerprint} is given; {_GIVE}"
 
 
 def _names(names: set[str]) -> str:
