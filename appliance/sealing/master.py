@@ -99,8 +99,8 @@ def make_file(path: Path) -> MasterKey:
     if os.path.lexists(path):
         raise FileExistsError(17, "there is such a file already, and it is not replaced", str(path))
     key = MasterKey.new()
-    # Under another name until it is whole, so that nobody ever reads a part.
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    # Under another name until it is whole, so that nobody ever reads a part; what a kill leaves there is used again.
+    partial = path.with_name(f".{path.name}.partial")
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(descriptor, "w", encoding="ascii") as file:

@@ -185,3 +185,4 @@ def test_kill_at_the_first_start_is_made_up_for_by_the_next(
     fresh.require_agreement(keys=1)
     assert fresh.open().get(BLOB, 0, 7) == b"content"
     assert (folder / "master.key").stat().st_mode & 0o777 == 0o600
+    assert not list(folder.glob(".*"))
