@@ -8,8 +8,7 @@
     footer   offset and length of the index · XXH3-64 of it · entries · magic "HFPI"   32 bytes
 
 All numbers are little-endian. Offsets count from the beginning of the blob. The index is enough to rebuild the
-chunk table from the packs alone. Flags say whether records (1) and index (2) are sealed with the key of ``key id``;
-format 1 as written here is plain: flags 0, key id 0.
+chunk table from the packs alone. Flags and key id are 0: a backend that seals does so with the whole blob.
 """
 
 from __future__ import annotations
