@@ -21,6 +21,7 @@ REFRESH_S = 30.0
 
 # A blob whose first bytes are damaged names a key that nobody has; nobody looks for such ones all the time.
 _AGAIN_S = 1.0
+_MISSED_KEPT = 1000
 
 
 class KeyRing:
@@ -42,23 +43,33 @@ class KeyRing:
         self._keys = {key.id: key for key in keys}
         self._newest = self._keys[newest(kept).id]
         self._looked_at = time.monotonic()
+        self._missed: dict[bytes, float] = {}
 
     def newest(self) -> DataKey:
-        self._look(REFRESH_S)
+        if time.monotonic() - self._looked_at > REFRESH_S:
+            self._look()
         return self._newest
 
     def find(self, key_id: bytes) -> DataKey | None:
-        if key_id not in self._keys:
-            self._look(_AGAIN_S)
-        return self._keys.get(key_id)
+        found = self._keys.get(key_id)
+        if found is None and time.monotonic() - self._missed.get(key_id, -_AGAIN_S) >= _AGAIN_S:
+            self._look()
+            found = self._keys.get(key_id)
+            if found is None:
+                self._note_missed(key_id)
+        return found
 
-    def _look(self, after_s: float) -> None:
-        """Read the rows anew if that is so long ago. What cannot be read now changes nothing."""
+    def _note_missed(self, key_id: bytes) -> None:
+        with self._mutex:
+            if len(self._missed) >= _MISSED_KEPT:
+                self._missed.clear()
+            self._missed[key_id] = time.monotonic()
+
+    def _look(self) -> None:
+        """Read the rows anew. What cannot be read now changes nothing."""
         if self._database is None:
             return
         with self._mutex:
-            if time.monotonic() - self._looked_at < after_s:
-                return
             self._looked_at = time.monotonic()
             try:
                 with self._database.read() as session:

@@ -14,7 +14,7 @@ from appliance.backends.disk import DiskBackend
 from appliance.db.database import Database
 from appliance.errors import DataKeyUnknown, KeysUnusable
 from appliance.faults import Fault, Trap
-from appliance.sealing import opening, ring
+from appliance.sealing import opening, ring, rows
 from appliance.sealing.master import MasterKey
 from tests.faults.scenes import in_child
 from tests.sealing.keeping import BLOB, Keeping
@@ -50,13 +50,32 @@ def test_rotation_is_for_what_comes_and_known_to_running_processes(
     assert key_of(keeping, NEXT) == made
     running.put("packs/00000001/00000003", [b"old key"])
     assert key_of(keeping, "packs/00000001/00000003") == key_of(keeping, BLOB) != made
-    monkeypatch.setattr(ring, "_AGAIN_S", 0.0)
     assert running.get(NEXT, 0, 3) == b"new"
     monkeypatch.setattr(ring, "REFRESH_S", 0.0)
     other.put("packs/00000001/00000004", [b"x"])
     assert key_of(keeping, "packs/00000001/00000004") == made
     assert keeping.plain.get(f"sealed/{BLOB}", 0, 20) == before
     assert keeping.open().get(BLOB, 0, 7) == b"content"
+
+
+def test_data_key_that_nobody_has_is_not_looked_for_all_the_time(
+    keeping: Keeping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A damaged blob is asked for again and again; one that comes meanwhile is found all the same."""
+    running = keeping.open()
+    spoiled = bytearray(keeping.plain.get(f"sealed/{BLOB}", 0, keeping.plain.head(f"sealed/{BLOB}") or 0))
+    spoiled[8:16] = b"\x01" * 8
+    keeping.plain.put(f"sealed/{NEXT}", [spoiled])
+    looked: list[object] = []
+    real = rows.load
+    monkeypatch.setattr(rows, "load", lambda session: looked.append(1) or real(session))
+    for _ in range(20):
+        with pytest.raises(DataKeyUnknown, match="0101010101010101"):
+            running.get(NEXT, 0, 3)
+    assert len(looked) <= 2
+    keeping.change().rotate()
+    keeping.open().put("packs/00000001/00000003", [b"new"])
+    assert running.get("packs/00000001/00000003", 0, 3) == b"new"
 
 
 def test_rotations_at_once_all_count(keeping: Keeping) -> None:

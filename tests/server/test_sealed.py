@@ -140,6 +140,10 @@ def test_pruned_content_leaves_the_disk(start: Start) -> None:
 def test_sealing_is_switched_on_and_off_again(start: Start) -> None:
     """Everything stays readable; each kind of blob lies where it belongs."""
     server = start(workers=1)
+    assert "Nothing is encrypted" in server.holdfast("key", "backup").stdout
+    refused = server.holdfast("key", "rotate", succeeds=False)
+    assert refused.returncode == 2
+    assert "there is no data key" in refused.stderr
     contents = {}
     for turn, seal in enumerate(["off", "on", "off"]):
         server.settings["seal"] = seal
