@@ -70,7 +70,7 @@ class SealedBackend(Backend):
             size = self._inner.put(key, blocks)
             # A sealed one would be what is read.
             self._inner.delete(SEALED + key)
-            self._forget(key)
+            self._remember(key, _Place(None, size))
             return size
         data_key = self._keys.newest()
         cipher = Cipher(data_key, Header.new(data_key.id), self._store_id, key)

@@ -118,6 +118,28 @@ def test_cut_off_or_lost_blob_is_told_as_what_it_is(start: Start) -> None:
     server.holdfast("scrub", "--now")
 
 
+def test_unclean_stop_is_recovered_from(start: Start) -> None:
+    """A pack lost its end with the machine: what is intact of it is kept, and the file shows the version before."""
+    server = start(settings={"seal": "on"}, durability="fast", workers=1)
+    server.may_report_errors = True
+    with server.dav() as dav:
+        dav.ok("PUT", "/dav/text", TEXT)
+        dav.ok("PUT", "/dav/film", b"the first version")
+        dav.ok("PUT", "/dav/film", FILM)
+    server.kill_all()
+    with closing(sqlite3.connect(server.data / "holdfast.db")) as database, database:
+        database.execute("UPDATE pack SET synced = 0")
+    film = sealed(server)[0]
+    film.write_bytes(film.read_bytes()[:-200_000])
+    server.start()
+    assert "1 packs were damaged, 1 files set back" in server.stdout
+    with server.dav() as dav:
+        assert dav.ok("GET", "/dav/film").body == b"the first version"
+        assert dav.ok("GET", "/dav/text").body == TEXT
+        dav.ok("PUT", "/dav/film", FILM)
+        assert dav.ok("GET", "/dav/film").body == FILM
+
+
 def test_pruned_content_leaves_the_disk(start: Start) -> None:
     """Sealed packs are counted, written anew and removed as plain ones are."""
     server = start(settings={"seal": "on", "quarantine_hours": 0, "retention": "none", "trash_days": 0}, workers=1)
