@@ -68,7 +68,8 @@ data_key = Table(
     "data_key",
     metadata,
     # A key that keys of sealed blobs are derived from (appliance.sealing). The blob "keys" says the same, and is
-    # written first. Invariant: the blob knows it. Invariant: if there is any, exactly one is not retired.
+    # written first. Invariant: the blob has it, with the same bytes. Invariant: if there is any, exactly one is not
+    # retired.
     # 16 hex digits, random; in the header of each blob that is sealed with it.
     Column("id", Text, primary_key=True),
     # Nonce, ciphertext and tag of AES-256-GCM.

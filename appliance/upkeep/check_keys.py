@@ -19,13 +19,13 @@ def check_data_keys(database: Database, backend: Backend, findings: Findings) ->
         return
     # Read behind the rows: the blob is written first.
     try:
-        known = {each.id for each in wrapping.read_blob(backend, who.store_id)}
+        known = {(each.id, each.wrapped) for each in wrapping.read_blob(backend, who.store_id)}
     except (BackendError, KeysUnusable) as error:
         findings.add("data-key", f"blob {wrapping.KEY}", f"cannot be read: {error.reason}")
         return
     for each in kept:
-        if each.id not in known:
-            findings.add("data-key", f"data key {each.name}", f"is not in the blob {wrapping.KEY}")
+        if (each.id, each.wrapped) not in known:
+            findings.add("data-key", f"data key {each.name}", f"is not in the blob {wrapping.KEY}, or is another there")
     unretired = [each.name for each in kept if each.retired_at is None]
     if len(unretired) != 1:
         findings.add("data-key-newest", "data keys", f"that are not retired: {len(unretired)}; there has to be one")

@@ -10,6 +10,7 @@ import pytest
 from appliance.backends.disk import DiskBackend
 from appliance.db.database import Database
 from appliance.db.sql import Sql
+from appliance.sealing import wrapping
 from appliance.upkeep.check import check
 from tests.sealing.keeping import Keeping
 from tests.support.databases import on_sqlite
@@ -58,7 +59,14 @@ def forget(keeping: Keeping) -> None:
     run(keeping, "INSERT INTO data_key VALUES ('00112233aabbccdd', x'00', '', 1, 2)")
 
 
-@pytest.mark.parametrize(("damage", "count"), [(remove, 2), (spoil, 1), (forget, 1)])
+def change(keeping: Keeping) -> None:
+    """The blob has it with another byte, so that it opens nothing."""
+    first, *others = wrapping.read_blob(keeping.plain, keeping.store_id)
+    changed = first._replace(wrapped=bytes([first.wrapped[0] ^ 1, *first.wrapped[1:]]))
+    wrapping.write_blob(keeping.plain, keeping.store_id, [changed, *others])
+
+
+@pytest.mark.parametrize(("damage", "count"), [(remove, 2), (spoil, 1), (forget, 1), (change, 1)])
 def test_check_with_a_key_that_only_the_database_has_finds_it(
     keeping: Keeping, damage: Callable[[Keeping], None], count: int
 ) -> None:
