@@ -10,6 +10,7 @@ import pytest
 
 from appliance import config
 from appliance.backends.memory import MemoryBackend
+from appliance.backends.seal import DataKey
 from appliance.errors import ConfigError, KeysUnusable
 from appliance.sealing import master, wrapping
 from appliance.sealing.master import MasterKey
@@ -25,6 +26,18 @@ def test_text_of_a_key_leads_back_to_it() -> None:
         assert MasterKey.parse(text) == key
     assert "\n" not in key.text
     assert MasterKey.new().fingerprint != key.fingerprint
+
+
+def test_what_was_written_down_is_read_for_ever() -> None:
+    """A key that was printed years ago, and a data key that it wrapped."""
+    key = MasterKey.parse("HFMK-AAAQEAYE-AUDAOCAJ-BIFQYDIO-B4IBCEQT-CQKRMFYY-DENBWHA5-DYPQ6HPS")
+    assert (key.secret, key.fingerprint) == (bytes(range(32)), "5438916a14e36e42")
+    wrapped = bytes.fromhex(
+        "a26793ac069f403d586a1b07ac106b6de1d61f63fa4ee90bdb960ee64025"
+        "c82d542621bb3d50e7fe1c09a58987b9f9a2d5343151b6717e20c52265c8"
+    )
+    kept = wrapping.Wrapped(b"\x01" * 8, wrapped, key.fingerprint, 1, None)
+    assert wrapping.unwrap(kept, key, "a" * 32) == DataKey(b"\x01" * 8, b"\x05" * 32)
 
 
 def test_every_mistyped_or_missing_letter_is_noticed() -> None:
