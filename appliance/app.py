@@ -92,10 +92,10 @@ def open_store(settings: Settings) -> tuple[SqliteDatabase, Backend]:
     try:
         with blaming_data(settings.data):
             with database.read() as session:
-                who = identity.load(session)
-            if who is None:
+                store_id = identity.named(session)
+            if store_id is None:
                 return database, backend
-            return database, opening.recognize(settings, database, backend, who.store_id)
+            return database, opening.recognize(settings, database, backend, store_id)
     except BaseException:
         database.close()
         raise

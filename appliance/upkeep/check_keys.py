@@ -13,13 +13,13 @@ from appliance.upkeep.check_report import Findings
 def check_data_keys(database: Database, backend: Backend, findings: Findings) -> None:
     """Every data key of the table is in the blob, and one of them is not retired."""
     with database.read() as session:
-        who = identity.load(session)
+        store_id = identity.named(session)
         kept = rows.load(session)
-    if not kept or who is None:
+    if not kept or store_id is None:
         return
     # Read behind the rows: the blob is written first.
     try:
-        known = {(each.id, each.wrapped) for each in wrapping.read_blob(backend, who.store_id)}
+        known = {(each.id, each.wrapped) for each in wrapping.read_blob(backend, store_id)}
     except (BackendError, KeysUnusable) as error:
         findings.add("data-key", f"blob {wrapping.KEY}", f"cannot be read: {error.reason}")
         return
