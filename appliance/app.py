@@ -170,6 +170,5 @@ def _require_ready(appliance: Appliance, is_leaving: Callable[[], bool]) -> None
         incarnation = session.value(_PING)
     if incarnation != appliance.files.incarnation:
         raise Unavailable(reason="the store was restored; this process has to restart")
-    backend: Backend = appliance.backend
-    if backend.head(identity.KEY) is None:
+    if appliance.backend.head(identity.KEY) is None:
         raise Unavailable(reason="the blobs are not there")

@@ -35,7 +35,9 @@
     │   └── Moved               the store is elsewhere now; this process has to look anew
     ├── Damaged                 stored bytes are missing or are not what they were
     ├── BackendError            a blob store failed; ``temporary`` says whether a retry can help
-    │   └── BlobMissing
+    │   ├── BlobMissing
+    │   ├── BlobDamaged         a sealed blob is not what was sealed
+    │   └── DataKeyUnknown      a sealed blob's key is not known here
     ├── BackupFailed            a backup folder cannot be written or read on; its last snapshot is as it was
     ├── MoveFailed              the database was not moved, and is where it was
     └── Fatal                   the program cannot start or go on; for the person who runs it
@@ -44,6 +46,7 @@
         ├── SchemaTooNew
         ├── StoreMismatch
         ├── MoveRefused         the database cannot move, or not to there; nothing was changed
+        ├── KeysUnusable        data keys that blobs are sealed with cannot be opened, or are not where they have to be
         └── BackupRefused       a backup folder, or the data folder to restore into, is not what it has to be
 
 Only the faces (``providers/*/errors.py``, ``appliance/cli``) know status and exit codes.
@@ -328,6 +331,18 @@ class BlobMissing(BackendError):
         super().__init__(key=key, reason=reason)
 
 
+class BlobDamaged(BackendError):
+    """Some of the bytes asked for are not what was sealed under this key; none of them was given."""
+
+
+class DataKeyUnknown(BackendError):
+    """The blob is sealed with a data key that is not known here, or its first bytes are damaged."""
+
+    def __init__(self, *, key: str, key_id: str) -> None:
+        self.key_id = key_id
+        super().__init__(key=key, reason=f"is sealed with the data key {key_id}, which is not known here")
+
+
 class BackupFailed(HoldfastError):
     """A backup folder cannot be written or read on; ``problem`` follows its name. Its last snapshot is as it was."""
 
@@ -390,6 +405,14 @@ class MoveRefused(Fatal):
     def __init__(self, *, reason: str) -> None:
         self.reason = reason
         super().__init__(reason)
+
+
+class KeysUnusable(Fatal):
+    """Data keys cannot be opened, or are not where they have to be; ``reason`` names them and says what to do."""
+
+    def __init__(self, *, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"sealed blobs: {reason}")
 
 
 class BackupRefused(Fatal):

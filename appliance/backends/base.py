@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from appliance.errors import BackendError
+from appliance.errors import BackendError, BlobMissing
 
 Buffer = bytes | bytearray | memoryview
 
@@ -20,6 +20,9 @@ Buffer = bytes | bytearray | memoryview
 # under the 1,024 bytes of S3 and the 255 of file systems.
 _KEY = re.compile(r"[a-z0-9_-][a-z0-9._-]*(/[a-z0-9_-][a-z0-9._-]*)*")
 _KEY_LIMIT = 200
+
+SEALED = "sealed/"
+"""What a wrapper puts before a key, for a blob that it has sealed; it does not count for the length of a key."""
 
 
 class Blob(NamedTuple):
@@ -49,6 +52,22 @@ class Backend(ABC):
         Raises:
             BlobMissing: there is no such blob, or it ends before ``start + length``.
         """
+
+    def get_up_to(self, key: str, start: int, length: int) -> bytes:
+        """As many of these bytes as there are; none if the blob ends before ``start``.
+
+        One request where the store can answer so; what is here may take three.
+
+        Raises:
+            BlobMissing: there is no such blob.
+        """
+        try:
+            return self.get(key, start, length)
+        except BlobMissing:
+            size = self.head(key)
+            if size is None:
+                raise
+            return self.get(key, start, min(length, size - start)) if start < size else b""
 
     @abstractmethod
     def head(self, key: str) -> int | None:
@@ -85,5 +104,5 @@ class Backend(ABC):
 
 def check_key(key: str) -> None:
     """Refuse a key that some store could not keep."""
-    if len(key) > _KEY_LIMIT or _KEY.fullmatch(key) is None:
+    if len(key.removeprefix(SEALED)) > _KEY_LIMIT or _KEY.fullmatch(key) is None:
         raise BackendError(key=key[:_KEY_LIMIT], reason="is no valid key")

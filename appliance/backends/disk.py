@@ -125,26 +125,32 @@ class DiskBackend(Backend):
         self._known_folders.add(folder)
 
     def get(self, key: str, start: int, length: int) -> bytes:
+        with self._reading(key) as descriptor:
+            data = _read(descriptor, start, length)
+            if len(data) < length:
+                raise BlobMissing(key=key, reason=f"ends at {start + len(data)}, before {start + length}")
+            if not length and start > os.fstat(descriptor).st_size:
+                raise BlobMissing(key=key, reason=f"ends before {start}")
+        return data
+
+    def get_up_to(self, key: str, start: int, length: int) -> bytes:
+        with self._reading(key) as descriptor:
+            return _read(descriptor, start, length)
+
+    @contextmanager
+    def _reading(self, key: str) -> Iterator[int]:
         check_key(key)
         try:
             faults.point("blob.read")
             descriptor = os.open(f"{self._blobs}/{key}", os.O_RDONLY | os.O_CLOEXEC)
             try:
-                data = os.pread(descriptor, length, start)
-                while len(data) < length:
-                    more = os.pread(descriptor, length - len(data), start + len(data))
-                    if not more:
-                        raise BlobMissing(key=key, reason=f"ends at {start + len(data)}, before {start + length}")
-                    data += more
-                if not length and start > os.fstat(descriptor).st_size:
-                    raise BlobMissing(key=key, reason=f"ends before {start}")
+                yield descriptor
             finally:
                 os.close(descriptor)
         except _ABSENT as error:
             raise BlobMissing(key=key) from error
         except OSError as error:
             raise _translate(error, key) from error
-        return data
 
     def head(self, key: str) -> int | None:
         check_key(key)
@@ -243,6 +249,17 @@ class DiskBackend(Backend):
                 return False
         number = _OF_PROCESS.match(rest)
         return of_living or (number is not None and not _runs(int(number[1])))
+
+
+def _read(descriptor: int, start: int, length: int) -> bytes:
+    """As many bytes as there are."""
+    data = os.pread(descriptor, length, start)
+    while len(data) < length:
+        more = os.pread(descriptor, length - len(data), start + len(data))
+        if not more:
+            break
+        data += more
+    return data
 
 
 def _write_all(descriptor: int, block: Buffer) -> int:

@@ -32,6 +32,13 @@ class MemoryBackend(Backend):
             raise BlobMissing(key=key, reason=f"ends at {len(blob)}, before {start + length}")
         return blob[start : start + length]
 
+    def get_up_to(self, key: str, start: int, length: int) -> bytes:
+        check_key(key)
+        blob = self._blobs.get(key)
+        if blob is None:
+            raise BlobMissing(key=key)
+        return blob[start : start + length]
+
     def head(self, key: str) -> int | None:
         check_key(key)
         blob = self._blobs.get(key)

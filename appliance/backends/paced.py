@@ -43,6 +43,10 @@ class PacedBackend(Backend):
         self._pacer.spend(length)
         return self._inner.get(key, start, length)
 
+    def get_up_to(self, key: str, start: int, length: int) -> bytes:
+        self._pacer.spend(length)
+        return self._inner.get_up_to(key, start, length)
+
     def head(self, key: str) -> int | None:
         return self._inner.head(key)
 

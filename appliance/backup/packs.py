@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import NamedTuple, TypeVar
 
 from appliance.backends.base import Backend
 from appliance.backends.memory import MemoryBackend
 from appliance.chunks.pack import Record
-from appliance.errors import BackendError, BlobMissing
+from appliance.errors import BackendError, BlobDamaged, BlobMissing
 from appliance.upkeep import check_pack
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 _THREADS = 2
+# A blob that is damaged is read in such steps: what a sealed one is damaged by at least.
+_STEP = 65_536
 # Each holds a pack in memory, 33 MiB.
 _UNDER_WAY = 4
 
@@ -35,7 +38,7 @@ def read_pack(backend: Backend, key: str, size: int, store_id: str) -> Read:
         found = backend.head(key)
         if found is None:
             return Read(b"", [], "is missing")
-        data = backend.get(key, 0, found)
+        data = _all_that_can_be_read(backend, key, found)
     except BlobMissing:
         return Read(b"", [], "is missing")
     except BackendError as error:
@@ -54,6 +57,19 @@ def read_pack(backend: Backend, key: str, size: int, store_id: str) -> Read:
             data, records, f"has {len(examined.damaged)} damaged chunks, the first {first[0].hex()}: {first[1]}"
         )
     return Read(data, records, "")
+
+
+def _all_that_can_be_read(backend: Backend, key: str, size: int) -> bytes:
+    """The whole blob, with zeros where it is damaged."""
+    try:
+        return backend.get(key, 0, size)
+    except BlobDamaged:
+        data = bytearray(size)
+        for start in range(0, size, _STEP):
+            with suppress(BlobDamaged):
+                end = min(start + _STEP, size)
+                data[start:end] = backend.get(key, start, end - start)
+        return bytes(data)
 
 
 def in_turn(work: Callable[[T], R], items: Iterable[T]) -> Generator[R, None, None]:

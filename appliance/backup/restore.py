@@ -49,6 +49,12 @@ _SYNCED = Sql("UPDATE pack SET synced = 1")
 _CLEAN = Sql("UPDATE store SET clean = 1, boot_id = '' WHERE id = 1")
 
 
+Seal = Callable[[Backend, str, bool], Backend]
+"""Of a backend and the id of its store: the one that opens what is sealed there. True: new blobs may have to be sealed,
+and what that needs is made.
+"""
+
+
 class Restored(NamedTuple):
     """What came of it. ``stayed``: packs that were there; ``newer``: blobs of the store that the snapshot does not
     know, and their bytes; ``problems``: what is lost.
@@ -79,11 +85,13 @@ def restore(
     number: int | None = None,
     with_losses: bool = False,
     progress: Callable[[Progress], None] | None = None,
+    seal: Seal | None = None,
 ) -> Restored:
     """Make ``data`` the store of a snapshot in the backup folder ``path``, by default of the last one.
 
     The caller holds ``data``. The store gets a new incarnation: what clients know of it, they learn anew. With
     ``with_losses`` there will be a store also if the backup is not whole, and ``problems`` tells what is missing.
+    ``seal`` opens what is sealed in ``data``.
 
     Raises:
         BackupRefused: ``path`` is no backup, or ``data`` is not a folder to restore into.
@@ -93,11 +101,15 @@ def restore(
     with folder.read(path) as source:
         snapshot = _chosen(source, number)
         migrate.require_known(snapshot.revision)
-        run = _Run(source, snapshot, data, Steps(progress), with_losses)
+        run = _Run(source, snapshot, data, Steps(progress), with_losses, seal or _plain)
         try:
             return run.restore()
         except Damaged as error:
             raise _unreadable(source, snapshot.number, error) from error
+
+
+def _plain(backend: Backend, store_id: str, makes: bool) -> Backend:
+    return backend
 
 
 def _chosen(source: BackupFolder, number: int | None) -> Snapshot:
@@ -134,6 +146,7 @@ class _Run:
     data: Path
     steps: Steps
     with_losses: bool
+    seal: Seal
     copied: int = 0
     copied_bytes: int = 0
     stayed: int = 0
@@ -142,12 +155,14 @@ class _Run:
     def restore(self) -> Restored:
         packs = self.source.packs_of(self.snapshot)
         self._require_free_place()
-        self.backend = DiskBackend(self.data, synced=True)
-        self.backend.clear_partial(of_living=True)
+        plain = DiskBackend(self.data, synced=True)
+        plain.clear_partial(of_living=True)
+        self.backend = self.seal(plain, self.snapshot.store_id, False)
         self._require_room([pack for _, pack in packs])
         if identity.read_blob(self.backend) is None:
             # From here on a repetition knows whose the blobs are.
             self._name_blobs(self.snapshot.incarnation)
+        self.backend = self.seal(plain, self.snapshot.store_id, True)
         faults.point("restore.begun")
         self._clear_fresh()
         database = SqliteDatabase(self.data / _FRESH, synced=False)

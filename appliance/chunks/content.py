@@ -21,7 +21,7 @@ from appliance.chunks.manifest import Entry, Kind, SegmentIndex, overlapping
 from appliance.chunks.pack import Record
 from appliance.chunks.places import Course, Indexes, Location
 from appliance.db.database import Database
-from appliance.errors import BlobMissing, Damaged
+from appliance.errors import BackendError, BlobDamaged, BlobMissing, Damaged
 
 _FIRST_BATCH = 262_144
 _BATCH = 1_048_576
@@ -177,6 +177,9 @@ class Reader:
         except BlobMissing:
             course.forget(run.key)
             return [self._fetch_again(piece) for piece in run.pieces]
+        except BlobDamaged:
+            # Not all of them need to be.
+            return [self._fetch_again(piece) for piece in run.pieces]
         blocks: list[Buffer] = []
         intact = True
         for record, piece in zip(run.records, run.pieces, strict=True):
@@ -195,8 +198,8 @@ class Reader:
         key, record = place
         try:
             return _plain(record, memoryview(self._backend.get(key, record.offset, record.stored)), piece)
-        except (BlobMissing, ValueError) as error:
-            problem = error.reason if isinstance(error, BlobMissing) else str(error)
+        except (BlobMissing, BlobDamaged, ValueError) as error:
+            problem = error.reason if isinstance(error, BackendError) else str(error)
             findings.tell_of_chunk(self._database, piece.entry.id, problem, key=key, offset=record.offset)
             raise Damaged(what=f"chunk {piece.entry.id.hex()} in {key}") from error
 

@@ -99,6 +99,12 @@ def load(session: Session) -> Identity | None:
     return None if row is None else Identity(row[0], row[1], Chunking.parse(row[2]))
 
 
+def named(session: Session) -> str | None:
+    """Only the store's id, also where the rest cannot be read; None in a new database."""
+    row = session.row(_LOAD)
+    return None if row is None else str(row[0])
+
+
 def _create(session: Session) -> Identity:
     existing = load(session)
     if existing is not None:

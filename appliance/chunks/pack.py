@@ -8,8 +8,7 @@
     footer   offset and length of the index · XXH3-64 of it · entries · magic "HFPI"   32 bytes
 
 All numbers are little-endian. Offsets count from the beginning of the blob. The index is enough to rebuild the
-chunk table from the packs alone. Flags say whether records (1) and index (2) are sealed with the key of ``key id``;
-format 1 as written here is plain: flags 0, key id 0.
+chunk table from the packs alone. Flags and key id are 0: a backend that seals does so with the whole blob.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from typing import NamedTuple
 
 from appliance.backends.base import Backend
 from appliance.chunks.codec import checksum
-from appliance.errors import BlobMissing, Damaged
+from appliance.errors import BlobDamaged, BlobMissing, Damaged
 
 _HEADER = struct.Struct("<4sBBHI16s4x")
 _ENTRY = struct.Struct("<32sQIIB3xq")
@@ -103,7 +102,7 @@ def read_index(backend: Backend, key: str, size: int, store_id: str, *, at_most:
         if at_most is not None and count > at_most:
             return []
         index = backend.get(key, offset, length)
-    except (BlobMissing, struct.error) as error:
+    except (BlobMissing, BlobDamaged, struct.error) as error:
         raise Damaged(what=f"pack {key}") from error
     if checksum(index) != digest:
         raise Damaged(what=f"the index of pack {key}")

@@ -18,6 +18,7 @@ from appliance.backup.snapshot import Snapshot
 from appliance.cli.context import Context, print_table, visible
 from appliance.config import Settings
 from appliance.errors import BackupRefused, ConfigError
+from appliance.sealing.opening import open_blobs
 from appliance.serve.folder import hold_folder
 from appliance.stores import blaming, open_store
 from appliance.upkeep.check_report import Progress
@@ -151,7 +152,12 @@ def _restore(context: Context, options: argparse.Namespace) -> int:
     try:
         with blaming("data", str(data), data):
             done = restore.restore(
-                options.folder, data, number=options.snapshot, with_losses=options.accept_losses, progress=Shown()
+                options.folder,
+                data,
+                number=options.snapshot,
+                with_losses=options.accept_losses,
+                progress=Shown(),
+                seal=lambda backend, store_id, makes: open_blobs(context.settings, backend, store_id, makes=makes),
             )
     finally:
         os.close(claim)

@@ -20,6 +20,7 @@ from appliance.cli import (
     expire,
     history,
     jobs,
+    keys,
     locks,
     logins,
     migrate,
@@ -156,6 +157,7 @@ def _parser() -> argparse.ArgumentParser:
         backup,
         migrate,
         tls,
+        keys,
     ):
         group.add_commands(commands, common)
     return parser

@@ -188,6 +188,17 @@ TABLE: tuple[Setting, ...] = (
     Setting(name="durability", type="choice", default="safe", unit="choice", choices=("safe", "fast"),
             help="safe: an answered upload survives a power cut. fast: it survives a crash of the server, but a power"
                  " cut may take the last seconds; what is left is always whole."),
+    Setting(name="seal", type="choice", default="auto", unit="choice", choices=("auto", "on", "off"),
+            help="Whether blobs are encrypted before they are stored (AES-256-GCM). auto: where others keep them (S3),"
+                 " and not in the data folder. It can be switched at any time: what is stored already stays as it is,"
+                 " and readable. Small files and all names are in the database, which is not encrypted."),
+    Setting(name="master_key_file", type="file", default=None, unit="path",
+            help="The file with the master key, without which nothing that is encrypted can be read. Unset: master.key"
+                 " in the data folder, which is made when the first blob is to be encrypted. `holdfast key backup`"
+                 " tells what to keep, and where not to."),
+    Setting(name="master_key", type="secret", default=None, unit="text",
+            help="The master key itself, before master_key_file. The environment is a better place for it than this"
+                 " file."),
     Setting(name="admin_user", type="user", default="admin", unit="characters", low=NAME_LEAST, high=NAME_MOST,
             help="Name of the administrator who is made at the first start: a-z 0-9 . _ - @, a letter or digit first."
                  " Capitals count as small letters."),
@@ -303,6 +314,9 @@ class Settings:
     workers: int
     threads: int
     durability: Literal["safe", "fast"]
+    seal: Literal["auto", "on", "off"]
+    master_key_file: Path | None
+    master_key: str | None = field(repr=False)
     admin_user: str
     admin_password: str | None = field(repr=False)
     public_urls: tuple[str, ...]

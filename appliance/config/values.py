@@ -140,6 +140,14 @@ def _password(setting: Setting, given: Given) -> str:
     return given.value
 
 
+def _secret(setting: Setting, given: Given) -> str:
+    """Nothing of it is ever shown."""
+    text = given.value.strip() if isinstance(given.value, str) else ""
+    if not text or _CONTROL.search(text):
+        raise _Wrong("its value is not one line of text; write one, in quotes")
+    return text
+
+
 def _path(setting: Setting, given: Given) -> Path:
     text = str(given.value) if isinstance(given.value, Path) else given.value
     if not isinstance(text, str) or not text or "\0" in text:
@@ -241,12 +249,6 @@ def _retention(setting: Setting, given: Given) -> Retention:
         raise _Wrong(str(error)) from None
 
 
-def _secret(setting: Setting, given: Given) -> str:
-    if not isinstance(given.value, str) or not given.value.strip() or _CONTROL.search(given.value):
-        raise _Wrong("its value is not one line of text; write one, in quotes")
-    return given.value.strip()
-
-
 def _database(setting: Setting, given: Given) -> DatabasePlace:
     if isinstance(given.value, DatabasePlace):
         return given.value
@@ -308,6 +310,7 @@ _PARSERS: Mapping[Kind, Callable[[Setting, Given], object]] = {
     "networks": _networks,
     "user": _user,
     "password": _password,
+    "secret": _secret,
     "choice": _choice,
     "switch": _switch,
     "integer": _integer,
@@ -315,5 +318,4 @@ _PARSERS: Mapping[Kind, Callable[[Setting, Given], object]] = {
     "retention": _retention,
     "database": _database,
     "blobs": _blobs,
-    "secret": _secret,
 }

@@ -88,6 +88,23 @@ location = Table(
     Column("moved_to", Text, nullable=False),
 )
 
+data_key = Table(
+    "data_key",
+    metadata,
+    # A key that keys of sealed blobs are derived from (appliance.sealing). The blob "keys" says the same, and is
+    # written first. Invariant: the blob has it, with the same bytes. Invariant: if there is any, exactly one is not
+    # retired.
+    # 16 hex digits, random; in the header of each blob that is sealed with it.
+    Column("id", Text, primary_key=True),
+    # Nonce, ciphertext and tag of AES-256-GCM.
+    Column("wrapped", LargeBinary, nullable=False),
+    # The fingerprint of the master key that wrapped it, 16 hex digits.
+    Column("master_id", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    # Since when nothing more is sealed with it; NULL for the newest.
+    Column("retired_at", BigInteger),
+)
+
 writer = Table(
     "writer",
     metadata,

@@ -13,6 +13,7 @@ _SECRETS = re.compile(
     r"""
       \b ((?:urn:uuid|opaquelocktoken):) [0-9a-z-]+                # a lock token
     | \b ((?:basic|bearer|digest|negotiate) [ ]+) [0-9a-z+/=._~-]{6,}  # the value of an Authorization header
+    | \b HFMK (?:-? [a-z2-7]{8})+ \b                               # the master key of sealed blobs
     | \b [a-z2-7]{8} (?:-[a-z2-7]{8}){3} \b                        # an app password
     | ((?:password|passwd|token|secret|signature|credential|api_?key) [a-z0-9_-]* ["']? [=:] [ ]* ["']?) [^\s&"',;)]+
     | \b (DETAIL: [ ]+) [^\n]+                                     # PostgreSQL shows the whole row
@@ -21,7 +22,7 @@ _SECRETS = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 # Without one of these there is none of the above; most texts have none.
-_SUSPICIOUS = re.compile(r"[:=\- ]")
+_SUSPICIOUS = re.compile(r"[:=\- ]|HFMK", re.IGNORECASE)
 # Paths in which a name is the key to what it names: share links, in this product's form and in the one of Nextcloud.
 _TOKEN_PATH = re.compile(
     r"((?:/index\.php)?/s/|/public\.php/dav/files/|/remote\.php/dav/public-(?:files|calendars)/)[^/]+"

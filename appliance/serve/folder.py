@@ -16,6 +16,8 @@ from appliance.errors import ConfigError, DataFolderBusy
 _log = logging.getLogger(__name__)
 
 _CLAIM = "server.lock"
+# What may be in a data folder before its first start.
+_BEFOREHAND = {"lost+found", _CLAIM, "tls", "master.key"}
 
 
 def hold_folder(folder: Path) -> int:
@@ -68,7 +70,7 @@ def _close_to_others(folder: Path) -> None:
     if not stat.S_IMODE(found.st_mode) & 0o077:
         return
     # A folder of other things, named by mistake (/tmp, a home), keeps its mode.
-    is_data = not set(os.listdir(folder)) - {"lost+found", _CLAIM, "tls"} or (folder / "holdfast.db").exists()
+    is_data = not set(os.listdir(folder)) - _BEFOREHAND or (folder / "holdfast.db").exists()
     if found.st_uid == os.geteuid() and is_data:
         try:
             folder.chmod(0o700)

@@ -21,7 +21,15 @@ from appliance.db.postgresql import PostgresqlDatabase
 from appliance.db.sqlite import SqliteDatabase
 from appliance.errors import BadRequest, ConfigError
 from appliance.jobs import leases
-from appliance.stores import blaming_blobs, blaming_database, open_backend, open_database, require_writable, reserve_of
+from appliance.stores import (
+    blaming_blobs,
+    blaming_database,
+    establish_sealing,
+    open_backend,
+    open_database,
+    require_writable,
+    reserve_of,
+)
 from appliance.upkeep import durable, sweep
 
 _log = logging.getLogger(__name__)
@@ -64,8 +72,9 @@ def _prepare_shared(
     with blaming_database(settings), database.exclusive():
         migrate.migrate_postgresql(database)
         with blaming_blobs(settings):
-            identity.establish(database, backend)
-        faults.point("start.identified")
+            who = identity.establish(database, backend)
+            faults.point("start.identified")
+            establish_sealing(settings, database, backend, who.store_id, tell=tell)
         _add_first_user(settings, database, tell)
 
 
@@ -75,7 +84,7 @@ def _prepare_alone(settings: Settings, database: SqliteDatabase, backend: Backen
     if copy is not None:
         tell(f"The database was migrated; the one before is kept as {copy}")
     with blaming_database(settings), blaming_blobs(settings):
-        recovered = _take_over(database, backend)
+        recovered = _take_over(settings, database, backend, tell)
     if recovered is not None and (recovered.packs or recovered.files or recovered.commits_lost):
         tell(f"The last stop was unclean: {recovered.packs} packs were damaged, {recovered.files} files set back")
     with blaming_database(settings):
@@ -84,15 +93,18 @@ def _prepare_alone(settings: Settings, database: SqliteDatabase, backend: Backen
     _add_first_user(settings, database, tell)
 
 
-def _take_over(database: Database, backend: Backend) -> durable.Recovered | None:
+def _take_over(
+    settings: Settings, database: Database, backend: Backend, tell: Callable[[str], None]
+) -> durable.Recovered | None:
     """Make the store if there is none, and put right what an unclean stop left."""
     # Nobody else can hold a lease on this folder: what was alive died with the server before.
     sweep.declare_all_dead(database)
     faults.point("start.writers-dead")
     leases.release_all(database)
     faults.point("start.leases-free")
-    identity.establish(database, backend)
+    who = identity.establish(database, backend)
     faults.point("start.identified")
+    backend = establish_sealing(settings, database, backend, who.store_id, tell=tell)
     recovered = durable.recover(database, backend)
     faults.point("start.recovered")
     # Once more: a recovery may have changed the incarnation, which the blob repeats.

@@ -37,12 +37,17 @@ def _open_s3(settings: Settings) -> Backend:
     return RetryingBackend(S3Backend(place, credentials, scratch=scratch, again=attempts.run), attempts)
 
 
+def are_remote(settings: Settings) -> bool:
+    """Whether others keep the blobs."""
+    return settings.blobs_folder is None
+
+
 def puts_synced(settings: Settings) -> bool:
     """Whether what requests store has to be on stable storage before they are answered.
 
     Only where one machine has it all can the next start find out what a power cut took.
     """
-    return settings.durability == "safe" or settings.is_shared or settings.blobs_folder is None
+    return settings.durability == "safe" or settings.is_shared or are_remote(settings)
 
 
 def reserve_of(settings: Settings) -> Reserve:

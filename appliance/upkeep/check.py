@@ -26,6 +26,7 @@ from appliance.upkeep import check_accounts, check_attached, check_history, chec
 from appliance.upkeep.check_blobs import check_blobs, notes_on
 from appliance.upkeep.check_content import check_garbage, check_segments, check_small, check_versions
 from appliance.upkeep.check_data import Expected, check_data, count_chunks
+from appliance.upkeep.check_keys import check_data_keys
 from appliance.upkeep.check_nodes import check_nodes as check_all_nodes
 from appliance.upkeep.check_report import Findings, Progress, Report, Steps
 from appliance.upkeep.check_rows import check_rules
@@ -86,6 +87,7 @@ def check(
     rows = _check_rows(database, findings, steps, read_data=read_data)
     check_small(database, findings, steps)
     check_store_blob(database, backend, findings)
+    check_data_keys(database, backend, findings)
     compared = check_blobs(database, backend, findings, steps)
     rows.counts["blobs"] = compared.blobs
     notes = notes_on(database, compared)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from appliance.backends.base import Backend, Blob
-from appliance.chunks import identity
+from appliance.backends.sealed import PLAIN
 from appliance.chunks.pack import pack_key, parse_pack_key
 from appliance.db.database import Database
 from appliance.db.sql import LIST_LIMIT, Sql
@@ -98,7 +98,7 @@ def _batches(backend: Backend, compared: Compared) -> Iterator[tuple[int, list[t
     writer_id = 0
     batch: list[tuple[int, Blob]] = []
     for blob in backend.list(""):
-        if blob.key == identity.KEY:
+        if blob.key in PLAIN:
             continue
         compared.blobs += 1
         parsed = parse_pack_key(blob.key)

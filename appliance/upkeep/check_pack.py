@@ -9,7 +9,7 @@ from typing import NamedTuple
 from appliance.backends.base import Backend
 from appliance.chunks import codec, pack
 from appliance.chunks.pack import Record, read_index
-from appliance.errors import BackendError, BlobMissing, Damaged
+from appliance.errors import BackendError, BlobDamaged, BlobMissing, Damaged
 
 # Records that lie side by side are read together up to so many bytes.
 _PIECE = 4 * 1_048_576
@@ -97,8 +97,12 @@ def _pieces(records: list[Record]) -> Iterator[list[Record]]:
 
 def _damaged(backend: Backend, key: str, piece: list[Record]) -> dict[bytes, str]:
     first = piece[0].offset
-    data = memoryview(backend.get(key, first, piece[-1].offset + piece[-1].stored - first))
     found = {}
+    try:
+        data = memoryview(backend.get(key, first, piece[-1].offset + piece[-1].stored - first))
+    except BlobDamaged:
+        # Some of them.
+        return {record.id: wrong for record in piece if (wrong := examine_place(backend, key, record)) is not None}
     for record in piece:
         wrong = verify(record, data[record.offset - first : record.offset - first + record.stored])
         if wrong is not None:

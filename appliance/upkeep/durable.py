@@ -20,7 +20,7 @@ from appliance.chunks.pack import Record, pack_key, read_index
 from appliance.chunks.writers import Writers
 from appliance.db.database import Database
 from appliance.db.sql import Session, Sql
-from appliance.errors import BlobMissing, Damaged
+from appliance.errors import BlobDamaged, BlobMissing, Damaged
 from appliance.upkeep.rollback import roll_back
 from appliance.upkeep.salvage import Broken, copy_intact, move_rows
 
@@ -117,7 +117,7 @@ def _verify(database: Database, backend: Backend, store_id: str) -> tuple[list[B
 def _is_intact(backend: Backend, key: str, record: Record) -> bool:
     try:
         return codec.checksum(backend.get(key, record.offset, record.stored)) == record.xxh3
-    except BlobMissing:
+    except (BlobMissing, BlobDamaged):
         return False
 
 

@@ -13,6 +13,7 @@ FUNCTION_LINES = 60
 # Path, or path::function, and the reason. Whoever shortens one removes its line here.
 ALLOWED: dict[str, str] = {
     "appliance/db/models.py": "the reference of the whole schema is one page",
+    "appliance/errors.py": "the tree of all errors is one page",
 }
 
 

@@ -86,6 +86,15 @@ class BackendContract:
                     with pytest.raises(BlobMissing):
                         backend.get("blob", start, length)
 
+    def test_get_up_to_gives_what_there_is(self, backend: Backend) -> None:
+        """The part of the range that the blob has, which may be none; without a blob BlobMissing."""
+        backend.put("blob", [b"abcdef"])
+        for start in range(9):
+            for length in range(9):
+                assert backend.get_up_to("blob", start, length) == b"abcdef"[start : start + length]
+        with pytest.raises(BlobMissing):
+            backend.get_up_to("other", 0, 1)
+
     def test_get_and_head_of_what_was_never_put(self, backend: Backend) -> None:
         """A key without a blob is BlobMissing to get and None to head; a part of a key is such a key."""
         backend.put("packs/1/2", [b"x"])
@@ -206,6 +215,7 @@ class BackendContract:
         for refused in (
             lambda: backend.put(key, [b"x"]),
             lambda: backend.get(key, 0, 0),
+            lambda: backend.get_up_to(key, 0, 0),
             lambda: backend.head(key),
             lambda: backend.delete(key),
         ):

@@ -20,7 +20,10 @@ from appliance.backends.reserve import Reserve
 from appliance.errors import HoldfastError
 from appliance.files import history, lock, trash
 from appliance.moments import Moment
+from appliance.sealing.changing import KeyChange
+from appliance.sealing.opening import master_of
 from appliance.serve import supervisor
+from appliance.stores import open_unopened
 from appliance.tree.paths import parse
 from appliance.tree.versions import names
 from appliance.upkeep import durable, expire, prune, repair, scrub, sweep
@@ -151,6 +154,8 @@ REQUESTS = [
     Operation("unlock", _ask("UNLOCK", "/held", Lock_Token="<{token}>")),
     Operation("get-small", _get("/docs/small", SECOND)),
     Operation("get-large", _get("/docs/large", STORED_LARGE)),
+    Operation("put-sealed", _ask("PUT", "/docs/small", SEVERAL[70_000:]), scene="sealed"),
+    Operation("get-sealed", _get("/docs/sealed", SEVERAL), scene="sealed"),
     Operation("propfind", _ask("PROPFIND", "/docs", Depth="1")),
 ]
 
@@ -253,6 +258,27 @@ def _repair(stage: Stage) -> str:
     return "done"
 
 
+def _keys(stage: Stage) -> KeyChange:
+    database, plain = open_unopened(stage.settings)
+    database.close()
+    return KeyChange(
+        stage.appliance.database, plain, stage.appliance.chunks.identity.store_id, master_of(stage.settings)
+    )
+
+
+def _rotate(stage: Stage) -> str:
+    _keys(stage).rotate()
+    return "done"
+
+
+def _rewrap(stage: Stage) -> str:
+    """With the master key that it has, so that the stage opens afterwards."""
+    master = master_of(stage.settings)
+    assert master is not None
+    _keys(stage).rewrap(master)
+    return "done"
+
+
 class _GettingFull(Reserve):
     """However much is free."""
 
@@ -296,6 +322,8 @@ COMMANDS = [
     Operation("repair-rows", _repair, scene="rowless"),
     Operation("repair-copy", _repair, scene="copied"),
     Operation("repair-needless", _repair, scene="needless"),
+    Operation("key-rotate", _rotate, scene="sealed"),
+    Operation("key-rewrap", _rewrap, scene="sealed"),
     Operation("reserve", _reserve),
     Operation("sync", _sync, scene="fast", ready=_ask("PUT", "/unsynced", ONE)),
 ]
@@ -341,6 +369,7 @@ def _serve(stage: Stage) -> str:
 LIFE = [
     Operation("first-start", _start, scene="nothing", serves=False, keeps=False),
     Operation("start", _start, serves=False),
+    Operation("start-sealing", _start, scene="sealing", serves=False),
     Operation("start-older", _start, scene="older", serves=False),
     Operation("start-after-kill", _start, scene="killed", serves=False),
     Operation("recover", _start, scene="damaged", serves=False, keeps=False),

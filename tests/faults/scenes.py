@@ -48,11 +48,12 @@ class Scene:
     known: Known
     durability: str = "safe"
     planted: bool = False
+    seal: str = "off"
 
     def stage(self, root: Path) -> Stage:
         """A copy of it."""
         shutil.copytree(self.root, root)
-        return Stage(root, replace(self.known), self.durability, self.planted)
+        return Stage(root, replace(self.known), self.durability, self.planted, self.seal)
 
 
 class Scenes:
@@ -64,7 +65,7 @@ class Scenes:
         self._makers: dict[str, Callable[[Path], Scene]] = {
             "nothing": _nothing, "store": _store, "epoch": self._epoch, "fast": self._fast, "killed": self._killed,
             "broken-off": self._broken_off, "held": self._held, "heavy": self._heavy,
-            "damaged": self._damaged, "older": self._older,
+            "damaged": self._damaged, "older": self._older, "sealing": self._sealing, "sealed": self._sealed,
             **{name: partial(self._planted, plant) for name, plant in PLANTED.items()},
         }  # fmt: skip
 
@@ -83,6 +84,17 @@ class Scenes:
     def _fast(self, root: Path) -> Scene:
         """Its server does not wait for the disk."""
         return Scene(self["store"].stage(root).root, self["store"].known, "fast")
+
+    def _sealing(self, root: Path) -> Scene:
+        """Its next start begins to seal."""
+        return Scene(self["store"].stage(root).root, self["store"].known, seal="on")
+
+    def _sealed(self, root: Path) -> Scene:
+        """It has begun, and some packs are sealed."""
+        stage = self["sealing"].stage(root).open()
+        stage.dav.ok("PUT", "/dav/docs/sealed", SEVERAL)
+        stage.close()
+        return Scene(root, stage.known, seal="on")
 
     def _killed(self, root: Path) -> Scene:
         """A server was killed twice: behind a pack whose rows were not written, and within a pack. Writers that ended
@@ -166,6 +178,7 @@ _FIRST = (
     ("docs/empty", b""),
 )
 _FIRST_REVISION = """
+    DROP TABLE data_key;
     DROP TABLE kept;
     DROP TABLE named_version;
     DROP TABLE folder_rule;

@@ -74,6 +74,7 @@ class Stage:
     known: Known
     durability: str = "safe"
     planted: bool = False
+    seal: str = "off"
     opened: Opened | None = None
     told: list[str] = field(default_factory=list)
     _claim: int = -1
@@ -85,6 +86,7 @@ class Stage:
             "HOLDFAST_DATA": str(self.root / "data"),
             "HOLDFAST_ADMIN_PASSWORD": PASSWORD,
             "HOLDFAST_DURABILITY": self.durability,
+            "HOLDFAST_SEAL": self.seal,
             "HOLDFAST_WORKERS": "1",
             "HOLDFAST_LISTEN": "127.0.0.1:0",
         }

@@ -9,9 +9,8 @@ from pathlib import Path
 
 from appliance.accounts import app_passwords, users
 from appliance.app import Appliance
-from appliance.backends.disk import DiskBackend
 from appliance.db.sql import Sql
-from appliance.stores import open_database
+from appliance.stores import open_database, open_store
 from appliance.tree import trash
 from appliance.upkeep import prune, sweep
 from appliance.upkeep.check import check
@@ -119,14 +118,15 @@ def examine(stage: Stage, *, with_incarnation: bool) -> tuple[State, list[str]]:
 def put_to_rest(stage: Stage) -> list[str]:
     """Stop; what remains after a sweep and a prune although nobody names it."""
     stage.end_serving()
-    with closing(open_database(stage.settings)) as database:
-        pruned = prune.prune(database, DiskBackend(stage.settings.data, synced=False))
+    opened, backend = open_store(stage.settings)
+    with closing(opened) as database:
+        pruned = prune.prune(database, backend)
         wrong = [f"nobody names {digest.hex()}" for digest in unnamed(database)]
     if pruned.failed:
         wrong.append(f"the prune failed: {pruned}")
     wrong += leftovers(stage)
     stage.finish()
-    strange = set(os.listdir(stage.root / "data")) - _AT_REST
+    strange = set(os.listdir(stage.root / "data")) - _AT_REST - ({"master.key"} if stage.seal == "on" else set())
     if strange - {_COPIES}:
         wrong.append(f"left in the folder: {sorted(strange)}")
     if _COPIES in strange and [copy for copy in os.listdir(stage.root / "data" / _COPIES) if "-0001-" not in copy]:
@@ -153,4 +153,4 @@ def leftovers(stage: Stage) -> list[str]:
 
 
 def _packs(data: Path) -> list[Path]:
-    return list((data / "blobs" / "packs").glob("*/*"))
+    return [path for above in ("", "sealed") for path in (data / "blobs" / above / "packs").glob("*/*")]

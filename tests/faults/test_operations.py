@@ -25,6 +25,7 @@ _SELECTED = (
     "put-several-over", "put-small-new", "put-known", "put-one-new", "move-over", "unlock", "get-large", "app-password",
     "sweep", "prune", "prune-hold", "prune-release", "prune-undo", "repack", "merge",
     "scrub", "heal", "repair-frame", "repair-rows", "repair-copy", "repair-needless", "reserve",
+    "put-sealed", "key-rotate", "key-rewrap", "start-sealing",
     "first-start", "start-older", "recover", "stop-fast",
 )  # fmt: skip
 

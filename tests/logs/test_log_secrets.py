@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from appliance.logs.secrets import masked, masked_path, masked_query
+from appliance.sealing.master import MasterKey
 
+MASTER = MasterKey(bytes(range(32))).text
 TOKEN = "urn:uuid:6f1c0a2e-5d5c-4a9e-9f0e-0123456789ab"
 
 
@@ -17,6 +19,8 @@ TOKEN = "urn:uuid:6f1c0a2e-5d5c-4a9e-9f0e-0123456789ab"
         ("Authorization: Basic YWRtaW46aHVudGVyMg==", "Authorization: Basic ***"),
         ("authorization: bearer abc.def-ghi", "authorization: bearer ***"),
         ("the password abcdefgh-ijklmnop-qrstuvwx-yz234567 is wrong", "the password *** is wrong"),
+        (f"the master key {MASTER} is wrong", "the master key *** is wrong"),
+        (MASTER.replace("-", "").lower(), "***"),
         ("{'password': 'hunter2', 'name': 'anna'}", "{'password': '***', 'name': 'anna'}"),
         ("url?X-Amz-Signature=0f0f0f&x=1", "url?X-Amz-Signature=***&x=1"),
         ("postgresql://holdfast:hunter2@db/holdfast", "postgresql://holdfast:***@db/holdfast"),

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.config import BY_NAME, TABLE, Address, BlobPlace, DatabasePlace, Setting, Settings, load, usable_cores
+from appliance.config import BY_NAME, TABLE, Address, Setting, Settings, load, usable_cores
 from appliance.errors import ConfigError
 from appliance.retention import parse as parse_retention
+from tests.unit.test_config_store import SAMPLES as STORE_SAMPLES
 
 # As the environment's empty variables, which templates turn into this.
 EMPTY = "".join(f'{setting.name}: ""\n' for setting in TABLE)
@@ -31,6 +32,9 @@ SAMPLES: dict[str, tuple[str, object]] = {
     "workers": ("3", 3),
     "threads": ("64", 64),
     "durability": ("fast", "fast"),
+    "seal": ("on", "on"),
+    "master_key_file": ("/etc/master.key", Path("/etc/master.key")),
+    "master_key": ("HFMK-ABC", "HFMK-ABC"),
     "admin_user": ("root", "root"),
     "admin_password": ("correct horse", "correct horse"),
     "public_urls": ("https://a.example,http://b.example:8000/", ("https://a.example", "http://b.example:8000")),
@@ -64,12 +68,7 @@ SAMPLES: dict[str, tuple[str, object]] = {
     "access_log_format": ("text", "text"),
     "log_bytes": ("1 MiB", 1024**2),
     "log_files_kept": ("11", 11),
-    "database_url": ("postgresql://me:secret@db/files", DatabasePlace(None, "postgresql://me:secret@db/files")),
-    "blobs_url": ("file:///srv/blobs", BlobPlace(Path("/srv/blobs"), "file:///srv/blobs")),
-    "s3_access_key": ("AKIA", "AKIA"),
-    "s3_secret_key": ("a/b+c", "a/b+c"),
-    "s3_session_token": ("token", "token"),
-    "drain_seconds": ("12", 12),
+    **STORE_SAMPLES,
 }
 
 # What a setting is of no use without.

@@ -14,6 +14,7 @@ TESTS = sorted(Path(__file__).parent.glob("test_*.py"))
 INVARIANTS = {
     "store": ("store", "epoch"),
     "location": ("location", "location", "location-blobs", "location-state", "location-state", "location-state"),
+    "data_key": ("data-key", "data-key-newest"),
     "pack": ("pack-missing pack-size", "chunk-pack"),
     "chunk": ("chunk-pack chunk-place", "chunk-form"),
     "small": ("small-damaged",),

@@ -1,0 +1,243 @@
+"""Blobs that another backend holds sealed, so that whoever can read that one alone learns their sizes and names only.
+
+A sealed blob lies there under ``sealed/`` and its key. What lies under the key itself is plain: it was put before
+sealing was switched on, or after it was switched off, and is given as it is.
+"""
+
+from __future__ import annotations
+
+import heapq
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple, Protocol
+
+from appliance.backends.base import SEALED, Backend, Blob, Buffer, check_key
+from appliance.backends.seal import HEADER, Cipher, DataKey, Header, Part, Sealing, open_part, plain_size, stored_size
+from appliance.errors import BackendError, BlobDamaged, BlobMissing, DataKeyUnknown
+
+PLAIN: Final = frozenset({"store", "keys"})
+"""Keys of blobs that are never sealed: they are read before any data key is known."""
+
+# So near to its header a range is fetched together with it.
+_NEAR = 262_144
+# Of so many blobs it is remembered where they lie, and how they are opened: some kilobytes each.
+_REMEMBERED = 2048
+
+
+class Keys(Protocol):
+    """The data keys of a store. Any thread."""
+
+    def newest(self) -> DataKey:
+        """For what is sealed now."""
+
+    def find(self, key_id: bytes) -> DataKey | None:
+        """Any that there ever was."""
+
+
+class _Place(NamedTuple):
+    """Where a blob lies: plain, without a cipher; or sealed. ``size`` of its plain bytes, once that is known."""
+
+    cipher: Cipher | None
+    size: int | None
+
+
+class _Fetched(NamedTuple):
+    """Sealed segments; ``ends``: the blob ends with them."""
+
+    stored: memoryview
+    ends: bool
+
+
+class SealedBackend(Backend):
+    """Another backend, in which blobs are sealed. Without ``seals`` new ones are plain, and sealed ones readable."""
+
+    def __init__(self, inner: Backend, keys: Keys, store_id: str, *, seals: bool = True) -> None:
+        self._inner = inner
+        self._keys = keys
+        self._store_id = store_id
+        self._seals = seals
+        self._mutex = threading.Lock()
+        self._places: OrderedDict[str, _Place] = OrderedDict()
+
+    # -- writing
+
+    def put(self, key: str, blocks: Iterable[Buffer]) -> int:
+        _check(key)
+        if key in PLAIN:
+            return self._inner.put(key, blocks)
+        if not self._seals:
+            size = self._inner.put(key, blocks)
+            # A sealed one would be what is read.
+            self._inner.delete(SEALED + key)
+            self._remember(key, _Place(None, size))
+            return size
+        data_key = self._keys.newest()
+        cipher = Cipher(data_key, Header.new(data_key.id), self._store_id, key)
+        sealing = Sealing(cipher, blocks)
+        self._inner.put(SEALED + key, sealing.sealed())
+        self._remember(key, _Place(cipher, sealing.size))
+        return sealing.size
+
+    def delete(self, key: str) -> None:
+        _check(key)
+        self._forget(key)
+        self._inner.delete(key)
+        if key not in PLAIN:
+            self._inner.delete(SEALED + key)
+
+    def sync_all(self) -> None:
+        self._inner.sync_all()
+
+    def clear_partial(self, *, of_living: bool = False) -> int:
+        return self._inner.clear_partial(of_living=of_living)
+
+    # -- looking
+
+    def head(self, key: str) -> int | None:
+        _check(key)
+        if key in PLAIN:
+            return self._inner.head(key)
+        stored = self._inner.head(SEALED + key)
+        return self._inner.head(key) if stored is None else plain_size(stored)
+
+    def list(self, prefix: str) -> Iterator[Blob]:
+        last = None
+        # Of two with the same key the sealed one comes first, which is the one that is read.
+        for blob in heapq.merge(self._sealed(prefix), self._plain(prefix), key=_key):
+            if blob.key != last:
+                yield blob
+            last = blob.key
+
+    def _sealed(self, prefix: str) -> Iterator[Blob]:
+        for blob in self._inner.list(SEALED + prefix):
+            yield Blob(blob.key.removeprefix(SEALED), plain_size(blob.size))
+
+    def _plain(self, prefix: str) -> Iterator[Blob]:
+        return (blob for blob in self._inner.list(prefix) if not blob.key.startswith(SEALED))
+
+    # -- reading
+
+    def get(self, key: str, start: int, length: int) -> bytes:
+        _check(key)
+        if key in PLAIN:
+            return self._inner.get(key, start, length)
+        if not length:
+            return self._nothing(key, start)
+        place = self._recall(key)
+        if place is None:
+            return self._get_unknown(key, start, length)
+        try:
+            return self._get_known(key, place, start, length)
+        except (BlobMissing, BlobDamaged):
+            # Somebody may have put the blob anew, with another salt, or to the other place.
+            self._forget(key)
+            return self._get_unknown(key, start, length)
+
+    def _nothing(self, key: str, start: int) -> bytes:
+        size = self.head(key)
+        if size is None:
+            raise BlobMissing(key=key)
+        if start > size:
+            raise BlobMissing(key=key, reason=f"ends at {size}, before {start}")
+        return b""
+
+    def _get_known(self, key: str, place: _Place, start: int, length: int) -> bytes:
+        if place.cipher is None:
+            return self._inner.get(key, start, length)
+        if place.size is not None and start + length > place.size:
+            raise BlobMissing(key=key, reason=f"ends at {place.size}, before {start + length}")
+        part = Part.of(start, length)
+        if place.size is None:
+            stored = self._fetch(key, part)
+        else:
+            end = min(part.end, stored_size(place.size))
+            stored = _Fetched(
+                memoryview(self._inner.get(SEALED + key, part.begin, end - part.begin)), end == stored_size(place.size)
+            )
+        return self._opened(key, place.cipher, part, stored, start, length)
+
+    def _get_unknown(self, key: str, start: int, length: int) -> bytes:
+        """One request more than for a known blob at most."""
+        part = Part.of(start, length)
+        is_near = part.begin <= _NEAR
+        try:
+            data = self._inner.get_up_to(SEALED + key, 0, part.end + 1 if is_near else HEADER)
+        except BlobMissing:
+            return self._get_plain(key, start, length)
+        cipher = self._cipher(key, data)
+        stored = _cut(memoryview(data)[part.begin :], part) if is_near else self._fetch(key, part)
+        self._remember(key, _Place(cipher, None))
+        return self._opened(key, cipher, part, stored, start, length)
+
+    def _fetch(self, key: str, part: Part) -> _Fetched:
+        """Without knowing where the blob ends: one byte more tells whether it does there."""
+        data = self._inner.get_up_to(SEALED + key, part.begin, part.end + 1 - part.begin)
+        return _cut(memoryview(data), part)
+
+    def _get_plain(self, key: str, start: int, length: int) -> bytes:
+        data = self._inner.get(key, start, length)
+        self._remember(key, _Place(None, None))
+        return data
+
+    def _cipher(self, key: str, data: bytes) -> Cipher:
+        try:
+            header = Header.read(data)
+        except ValueError as error:
+            raise BlobDamaged(key=key, reason=str(error)) from None
+        data_key = self._keys.find(header.key_id)
+        if data_key is None:
+            raise DataKeyUnknown(key=key, key_id=header.key_id.hex())
+        return Cipher(data_key, header, self._store_id, key)
+
+    def _opened(self, key: str, cipher: Cipher, part: Part, fetched: _Fetched, start: int, length: int) -> bytes:
+        """The range out of its segments."""
+        if not fetched.stored:
+            raise BlobMissing(key=key, reason=f"ends before {start}")
+        try:
+            plain = open_part(cipher, part.first, fetched.stored, ends=fetched.ends)
+        except ValueError as error:
+            raise BlobDamaged(key=key, reason=str(error)) from None
+        end = part.offset + sum(map(len, plain))
+        if fetched.ends:
+            self._remember(key, _Place(cipher, end))
+        if start + length > end:
+            raise BlobMissing(key=key, reason=f"ends at {end}, before {start + length}")
+        plain[-1] = plain[-1][: len(plain[-1]) - (end - start - length)]
+        plain[0] = plain[0][start - part.offset :]
+        return b"".join(plain)
+
+    # -- what is known of blobs
+
+    def _recall(self, key: str) -> _Place | None:
+        with self._mutex:
+            known = self._places.get(key)
+            if known is not None:
+                self._places.move_to_end(key)
+            return known
+
+    def _remember(self, key: str, place: _Place) -> None:
+        with self._mutex:
+            self._places[key] = place
+            self._places.move_to_end(key)
+            while len(self._places) > _REMEMBERED:
+                self._places.popitem(last=False)
+
+    def _forget(self, key: str) -> None:
+        with self._mutex:
+            self._places.pop(key, None)
+
+
+def _cut(data: memoryview, part: Part) -> _Fetched:
+    whole = part.end - part.begin
+    return _Fetched(data[:whole], len(data) <= whole)
+
+
+def _key(blob: Blob) -> str:
+    return blob.key
+
+
+def _check(key: str) -> None:
+    check_key(key)
+    if f"{key}/".startswith(SEALED):
+        raise BackendError(key=key, reason="is where sealed blobs lie")

@@ -1,0 +1,80 @@
+"""Where the store is: its two URLs, and the keys that open them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from appliance.config import BlobPlace, DatabasePlace, load
+from appliance.errors import ConfigError
+
+SAMPLES: dict[str, tuple[str, object]] = {
+    "database_url": ("postgresql://me:secret@db/files", DatabasePlace(None, "postgresql://me:secret@db/files")),
+    "blobs_url": ("file:///srv/blobs", BlobPlace(Path("/srv/blobs"), "file:///srv/blobs")),
+    "s3_access_key": ("AKIA", "AKIA"),
+    "s3_secret_key": ("a/b+c", "a/b+c"),
+    "s3_session_token": ("token", "token"),
+    "drain_seconds": ("12", 12),
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("sqlite:////srv/holdfast.db", Path("/srv/holdfast.db")),
+        ("sqlite:///other.db", Path.cwd() / "other.db"),
+        ("postgres://me@db/files", None),
+        ("postgresql://me:p%40ss@db:5433/files?sslmode=require", None),
+    ],
+)
+def test_database_url_is_a_file_or_a_server(text: str, path: Path | None) -> None:
+    """Several nodes share the one, and nobody the other."""
+    settings = load(None, {"HOLDFAST_DATABASE_URL": text}, {})
+    assert settings.database_path == path
+    assert settings.is_shared is (path is None)
+
+
+@pytest.mark.parametrize(
+    "text", ["holdfast.db", "mysql://me:secret@db/x", "postgresql://me:secret@db", "postgresql://me:secret@db:x/y",
+             "sqlite://", "sqlite:///", "sqlite:///a?secret=1"],
+)  # fmt: skip
+def test_database_url_that_is_none_is_refused_without_being_shown(text: str) -> None:
+    """It may hold a password."""
+    with pytest.raises(ConfigError, match="database_url") as caught:
+        load(None, {"HOLDFAST_DATABASE_URL": text}, {})
+    assert "me:secret" not in str(caught.value)
+
+
+def test_password_is_never_shown() -> None:
+    """Neither by the settings, nor where the place is told to people."""
+    text = "postgresql://me:secret@db/files?password=secret&sslmode=require"
+    settings = load(None, {"HOLDFAST_DATABASE_URL": text, "HOLDFAST_S3_SECRET_KEY": "secret"}, {})
+    assert "secret" not in repr(settings)
+    assert settings.database_url is not None
+    assert settings.database_url.shown == "postgresql://me@db/files?sslmode=require"
+
+
+@pytest.mark.parametrize("text", ["/srv/blobs", "file://", "ftp://host/x", "file:///a?b"])
+def test_blobs_url_that_is_none_is_refused(text: str) -> None:
+    """With the two that there are."""
+    with pytest.raises(ConfigError, match=r"file:///PATH or s3://BUCKET"):
+        load(None, {"HOLDFAST_BLOBS_URL": text}, {})
+
+
+def test_small_content_is_larger_where_blobs_are_in_s3() -> None:
+    """Unless it is set."""
+    s3 = {"HOLDFAST_BLOBS_URL": "s3://bucket/files"}
+    assert load(None, {}, {}).inline_threshold == 4096
+    assert load(None, s3, {}).inline_threshold == 32_768
+    assert load(None, {**s3, "HOLDFAST_INLINE_THRESHOLD": "100"}, {}).inline_threshold == 100
+    assert load(None, s3, {}).blobs_folder is None
+
+
+def test_keys_of_aws_are_taken_together_or_not_at_all() -> None:
+    """Never one of ours with one of theirs."""
+    aws = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_SESSION_TOKEN": "c"}
+    settings = load(None, aws, {})
+    assert (settings.s3_access_key, settings.s3_secret_key, settings.s3_session_token) == ("a", "b", "c")
+    settings = load(None, {**aws, "HOLDFAST_S3_ACCESS_KEY": "own"}, {})
+    assert (settings.s3_access_key, settings.s3_secret_key, settings.s3_session_token) == ("own", None, None)
