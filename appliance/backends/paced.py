@@ -33,6 +33,7 @@ class PacedBackend(Backend):
     """Another backend, read slowly."""
 
     def __init__(self, inner: Backend, pacer: Pacer) -> None:
+        self.habits = inner.habits
         self._inner = inner
         self._pacer = pacer
 

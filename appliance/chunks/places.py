@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from appliance.backends.base import Backend
 from appliance.chunks import rows
-from appliance.chunks.pack import Record, pack_key, read_index
+from appliance.chunks.pack import Record, pack_key, read_records
 from appliance.db.database import Database
 from appliance.errors import BackendError, BlobMissing, Damaged
 
@@ -35,9 +35,8 @@ class Location(NamedTuple):
 class Indexes:
     """The indexes of packs that were read last; one for a process."""
 
-    def __init__(self, backend: Backend, store_id: str) -> None:
+    def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._store_id = store_id
         self._mutex = threading.Lock()
         self._kept: OrderedDict[str, Mapping[bytes, Record]] = OrderedDict()
 
@@ -49,7 +48,7 @@ class Indexes:
                 self._kept.move_to_end(key)
                 return known
         try:
-            records = read_index(self._backend, key, size, self._store_id, at_most=_MOST_RECORDS)
+            records = read_records(self._backend, key, size, at_most=_MOST_RECORDS)
             found = {record.id: record for record in records}
         except (BackendError, BlobMissing, Damaged):
             found = {}
@@ -66,16 +65,22 @@ class Indexes:
 
 
 class Course:
-    """One reading of content, portion by portion. Not for several threads at a time."""
+    """One reading of content, portion by portion; several threads may each be at another one."""
 
     def __init__(self, database: Database, indexes: Indexes) -> None:
         self._database = database
         self._indexes = indexes
+        self._mutex = threading.Lock()
         self._at_hand: OrderedDict[str, Mapping[bytes, Record]] = OrderedDict()
         self._last: str | None = None
 
     def places(self, ids: Sequence[bytes]) -> dict[bytes, Location]:
         """Of the next portion's chunks; those unknown are left out."""
+        # One after the other: the index that one thread looks into is the one that the next would ask for.
+        with self._mutex:
+            return self._find(ids)
+
+    def _find(self, ids: Sequence[bytes]) -> dict[bytes, Location]:
         found: dict[bytes, Location] = {}
         for key, index in self._at_hand.items():
             for chunk_id in ids:
@@ -89,7 +94,8 @@ class Course:
 
     def forget(self, key: str) -> None:
         """The pack is gone: what was in it is somewhere else."""
-        self._at_hand.pop(key, None)
+        with self._mutex:
+            self._at_hand.pop(key, None)
         self._indexes.forget(key)
 
     def _ask(self, ids: Sequence[bytes]) -> dict[bytes, Location]:
