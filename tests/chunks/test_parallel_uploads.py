@@ -9,7 +9,8 @@ import pytest
 
 from appliance.backends.base import REMOTE, Backend
 from appliance.backends.disk import DiskBackend
-from appliance.chunks import ingest, packing
+from appliance.chunks import ingest, manifest, packing
+from appliance.chunks.manifest import decode_entries as decode
 from appliance.chunks.store import ChunkStore
 from appliance.db.database import Database
 from appliance.db.sql import Sql
@@ -28,6 +29,8 @@ ALLOWED = ingest._EXTRA_PACKS
 def _small_packs(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a few mebibytes are many packs."""
     monkeypatch.setattr(packing, "PACK_SIZE", MIB)
+    monkeypatch.setattr(manifest, "_SEGMENT_LEAST", 4)
+    monkeypatch.setattr(manifest, "_SEGMENT_MOST", 16)
 
 
 class Gated(RemoteBackend):
@@ -139,7 +142,10 @@ def test_one_of_four_packs_that_fails_fails_the_upload(
     assert failing not in counters
     assert [blob.key for blob in backend.list("packs/")] == sorted(_keys(database))
     with database.read() as session:
-        assert session.value(Sql("SELECT COUNT(*) FROM segment")) == 0
+        named = [entry for (data,) in session.rows(Sql("SELECT data FROM segment")) for entry in decode(data)]
+        known = {row[0] for row in session.rows(Sql("SELECT id FROM chunk"))}
+        assert {entry.id for entry in named} <= known
+        assert bool(named) == (failing > 1)
         assert session.value(Sql("SELECT COUNT(*) FROM garbage")) == (1 if counters else 0)
     gated._fails = frozenset()
     head = keep(store, database, content)
