@@ -224,8 +224,7 @@ class DiskBackend(Backend):
         except OSError as error:
             raise _translate(error, "partial") from error
         for entry in entries:
-            number = _OF_PROCESS.match(entry)
-            if of_living or (number is not None and not _runs(int(number[1]))):
+            if of_living or is_left_behind(entry):
                 _discard(f"{self._partial}/{entry}")
                 removed += 1
         return removed
@@ -253,6 +252,12 @@ def _discard(path: str) -> None:
         os.unlink(path)
     except OSError:
         pass  # whatever stays is removed by clear_partial
+
+
+def is_left_behind(name: str) -> bool:
+    """Whether the process is gone whose number begins the name of a partial file."""
+    number = _OF_PROCESS.match(name)
+    return number is not None and not _runs(int(number[1]))
 
 
 def _runs(process: int) -> bool:
