@@ -56,7 +56,7 @@ class Reader:
     def __init__(self, database: Database, backend: Backend) -> None:
         self._database = database
         self._backend = backend
-        self._indexes = Indexes(backend)
+        self._indexes = Indexes(backend) if backend.habits.reads_ahead == 1 else None
         self._pool = ThreadPoolExecutor(max(2, 4 * backend.habits.reads_ahead), thread_name_prefix="read")
         # Each reading has a small portion that is consumed and one ahead of it; this is for larger and further ones.
         self.ahead = Allowance(_AHEAD)

@@ -1,7 +1,8 @@
 """Where chunks lie: the database knows it of each, and a pack of all that lie in it.
 
 Rows of chunks are ordered by digest, so that those of one file are all over the table: in a big store each costs a page
-of its own. Who reads a file from one end to the other therefore looks into the index of the pack that it is in.
+of its own. Who reads a file from one end to the other therefore looks into the index of the pack that it is in; not
+where the pack is far: before its index had come, most of it would be under way.
 """
 
 from __future__ import annotations
@@ -65,22 +66,16 @@ class Indexes:
 
 
 class Course:
-    """One reading of content, portion by portion; several threads may each be at another one."""
+    """One reading of content, portion by portion: one after the other, or without ``indexes`` by several threads."""
 
-    def __init__(self, database: Database, indexes: Indexes) -> None:
+    def __init__(self, database: Database, indexes: Indexes | None) -> None:
         self._database = database
         self._indexes = indexes
-        self._mutex = threading.Lock()
         self._at_hand: OrderedDict[str, Mapping[bytes, Record]] = OrderedDict()
         self._last: str | None = None
 
     def places(self, ids: Sequence[bytes]) -> dict[bytes, Location]:
         """Of the next portion's chunks; those unknown are left out."""
-        # One after the other: the index that one thread looks into is the one that the next would ask for.
-        with self._mutex:
-            return self._find(ids)
-
-    def _find(self, ids: Sequence[bytes]) -> dict[bytes, Location]:
         found: dict[bytes, Location] = {}
         for key, index in self._at_hand.items():
             for chunk_id in ids:
@@ -94,9 +89,9 @@ class Course:
 
     def forget(self, key: str) -> None:
         """The pack is gone: what was in it is somewhere else."""
-        with self._mutex:
-            self._at_hand.pop(key, None)
-        self._indexes.forget(key)
+        self._at_hand.pop(key, None)
+        if self._indexes is not None:
+            self._indexes.forget(key)
 
     def _ask(self, ids: Sequence[bytes]) -> dict[bytes, Location]:
         with self._database.read() as session:
@@ -113,6 +108,8 @@ class Course:
 
     def _look_into(self, key: str, size: int) -> None:
         """The second portion in a row that lies in one pack: there may be many more."""
+        if self._indexes is None:
+            return
         if key == self._last:
             self._at_hand[key] = self._indexes.get(key, size)
             if len(self._at_hand) > _AT_HAND:
