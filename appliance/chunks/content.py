@@ -21,7 +21,7 @@ from appliance.chunks.allowance import Allowance
 from appliance.chunks.manifest import Entry, Kind, SegmentIndex, overlapping
 from appliance.chunks.pack import Record
 from appliance.chunks.places import Course, Indexes, Location
-from appliance.chunks.portions import Portions
+from appliance.chunks.portions import FIRST, Portions
 from appliance.db.database import Database
 from appliance.errors import BlobMissing, Damaged
 
@@ -81,7 +81,8 @@ class Reader:
             raise Damaged(what="a manifest")
         if decoded.kind is Kind.SMALL:
             return iter([self.small(decoded.entries[0])[start:end]])
-        return self._read_ahead(self.entries(decoded, start, end))
+        pieces = self.entries(decoded, start, end)
+        return self._read_at_once(pieces) if end - start <= FIRST else self._read_ahead(pieces)
 
     def small(self, entry: Entry) -> bytes:
         """The content of a ``small`` row. It has no other checksum than its name."""
@@ -127,6 +128,12 @@ class Reader:
                 return index
         findings.tell_of_content(self._database, "segment", reference.sha256, "is not what was stored")
         raise Damaged(what=f"manifest segment {reference.sha256.hex()}")
+
+    def _read_at_once(self, pieces: Iterator[_Piece]) -> Iterator[Buffer]:
+        """One portion, as of most files."""
+        batch = list(pieces)
+        if batch:
+            yield from self._fetch(batch, Course(self._database, self._indexes))
 
     def _read_ahead(self, pieces: Iterator[_Piece]) -> Iterator[Buffer]:
         """Fetch the next portions while the present one is consumed, where it is worth the hand-over."""

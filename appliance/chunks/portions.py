@@ -18,7 +18,9 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 from appliance.backends.base import Buffer, Habits
 from appliance.chunks.allowance import Allowance
 
-_FIRST = 262_144
+FIRST = 262_144
+"""Bytes of a reading's first portion; what is no longer than this is one portion, and needs nothing of here."""
+
 _SMALL = 1_048_576
 _GROWTH = 4
 # Most chunks are larger; this bounds how many are asked of the database together.
@@ -69,7 +71,7 @@ class Portions(Generic[T]):
         self._habits = habits
         self._allowance = allowance
         self._under_way: deque[_UnderWay] = deque()
-        self._size = _FIRST
+        self._size = FIRST
         self._most = 1
         self._taken = 0
         # Of a remote store it is known without a try.
@@ -162,5 +164,6 @@ class Portions(Generic[T]):
 
     def _give_back(self) -> None:
         """What was handed out last is consumed."""
-        self._allowance.give_back(self._taken)
-        self._taken = 0
+        if self._taken:
+            self._allowance.give_back(self._taken)
+            self._taken = 0
