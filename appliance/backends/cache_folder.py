@@ -41,6 +41,7 @@ _COUNT = struct.Struct("<Q")
 _TOUCH_S = 600
 # What an eviction leaves of the limit, so that the next one is not due at once.
 _LEFT = 0.9
+_ATTEMPTS = 10
 # Where nothing can be removed it is not tried with every block.
 _FUTILE_S = 60
 
@@ -89,26 +90,32 @@ class CacheFolder:
 
     def write(self, key: str, number: int, blob_size: int, data: Buffer) -> bool:
         """Keep a block; false if there was no room, which others are making, or which it is too large for."""
-        self._prepare()
-        folder = self._folder_of(key)
-        path = f"{folder}/{number}"
-        size = HEADER.size + len(data)
-        if os.path.exists(path):
-            return True
-        if not self._make_room(size):
-            return False
-        partial = f"{self._partial}/{os.getpid()}-{next(self._attempts)}"
         try:
-            _write_file(partial, _header(key, number, blob_size, data), data)
-            replaced = _publish(partial, folder, path)
+            self._prepare()
+            if os.path.exists(f"{self._folder_of(key)}/{number}"):
+                return True
+            if not self._make_room(HEADER.size + len(data)):
+                return False
+            self._write(key, number, _header(key, number, blob_size, data), data)
+        except OSError:
+            # Somebody may have removed all of it: the next block begins anew.
+            self._is_ready = False
+            raise
+        return True
+
+    def _write(self, key: str, number: int, header: bytes, data: Buffer) -> None:
+        """Room is reserved. Two processes that write the same block both count it, until somebody counts anew."""
+        partial = f"{self._partial}/{os.getpid()}-{next(self._attempts)}"
+        folder = self._folder_of(key)
+        try:
+            _write_file(partial, header, data)
+            _publish(partial, folder, f"{folder}/{number}")
         except BaseException:
             with suppress(OSError):
                 os.unlink(partial)
-            self._count(-size)
+            with suppress(OSError):
+                self._count(-len(header) - len(data))
             raise
-        if replaced:
-            self._count(-replaced)
-        return True
 
     def knows(self, key: str) -> bool:
         """Whether there may be blocks of the blob."""
@@ -277,15 +284,16 @@ def _write_file(path: str, header: bytes, data: Buffer) -> None:
         os.close(descriptor)
 
 
-def _publish(partial: str, folder: str, path: str) -> int:
-    """Returns how many bytes a block had that was there before."""
-    os.makedirs(folder, mode=0o700, exist_ok=True)
-    try:
-        replaced = os.stat(path).st_size
-    except OSError:
-        replaced = 0
-    os.rename(partial, path)
-    return replaced
+def _publish(partial: str, folder: str, path: str) -> None:
+    for attempts_left in reversed(range(_ATTEMPTS)):
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        try:
+            os.rename(partial, path)
+            return
+        except FileNotFoundError:
+            # Another process removed the blob's last block, and the folder with it.
+            if not attempts_left:
+                raise
 
 
 def _names(folder: str) -> list[str]:

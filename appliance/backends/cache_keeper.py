@@ -120,10 +120,10 @@ class Keeper:
                     if self._is_gone(block) or self._is_off():
                         return
                 self._folder.write(block.key, block.number, block.blob_size, block.data)
-        except OSError as error:
+        except (OSError, MemoryError) as error:
             self._off_until = time.monotonic() + self._off_s
             if not self._is_told:
-                _log.warning("the cache in %s is not written to while this lasts: %s", self._where, error.strerror)
+                _log.warning("the cache in %s is not written to while this lasts: %s", self._where, error)
             self._is_told = True
         else:
             if self._is_told:

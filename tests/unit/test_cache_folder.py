@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import logging
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -121,6 +123,40 @@ def test_lost_or_wrong_count_is_made_right(tmp_path: Path, spoiled: bytes | None
         again.write(key(number), 0, LONG, content(number))
         assert size_of(tmp_path) <= 10 * FILE
     assert counted(tmp_path) == size_of(tmp_path)
+
+
+def test_folder_that_somebody_emptied_is_used_again(tmp_path: Path) -> None:
+    """The first block may be lost with it, the next ones are kept, and counted from nothing."""
+    folder = CacheFolder(tmp_path / "cache", 10 * FILE)
+    for number in range(5):
+        folder.write(key(number), 0, LONG, content(number))
+    shutil.rmtree(tmp_path / "cache")
+    with contextlib.suppress(OSError):
+        folder.write(key(5), 0, LONG, content(5))
+    for number in range(6, 9):
+        assert folder.write(key(number), 0, LONG, content(number))
+    assert counted(tmp_path / "cache") == size_of(tmp_path / "cache") >= 3 * FILE
+
+
+def test_folder_of_a_blob_that_goes_meanwhile_is_made_again(tmp_path: Path) -> None:
+    """Two processes put blocks of the same few blobs and forget them, all the time."""
+    process = FORKED.Process(target=_write_and_forget, args=(tmp_path,))
+    process.start()
+    _write_and_forget(tmp_path)
+    process.join(30)
+    assert process.exitcode == 0
+    assert size_of(tmp_path) == 0
+    # A block that both wrote at once is counted twice, until there seems to be no room.
+    mine = CacheFolder(tmp_path, max(counted(tmp_path), HEADER.size + 100))
+    assert mine.write(key(1), 0, 100, noise(100))
+    assert counted(tmp_path) == size_of(tmp_path) == HEADER.size + 100
+
+
+def _write_and_forget(folder: Path) -> None:
+    mine = CacheFolder(folder, 10 * FILE)
+    for turn in range(600):
+        mine.write(key(turn % 2), 0, 100, noise(100))
+        mine.forget(key(turn % 2))
 
 
 def _fill(folder: Path, first: int, limit: int) -> None:
