@@ -22,7 +22,7 @@ from appliance.db.sql import Sql
 from appliance.errors import HoldfastError, Unavailable
 from appliance.files.context import Files
 from appliance.roster import Roster
-from appliance.stores import PATIENT_S, blaming_blobs, open_store, puts_synced, room_for_content
+from appliance.stores import HURRIED_S, PATIENT_S, blaming_blobs, open_store, puts_synced, room_for_content
 from providers.dav.answer import Answer
 from providers.dav.app import DavApp, Environ
 from providers.dav.past import PastApp
@@ -66,14 +66,21 @@ class Appliance:
             self.database.close()
 
 
-def open_appliance(settings: Settings, *, guess_key: bytes | None = None, statement_s: float = PATIENT_S) -> Appliance:
+def open_appliance(settings: Settings, *, guess_key: bytes | None = None, for_requests: bool = False) -> Appliance:
     """The services over an existing store whose database is up to date. ``guess_key`` is that of ``SignIn``.
+
+    ``for_requests``: nothing may take long, and what is read of a far store stays near.
 
     Raises:
         ConfigError: as ``open_store``.
         StoreMismatch: database and blobs are not of one store.
     """
-    database, backend = open_store(settings, synced=puts_synced(settings), statement_s=statement_s)
+    database, backend = open_store(
+        settings,
+        synced=puts_synced(settings),
+        statement_s=HURRIED_S if for_requests else PATIENT_S,
+        is_cached=for_requests,
+    )
     try:
         with blaming_blobs(settings):
             who = identity.recognize(database, backend)

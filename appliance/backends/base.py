@@ -32,8 +32,28 @@ class Blob(NamedTuple):
     size: int
 
 
+class Habits(NamedTuple):
+    """How a store wants to be used; nothing depends on it but speed. Without arguments: what suits a local disk."""
+
+    pack_size: int = 32 * 1_048_576
+    """Bytes after which a pack is closed."""
+    uploads: int = 1
+    """Full packs of one stream that are put at the same time, while the next one is being filled."""
+    read_size: int = 1_048_576
+    """Bytes of long content that are read together."""
+    reads_ahead: int = 1
+    """Such portions that are under way at the same time, ahead of the one that is being consumed."""
+
+
+REMOTE = Habits(pack_size=16 * 1_048_576, uploads=4, read_size=4 * 1_048_576, reads_ahead=4)
+"""Of a store where each request takes some milliseconds, and each connection has a bandwidth of its own."""
+
+
 class Backend(ABC):
     """A blob store. Every method may be called from any thread, and refuses what is no key (``check_key``)."""
+
+    habits: Habits = Habits()
+    """A wrapper's are those of the store that it wraps."""
 
     @abstractmethod
     def put(self, key: str, blocks: Iterable[Buffer]) -> int:

@@ -286,6 +286,12 @@ def _discard(path: str) -> None:
         pass  # whatever stays is removed by clear_partial
 
 
+def is_left_behind(name: str) -> bool:
+    """Whether the process is gone whose number begins the name of a partial file."""
+    number = _OF_PROCESS.match(name)
+    return number is not None and not _runs(int(number[1]))
+
+
 def _runs(process: int) -> bool:
     try:
         os.kill(process, 0)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 
-from appliance.backends.base import Backend, Blob, Buffer
+from appliance.backends.base import Backend
+from appliance.backends.wrapper import Wrapper
 
 
 class Pacer:
@@ -29,38 +30,17 @@ class Pacer:
             self._wait(begins - now)
 
 
-class PacedBackend(Backend):
+class PacedBackend(Wrapper):
     """Another backend, read slowly."""
 
     def __init__(self, inner: Backend, pacer: Pacer) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._pacer = pacer
-
-    def put(self, key: str, blocks: Iterable[Buffer]) -> int:
-        return self._inner.put(key, blocks)
 
     def get(self, key: str, start: int, length: int) -> bytes:
         self._pacer.spend(length)
-        return self._inner.get(key, start, length)
+        return self.inner.get(key, start, length)
 
     def get_up_to(self, key: str, start: int, length: int) -> bytes:
         self._pacer.spend(length)
-        return self._inner.get_up_to(key, start, length)
-
-    def head(self, key: str) -> int | None:
-        return self._inner.head(key)
-
-    def delete(self, key: str) -> None:
-        self._inner.delete(key)
-
-    def list(self, prefix: str) -> Iterator[Blob]:
-        return self._inner.list(prefix)
-
-    def sync_all(self) -> None:
-        self._inner.sync_all()
-
-    def probe(self) -> None:
-        self._inner.probe()
-
-    def clear_partial(self, *, of_living: bool = False) -> int:
-        return self._inner.clear_partial(of_living=of_living)
+        return self.inner.get_up_to(key, start, length)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from appliance.backends.base import Backend, Blob, Buffer
+from appliance.backends.wrapper import Wrapper
 from appliance.errors import BackendError, StorageFull
 
 _T = TypeVar("_T")
@@ -144,7 +145,7 @@ class Attempts:
             pause = min(pause * 2, self._longest_s)
 
 
-class RetryingBackend(Backend):
+class RetryingBackend(Wrapper):
     """Another backend, asked again when it fails for a moment.
 
     A put is not repeated here, since its blocks come once only: the inner backend repeats what it can (``S3Backend``
@@ -152,35 +153,32 @@ class RetryingBackend(Backend):
     """
 
     def __init__(self, inner: Backend, attempts: Attempts) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._attempts = attempts
 
     def put(self, key: str, blocks: Iterable[Buffer]) -> int:
         self._attempts.circuit.check(key)
-        return self._inner.put(key, blocks)
+        return self.inner.put(key, blocks)
 
     def get(self, key: str, start: int, length: int) -> bytes:
-        return self._attempts.run(key, lambda: self._inner.get(key, start, length))
+        return self._attempts.run(key, lambda: self.inner.get(key, start, length))
+
+    def get_up_to(self, key: str, start: int, length: int) -> bytes:
+        return self._attempts.run(key, lambda: self.inner.get_up_to(key, start, length))
 
     def head(self, key: str) -> int | None:
-        return self._attempts.run(key, lambda: self._inner.head(key))
+        return self._attempts.run(key, lambda: self.inner.head(key))
 
     def delete(self, key: str) -> None:
-        self._attempts.run(key, lambda: self._inner.delete(key))
+        self._attempts.run(key, lambda: self.inner.delete(key))
 
     def list(self, prefix: str) -> Iterator[Blob]:
-        listing = _Resumed(self._inner, prefix)
+        listing = _Resumed(self.inner, prefix)
         while (blob := self._attempts.run(prefix or "*", listing.next)) is not None:
             yield blob
 
-    def sync_all(self) -> None:
-        self._inner.sync_all()
-
     def probe(self) -> None:
-        self._attempts.run("probe", self._inner.probe)
-
-    def clear_partial(self, *, of_living: bool = False) -> int:
-        return self._inner.clear_partial(of_living=of_living)
+        self._attempts.run("probe", self.inner.probe)
 
 
 class _Resumed:

@@ -19,7 +19,7 @@ from minio import Minio
 from minio.error import MinioException, S3Error
 from urllib3.response import BaseHTTPResponse
 
-from appliance.backends.base import Backend, Blob, Buffer, check_key
+from appliance.backends.base import REMOTE, Backend, Blob, Buffer, check_key
 from appliance.backends.gather import Gathered, Room
 from appliance.backends.s3_client import Client, Encryption, Limits
 from appliance.backends.s3_errors import FOREIGN, is_behind_the_end, is_missing, translate
@@ -48,6 +48,8 @@ def once(key: str, request: Callable[[], _T], /) -> _T:
 
 class S3Backend(Backend):
     """A bucket, or a part of one. Usable after a fork: each process has connections of its own."""
+
+    habits = REMOTE
 
     def __init__(
         self,
@@ -114,6 +116,29 @@ class S3Backend(Backend):
                 data = response.read(decode_content=False)
         if len(data) != length:
             raise BackendError(key=key, reason=f"{len(data)} bytes came instead of {length}", temporary=True)
+        return data
+
+    def get_up_to(self, key: str, start: int, length: int) -> bytes:
+        check_key(key)
+        if not length:
+            return super().get_up_to(key, start, length)
+        with self._asking(key) as store:
+            try:
+                response = store.get_object(self.place.bucket, self.place.prefix + key, start, length)
+            except S3Error as error:
+                if is_behind_the_end(error):
+                    return b""
+                raise
+            with _closing(response):
+                first, _, total = _range_of(response)
+                if total is None or (not total and first == 0):
+                    # Nobody says where the blob ends; or it is empty, and all of it came.
+                    return b"" if total == 0 else super().get_up_to(key, start, length)
+                wanted = min(start + length, total) - start
+                self._check_range(response, key, start, wanted)
+                data = response.read(decode_content=False)
+        if len(data) != wanted:
+            raise BackendError(key=key, reason=f"{len(data)} bytes came instead of {wanted}", temporary=True)
         return data
 
     def _check_range(self, response: BaseHTTPResponse, key: str, start: int, length: int) -> None:

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple, Protocol
 
 from appliance.backends.base import SEALED, Backend, Blob, Buffer, check_key
 from appliance.backends.seal import HEADER, Cipher, DataKey, Header, Part, Sealing, open_part, plain_size, stored_size
+from appliance.backends.wrapper import Wrapper
 from appliance.errors import BackendError, BlobDamaged, BlobMissing, DataKeyUnknown
 
 PLAIN: Final = frozenset({"store", "keys"})
@@ -49,11 +50,11 @@ class _Fetched(NamedTuple):
     ends: bool
 
 
-class SealedBackend(Backend):
+class SealedBackend(Wrapper):
     """Another backend, in which blobs are sealed. Without ``seals`` new ones are plain, and sealed ones readable."""
 
     def __init__(self, inner: Backend, keys: Keys, store_id: str, *, seals: bool = True) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._keys = keys
         self._store_id = store_id
         self._seals = seals
@@ -65,41 +66,35 @@ class SealedBackend(Backend):
     def put(self, key: str, blocks: Iterable[Buffer]) -> int:
         _check(key)
         if key in PLAIN:
-            return self._inner.put(key, blocks)
+            return self.inner.put(key, blocks)
         if not self._seals:
-            size = self._inner.put(key, blocks)
+            size = self.inner.put(key, blocks)
             # A sealed one would be what is read.
-            self._inner.delete(SEALED + key)
+            self.inner.delete(SEALED + key)
             self._remember(key, _Place(None, size))
             return size
         data_key = self._keys.newest()
         cipher = Cipher(data_key, Header.new(data_key.id), self._store_id, key)
         sealing = Sealing(cipher, blocks)
-        self._inner.put(SEALED + key, sealing.sealed())
+        self.inner.put(SEALED + key, sealing.sealed())
         self._remember(key, _Place(cipher, sealing.size))
         return sealing.size
 
     def delete(self, key: str) -> None:
         _check(key)
         self._forget(key)
-        self._inner.delete(key)
+        self.inner.delete(key)
         if key not in PLAIN:
-            self._inner.delete(SEALED + key)
-
-    def sync_all(self) -> None:
-        self._inner.sync_all()
-
-    def clear_partial(self, *, of_living: bool = False) -> int:
-        return self._inner.clear_partial(of_living=of_living)
+            self.inner.delete(SEALED + key)
 
     # -- looking
 
     def head(self, key: str) -> int | None:
         _check(key)
         if key in PLAIN:
-            return self._inner.head(key)
-        stored = self._inner.head(SEALED + key)
-        return self._inner.head(key) if stored is None else plain_size(stored)
+            return self.inner.head(key)
+        stored = self.inner.head(SEALED + key)
+        return self.inner.head(key) if stored is None else plain_size(stored)
 
     def list(self, prefix: str) -> Iterator[Blob]:
         last = None
@@ -110,18 +105,18 @@ class SealedBackend(Backend):
             last = blob.key
 
     def _sealed(self, prefix: str) -> Iterator[Blob]:
-        for blob in self._inner.list(SEALED + prefix):
+        for blob in self.inner.list(SEALED + prefix):
             yield Blob(blob.key.removeprefix(SEALED), plain_size(blob.size))
 
     def _plain(self, prefix: str) -> Iterator[Blob]:
-        return (blob for blob in self._inner.list(prefix) if not blob.key.startswith(SEALED))
+        return (blob for blob in self.inner.list(prefix) if not blob.key.startswith(SEALED))
 
     # -- reading
 
     def get(self, key: str, start: int, length: int) -> bytes:
         _check(key)
         if key in PLAIN:
-            return self._inner.get(key, start, length)
+            return self.inner.get(key, start, length)
         if not length:
             return self._nothing(key, start)
         place = self._recall(key)
@@ -134,6 +129,9 @@ class SealedBackend(Backend):
             self._forget(key)
             return self._get_unknown(key, start, length)
 
+    def get_up_to(self, key: str, start: int, length: int) -> bytes:
+        return Backend.get_up_to(self, key, start, length)
+
     def _nothing(self, key: str, start: int) -> bytes:
         size = self.head(key)
         if size is None:
@@ -144,7 +142,7 @@ class SealedBackend(Backend):
 
     def _get_known(self, key: str, place: _Place, start: int, length: int) -> bytes:
         if place.cipher is None:
-            return self._inner.get(key, start, length)
+            return self.inner.get(key, start, length)
         if place.size is not None and start + length > place.size:
             raise BlobMissing(key=key, reason=f"ends at {place.size}, before {start + length}")
         part = Part.of(start, length)
@@ -153,7 +151,7 @@ class SealedBackend(Backend):
         else:
             end = min(part.end, stored_size(place.size))
             stored = _Fetched(
-                memoryview(self._inner.get(SEALED + key, part.begin, end - part.begin)), end == stored_size(place.size)
+                memoryview(self.inner.get(SEALED + key, part.begin, end - part.begin)), end == stored_size(place.size)
             )
         return self._opened(key, place.cipher, part, stored, start, length)
 
@@ -162,7 +160,7 @@ class SealedBackend(Backend):
         part = Part.of(start, length)
         is_near = part.begin <= _NEAR
         try:
-            data = self._inner.get_up_to(SEALED + key, 0, part.end + 1 if is_near else HEADER)
+            data = self.inner.get_up_to(SEALED + key, 0, part.end + 1 if is_near else HEADER)
         except BlobMissing:
             return self._get_plain(key, start, length)
         cipher = self._cipher(key, data)
@@ -172,11 +170,11 @@ class SealedBackend(Backend):
 
     def _fetch(self, key: str, part: Part) -> _Fetched:
         """Without knowing where the blob ends: one byte more tells whether it does there."""
-        data = self._inner.get_up_to(SEALED + key, part.begin, part.end + 1 - part.begin)
+        data = self.inner.get_up_to(SEALED + key, part.begin, part.end + 1 - part.begin)
         return _cut(memoryview(data), part)
 
     def _get_plain(self, key: str, start: int, length: int) -> bytes:
-        data = self._inner.get(key, start, length)
+        data = self.inner.get(key, start, length)
         self._remember(key, _Place(None, None))
         return data
 

@@ -8,26 +8,24 @@ from __future__ import annotations
 
 import hashlib
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import NamedTuple
 
 from appliance import faults
 from appliance.backends.base import Backend, Buffer
 from appliance.chunks import codec, findings, manifest, rows
+from appliance.chunks.allowance import Allowance
 from appliance.chunks.manifest import Entry, Kind, SegmentIndex, overlapping
 from appliance.chunks.pack import Record
 from appliance.chunks.places import Course, Indexes, Location
+from appliance.chunks.portions import FIRST, Portions
 from appliance.db.database import Database
 from appliance.errors import BackendError, BlobDamaged, BlobMissing, Damaged
 
-_FIRST_BATCH = 262_144
-_BATCH = 1_048_576
-_BATCH_CHUNKS = 64
-# From memory a mebibyte takes a fraction of this: then handing it from thread to thread costs more than it saves.
-_SLOW_S = 0.001
+_AHEAD = 64 * 1_048_576
 # Each takes some hundred KB.
 _SEGMENTS_KEPT = 16
 
@@ -39,6 +37,10 @@ class _Piece(NamedTuple):
     start: int
     end: int
 
+    @property
+    def size(self) -> int:
+        return self.end - self.start
+
 
 class _Run(NamedTuple):
     """Pieces whose stored bytes lie side by side in one pack."""
@@ -48,21 +50,16 @@ class _Run(NamedTuple):
     pieces: list[_Piece]
 
 
-class _Fetched(NamedTuple):
-    """A portion, and how long it took."""
-
-    blocks: list[Buffer]
-    seconds: float
-
-
 class Reader:
     """Reads content for one process; any number of threads at a time."""
 
-    def __init__(self, database: Database, backend: Backend, store_id: str) -> None:
+    def __init__(self, database: Database, backend: Backend) -> None:
         self._database = database
         self._backend = backend
-        self._indexes = Indexes(backend, store_id)
-        self._pool = ThreadPoolExecutor(2, thread_name_prefix="read")
+        self._indexes = Indexes(backend) if backend.habits.reads_ahead == 1 else None
+        self._pool = ThreadPoolExecutor(max(2, 4 * backend.habits.reads_ahead), thread_name_prefix="read")
+        # Each reading has a small portion that is consumed and one ahead of it; this is for larger and further ones.
+        self.ahead = Allowance(_AHEAD)
         self._mutex = threading.Lock()
         self._segments: OrderedDict[bytes, SegmentIndex] = OrderedDict()
 
@@ -84,7 +81,8 @@ class Reader:
             raise Damaged(what="a manifest")
         if decoded.kind is Kind.SMALL:
             return iter([self.small(decoded.entries[0])[start:end]])
-        return self._read_ahead(self._batches(decoded, start, end))
+        pieces = self.entries(decoded, start, end)
+        return self._read_at_once(pieces) if end - start <= FIRST else self._read_ahead(pieces)
 
     def small(self, entry: Entry) -> bytes:
         """The content of a ``small`` row. It has no other checksum than its name."""
@@ -131,36 +129,24 @@ class Reader:
         findings.tell_of_content(self._database, "segment", reference.sha256, "is not what was stored")
         raise Damaged(what=f"manifest segment {reference.sha256.hex()}")
 
-    def _batches(self, decoded: manifest.Manifest, start: int, end: int) -> Iterator[list[_Piece]]:
-        """Pieces in portions: the first is small, so that its bytes leave soon."""
-        batch: list[_Piece] = []
-        size, limit = 0, _FIRST_BATCH
-        for piece in self.entries(decoded, start, end):
-            batch.append(piece)
-            size += piece.end - piece.start
-            if size >= limit or len(batch) == _BATCH_CHUNKS:
-                yield batch
-                batch, size, limit = [], 0, _BATCH
+    def _read_at_once(self, pieces: Iterator[_Piece]) -> Iterator[Buffer]:
+        """One portion, as of most files."""
+        batch = list(pieces)
         if batch:
-            yield batch
+            yield from self._fetch(batch, Course(self._database, self._indexes))
 
-    def _read_ahead(self, batches: Iterator[list[_Piece]]) -> Iterator[Buffer]:
-        """Fetch the next portion while the present one is consumed, where it is worth the hand-over."""
+    def _read_ahead(self, pieces: Iterator[_Piece]) -> Iterator[Buffer]:
+        """Fetch the next portions while the present one is consumed, where it is worth the hand-over."""
         course = Course(self._database, self._indexes)
-        fetched: _Fetched | None = None
-        slow = False
-        for batch in batches:
-            following = self._pool.submit(self._fetch, batch, course) if slow else None
-            if fetched is not None:
-                yield from fetched.blocks
-            fetched = self._fetch(batch, course) if following is None else following.result()
-            slow = fetched.seconds > _SLOW_S
-        if fetched is not None:
-            yield from fetched.blocks
+        portions = Portions(pieces, partial(self._fetch, course=course), self._pool, self._backend.habits, self.ahead)
+        try:
+            while (blocks := portions.next()) is not None:
+                yield from blocks
+        finally:
+            portions.close()
 
-    def _fetch(self, batch: list[_Piece], course: Course) -> _Fetched:
+    def _fetch(self, batch: list[_Piece], course: Course) -> list[Buffer]:
         faults.point("read.batch")
-        began = time.monotonic()
         places = course.places([piece.entry.id for piece in batch])
         blocks: list[Buffer] = []
         for piece in batch:
@@ -168,7 +154,7 @@ class Reader:
                 raise self._lost(piece.entry.id)
         for run in _runs(batch, places):
             blocks += self._fetch_run(run, course)
-        return _Fetched(blocks, time.monotonic() - began)
+        return blocks
 
     def _fetch_run(self, run: _Run, course: Course) -> list[Buffer]:
         first, last = run.records[0].offset, run.records[-1]

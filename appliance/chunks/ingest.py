@@ -1,8 +1,9 @@
 """Receiving content: bytes of a stream become chunks in packs, and a manifest.
 
 A pipeline in which no step waits for the one after it: the calling thread receives and cuts groups of about 1 MiB;
-two threads of the process hash, look up and compress them; another one writes the pack. Memory is bounded by the
-groups under way, whatever the length of the stream. Content of at most one group is done by the caller alone.
+two threads of the process hash, look up and compress them; another one writes the pack, and others those before it
+that the backend does not hold yet. Memory is bounded by the groups and packs under way, whatever the length of the
+stream. Content of at most one group is done by the caller alone.
 """
 
 from __future__ import annotations
@@ -12,15 +13,18 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from appliance import faults
 from appliance.backends.base import Backend
 from appliance.chunks import codec, manifest, rows
+from appliance.chunks.allowance import Allowance
+from appliance.chunks.closing import Closing
 from appliance.chunks.cutter import Chunking, Cutter
 from appliance.chunks.garbage import Ahead
 from appliance.chunks.group import GROUP, Buffers, Found, Lent, large_pieces, records
-from appliance.chunks.manifest import Entry, ManifestBuilder
+from appliance.chunks.manifest import Entry, ManifestBuilder, Segment
 from appliance.chunks.packing import OpenPack, StoredPack
 from appliance.chunks.stored import Stored
 from appliance.chunks.writers import Write, Writers, require
@@ -32,6 +36,7 @@ _THOROUGH_LIMIT = 131_072
 
 _GROUPS_UNDER_WAY = 3
 _EXTRA_GROUPS = 16
+_EXTRA_PACKS = 64 * 1_048_576
 
 
 class Source(Protocol):
@@ -75,6 +80,8 @@ class Ingestor:
         self.buffers = Buffers(GROUP + chunking.most, kept=_EXTRA_GROUPS)
         # A slow client keeps one group for long; the further groups of a fast one are limited for the process.
         self.extra = threading.BoundedSemaphore(_EXTRA_GROUPS)
+        # A stream has one pack being filled and one being stored; further ones may be in the backend's memory as well.
+        self.extra_packs = Allowance(_EXTRA_PACKS)
 
     def receive(self, source: Source, write: Write, watcher: Watcher) -> Stored:
         """Take in a stream to its end. When this returns its bytes are in the backend, as durable as configured.
@@ -134,6 +141,11 @@ class Ingestor:
             found.append(Found(chunk_id, start, len(view), True, how, codec.checksum(stored), stored))
         return found
 
+    def commit_ahead(self, write: Write, ahead: Ahead, pack: StoredPack, segments: list[Segment]) -> None:
+        """Commit the rows of a full pack, and of segments that name nothing which has none."""
+        part = Stored(b"", 0, write, self.synced, ahead, [pack], segments)
+        ahead.commit(self.database, part.commit_ahead)
+
     def _known(self, ids: list[bytes], write: Write, ahead: Ahead) -> set[bytes]:
         """Those that are stored, and that no prune takes before this write is finished."""
         with self.database.read() as session:
@@ -172,7 +184,8 @@ class _Stream:
         self._extra = 0
         self._pack: OpenPack | None = None
         self._fresh: set[bytes] = set()
-        self._closing: tuple[threading.Thread, list[BaseException]] | None = None
+        commit = partial(ingestor.commit_ahead, write, self.ahead)
+        self._closing = Closing(commit, ingestor.backend.habits.uploads, ingestor.extra_packs)
 
     def run(self, source: Source, block: bytearray, size: int) -> Stored:
         total = size
@@ -223,7 +236,7 @@ class _Stream:
 
     def _absorb(self, lent: Lent, found: list[Found]) -> None:
         self._manifest.add([Entry(each.id, each.length) for each in found])
-        new = [each for each in found if each.is_new and each.id not in self._fresh]
+        new = [each for each in found if each.is_new and not self._holds(each.id)]
         if new:
             self._fresh.update(each.id for each in new)
             if self._pack is None:
@@ -236,35 +249,16 @@ class _Stream:
         if self._pack is not None and self._pack.full:
             self._close_pack()
 
+    def _holds(self, chunk_id: bytes) -> bool:
+        """Whether it was stored by this stream already, and no row tells that yet."""
+        return chunk_id in self._fresh or self._closing.holds(chunk_id)
+
     def _close_pack(self) -> None:
         """Let the full pack and its rows be stored in the background; the stream goes on with the next one."""
         assert self._pack is not None
-        self._wait_closing()
-        stored = self._pack.close()
+        self._closing.add(self._pack, self._fresh, self._manifest.take_segments())
         self._pack = None
-        segments = self._manifest.take_segments()
-        errors: list[BaseException] = []
-
-        def finish() -> None:
-            try:
-                faults.point("pack.rows")
-                part = Stored(b"", 0, self._write, self._in.synced, self.ahead, [stored()], segments)
-                self.ahead.commit(self._in.database, part.commit_ahead)
-            except BaseException as error:  # noqa: BLE001 - raised again in the stream's own thread
-                errors.append(error)
-
-        thread = threading.Thread(target=finish, name="pack rows", daemon=True)
-        thread.start()
-        self._closing = (thread, errors)
         self._fresh = set()
-
-    def _wait_closing(self) -> None:
-        if self._closing is not None:
-            thread, errors = self._closing
-            self._closing = None
-            thread.join()
-            if errors:
-                raise errors[0]
 
     def _finish(self, total: int) -> Stored:
         packs = []
@@ -272,7 +266,7 @@ class _Stream:
         if self._pack is not None:
             last = self._pack.close()
         head = self._manifest.finish()
-        self._wait_closing()
+        self._closing.wait()
         if last is not None:
             packs.append(last())
             self._pack = None
@@ -287,8 +281,7 @@ class _Stream:
             self._in.extra.release()
         if self._pack is not None:
             self._pack.break_off()
-        if self._closing is not None:
-            self._closing[0].join()
+        self._closing.end()
 
 
 def _fill(source: Source, view: memoryview) -> int:

@@ -28,6 +28,8 @@ _FOOTER = struct.Struct("<QQqI4s")
 _MAGIC = b"HFPK"
 _INDEX_MAGIC = b"HFPI"
 _FORMAT = 1
+# Raw chunks are larger on average; of what compresses well there are more to a pack, and the index is read for itself.
+_USUAL_CHUNK = 49_152
 
 HEADER_SIZE = _HEADER.size
 FRAME_SIZE = _HEADER.size + _FOOTER.size
@@ -81,29 +83,53 @@ def trailer(records: Sequence[Record], offset: int) -> bytes:
     return index + _FOOTER.pack(offset, len(index), checksum(index), len(records), _INDEX_MAGIC)
 
 
-def read_index(backend: Backend, key: str, size: int, store_id: str, *, at_most: int | None = None) -> list[Record]:
-    """The records of a pack, as its own index tells; none if there are more than ``at_most``.
+def read_index(backend: Backend, key: str, size: int, store_id: str) -> list[Record]:
+    """The records of a pack, as its own index tells.
 
     Raises:
         Damaged: the blob is missing, shorter, of another store, or not a pack.
     """
-    if size < _HEADER.size + _FOOTER.size:
+    if size < FRAME_SIZE:
         raise Damaged(what=f"pack {key}")
     try:
-        head = backend.get(key, 0, _HEADER.size)
-        foot = backend.get(key, size - _FOOTER.size, _FOOTER.size)
-        magic, number, flags, _, key_id, store = _HEADER.unpack(head)
-        offset, length, digest, count, index_magic = _FOOTER.unpack(foot)
+        magic, number, flags, _, key_id, store = _HEADER.unpack(backend.get(key, 0, _HEADER.size))
+    except (BlobMissing, BlobDamaged) as error:
+        raise Damaged(what=f"pack {key}") from error
+    if magic != _MAGIC or number != _FORMAT or flags or key_id:
+        raise Damaged(what=f"the frame of pack {key}")
+    if store.hex() != store_id:
+        raise Damaged(what=f"pack {key} (it belongs to another store)")
+    return read_records(backend, key, size)
+
+
+def read_records(backend: Backend, key: str, size: int, *, at_most: int | None = None) -> list[Record]:
+    """Like ``read_index``, mostly in one request: for who knows that it is a pack of this store, and verifies what he
+    finds by it. None if there are more than ``at_most``.
+
+    Raises:
+        Damaged: the blob is missing, shorter, or has no index.
+    """
+    if size < FRAME_SIZE:
+        raise Damaged(what=f"pack {key}")
+    try:
+        tail = memoryview(backend.get(key, size - _tail_of(size), _tail_of(size)))
+        offset, length, digest, count, magic = _FOOTER.unpack(tail[-_FOOTER.size :])
         whole = offset + length + _FOOTER.size == size and length == count * _ENTRY.size
-        if magic != _MAGIC or index_magic != _INDEX_MAGIC or number != _FORMAT or flags or key_id or not whole:
+        if magic != _INDEX_MAGIC or not whole or offset < _HEADER.size:
             raise Damaged(what=f"the frame of pack {key}")
-        if store.hex() != store_id:
-            raise Damaged(what=f"pack {key} (it belongs to another store)")
         if at_most is not None and count > at_most:
             return []
-        index = backend.get(key, offset, length)
+        if length + _FOOTER.size <= len(tail):
+            index = tail[-length - _FOOTER.size : -_FOOTER.size]
+        else:
+            index = memoryview(backend.get(key, offset, length))
     except (BlobMissing, BlobDamaged, struct.error) as error:
         raise Damaged(what=f"pack {key}") from error
     if checksum(index) != digest:
         raise Damaged(what=f"the index of pack {key}")
     return [Record._make(fields) for fields in _ENTRY.iter_unpack(index)]
+
+
+def _tail_of(size: int) -> int:
+    """Bytes that hold footer and index, unless there are more chunks than usual."""
+    return min(size, _FOOTER.size + _ENTRY.size * (64 + size // _USUAL_CHUNK))

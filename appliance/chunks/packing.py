@@ -1,4 +1,4 @@
-"""Writing packs: chunks gather into blobs of about 32 MiB; each is one put, and its rows follow once it is stored."""
+"""Writing packs: chunks gather into blobs of 16 or 32 MiB; each is one put, and its rows follow once it is stored."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from appliance.chunks.channel import Block, Channel, Closed
 from appliance.chunks.pack import Record
 
 PACK_SIZE = 32 * 1_048_576
-"""A pack is closed once its records reach this many bytes."""
+"""A pack is closed once its records reach this many bytes, or fewer if the backend likes smaller ones better."""
 
 _STREAM_FROM = 1_048_576
 _IN_FLIGHT = 4 * 1_048_576
@@ -38,11 +38,17 @@ class OpenPack:
         self._records: list[Record] = []
         self._blocks = [Block(pack.header(store_id))]
         self._offset = pack.HEADER_SIZE
+        self._full_at = min(PACK_SIZE, backend.habits.pack_size)
         self._stream: _Stream | None = None
 
     @property
     def full(self) -> bool:
-        return self._offset >= PACK_SIZE
+        return self._offset >= self._full_at
+
+    @property
+    def size(self) -> int:
+        """Bytes so far, without the index."""
+        return self._offset
 
     def add(self, records: Iterable[Record], stored: Block) -> None:
         """Append chunks that lie side by side in ``stored``, with their offsets there; its bytes stay as they are until

@@ -1,7 +1,8 @@
 """Where chunks lie: the database knows it of each, and a pack of all that lie in it.
 
 Rows of chunks are ordered by digest, so that those of one file are all over the table: in a big store each costs a page
-of its own. Who reads a file from one end to the other therefore looks into the index of the pack that it is in.
+of its own. Who reads a file from one end to the other therefore looks into the index of the pack that it is in; not
+where the pack is far: before its index had come, most of it would be under way.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import NamedTuple
 
 from appliance.backends.base import Backend
 from appliance.chunks import rows
-from appliance.chunks.pack import Record, pack_key, read_index
+from appliance.chunks.pack import Record, pack_key, read_records
 from appliance.db.database import Database
 from appliance.errors import BackendError, BlobMissing, Damaged
 
@@ -35,9 +36,8 @@ class Location(NamedTuple):
 class Indexes:
     """The indexes of packs that were read last; one for a process."""
 
-    def __init__(self, backend: Backend, store_id: str) -> None:
+    def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._store_id = store_id
         self._mutex = threading.Lock()
         self._kept: OrderedDict[str, Mapping[bytes, Record]] = OrderedDict()
 
@@ -49,7 +49,7 @@ class Indexes:
                 self._kept.move_to_end(key)
                 return known
         try:
-            records = read_index(self._backend, key, size, self._store_id, at_most=_MOST_RECORDS)
+            records = read_records(self._backend, key, size, at_most=_MOST_RECORDS)
             found = {record.id: record for record in records}
         except (BackendError, BlobMissing, Damaged):
             found = {}
@@ -66,9 +66,9 @@ class Indexes:
 
 
 class Course:
-    """One reading of content, portion by portion. Not for several threads at a time."""
+    """One reading of content, portion by portion: one after the other, or without ``indexes`` by several threads."""
 
-    def __init__(self, database: Database, indexes: Indexes) -> None:
+    def __init__(self, database: Database, indexes: Indexes | None) -> None:
         self._database = database
         self._indexes = indexes
         self._at_hand: OrderedDict[str, Mapping[bytes, Record]] = OrderedDict()
@@ -90,7 +90,8 @@ class Course:
     def forget(self, key: str) -> None:
         """The pack is gone: what was in it is somewhere else."""
         self._at_hand.pop(key, None)
-        self._indexes.forget(key)
+        if self._indexes is not None:
+            self._indexes.forget(key)
 
     def _ask(self, ids: Sequence[bytes]) -> dict[bytes, Location]:
         with self._database.read() as session:
@@ -107,6 +108,8 @@ class Course:
 
     def _look_into(self, key: str, size: int) -> None:
         """The second portion in a row that lies in one pack: there may be many more."""
+        if self._indexes is None:
+            return
         if key == self._last:
             self._at_hand[key] = self._indexes.get(key, size)
             if len(self._at_hand) > _AT_HAND:

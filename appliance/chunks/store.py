@@ -42,7 +42,7 @@ class ChunkStore:
             inline_threshold=inline_threshold,
             synced=synced,
         )
-        self._reader = Reader(database, backend, identity.store_id)
+        self._reader = Reader(database, backend)
 
     @contextmanager
     def receive(self, source: Source, watcher: Watcher) -> Iterator[Stored]:

@@ -17,7 +17,6 @@ from appliance.logs.file import LogFile
 from appliance.roster import BEAT_S, Roster
 from appliance.serve.process import StopSignal, on_hangup, repeat
 from appliance.serve.whereabouts import end_when_moved
-from appliance.stores import HURRIED_S
 from appliance.tls.shown import ShownCertificate
 from providers.front.forwarded import stands_for_many
 from providers.http.access import AccessLog, json_line, text_line, write_stderr
@@ -49,7 +48,7 @@ def run_worker(
         on_hangup(shown.renew)
     faults.point("worker.begun")
     access = _access_log(settings)
-    appliance = open_appliance(settings, guess_key=guess_key, statement_s=HURRIED_S)
+    appliance = open_appliance(settings, guess_key=guess_key, for_requests=True)
     server = HttpServer(
         build_wsgi(appliance, roster, is_leaving=stop.is_set),
         listener,

@@ -49,7 +49,7 @@ def open_store(settings: Settings, *, synced: bool = True, statement_s: float = 
         ConfigError: as ``open_unopened``.
         KeysUnusable: blobs are sealed, and their data keys cannot be opened.
     """
-    database, backend = open_unopened(settings, synced=synced, statement_s=statement_s)
+    database, backend = open_unopened(settings, synced=synced, statement_s=statement_s, is_cached=is_cached)
     try:
         with blaming_database(settings), blaming_blobs(settings):
             with database.read() as session:
@@ -63,7 +63,7 @@ def open_store(settings: Settings, *, synced: bool = True, statement_s: float = 
 
 
 def open_unopened(
-    settings: Settings, *, synced: bool = True, statement_s: float = PATIENT_S
+    settings: Settings, *, synced: bool = True, statement_s: float = PATIENT_S, is_cached: bool = False
 ) -> tuple[Database, Backend]:
     """The same, where sealed blobs stay sealed.
 
@@ -74,7 +74,7 @@ def open_unopened(
         database = existing_database(settings, synced, statement_s)
     try:
         with blaming_blobs(settings):
-            return database, open_backend(settings, synced=synced)
+            return database, open_backend(settings, synced=synced, is_cached=is_cached)
     except BaseException:
         database.close()
         raise

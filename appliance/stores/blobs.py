@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 
 from appliance.backends.base import Backend
+from appliance.backends.cached import CachedBackend
 from appliance.backends.disk import DiskBackend
 from appliance.backends.reserve import Reserve
 from appliance.backends.retrying import Attempts, Circuit, RetryingBackend
@@ -13,15 +14,18 @@ from appliance.backends.s3_place import ACCESS_KEY, SECRET_KEY, SESSION_TOKEN, p
 from appliance.config import Settings
 
 
-def open_backend(settings: Settings, *, synced: bool = True, make: bool = False) -> Backend:
-    """The blobs. Whose they are is not asked; nothing is made unless ``make``."""
+def open_backend(settings: Settings, *, synced: bool = True, make: bool = False, is_cached: bool = False) -> Backend:
+    """The blobs. Whose they are is not asked; nothing is made unless ``make``.
+
+    ``is_cached``: what requests read stays near. Not for who wants to know what the store itself has.
+    """
     folder = settings.blobs_folder
     if folder is None:
-        return _open_s3(settings)
+        return _open_s3(settings, is_cached)
     return DiskBackend(folder, synced=synced, make=make, host=socket.gethostname() if settings.is_shared else "")
 
 
-def _open_s3(settings: Settings) -> Backend:
+def _open_s3(settings: Settings, is_cached: bool) -> Backend:
     """Asks the store nothing."""
     assert settings.blobs_url is not None
     keys = {
@@ -34,7 +38,8 @@ def _open_s3(settings: Settings) -> Backend:
     attempts = Attempts(Circuit())
     # Blocks for which memory has no room are on the disk of the data folder for a while, and have no name there.
     scratch = settings.data if settings.data.is_dir() else None
-    return RetryingBackend(S3Backend(place, credentials, scratch=scratch, again=attempts.run), attempts)
+    store = RetryingBackend(S3Backend(place, credentials, scratch=scratch, again=attempts.run), attempts)
+    return CachedBackend(store, settings.data / "cache", settings.cache_bytes) if is_cached else store
 
 
 def are_remote(settings: Settings) -> bool:

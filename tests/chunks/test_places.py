@@ -99,7 +99,7 @@ def test_pack_without_a_readable_index_is_read_all_the_same(
     assert size is not None
     damage.flip(key, size - at)
     assert read(store, head, 0, SIZE) == CONTENT
-    assert Indexes(store.backend, store.identity.store_id).get(key, size) == {}
+    assert Indexes(store.backend).get(key, size) == {}
 
 
 def test_damage_is_found_where_the_index_led(
@@ -157,7 +157,7 @@ def test_few_indexes_are_kept(store: ChunkStore, database: Database, monkeypatch
         keep(store, database, noise(MIB, seed))
     assert isinstance(store.backend, DiskBackend)
     noting = Noting(store.backend)
-    indexes = Indexes(noting, store.identity.store_id)
+    indexes = Indexes(noting)
     packs = list(sizes(database))
     for key, size in packs:
         assert set(indexes.get(key, size)) <= set(all_ids(database))
@@ -177,7 +177,7 @@ def test_index_of_very_many_chunks_is_left_alone(
     head = keep(store, database, CONTENT)
     ((key, size),) = sizes(database)
     assert len(all_ids(database)) > 100
-    assert Indexes(store.backend, store.identity.store_id).get(key, size) == {}
+    assert Indexes(store.backend).get(key, size) == {}
     assert read(store, head, 0, SIZE) == CONTENT
 
 

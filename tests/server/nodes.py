@@ -21,6 +21,7 @@ import psycopg
 import pytest
 from sqlalchemy.engine import make_url
 
+from appliance.sealing.master import MasterKey
 from tests.server.dav_client import Answer, Dav
 from tests.server.running import ADMIN, HOLDFAST, PASSWORD, PATIENCE_S, Server
 from tests.support import postgres, s3
@@ -264,4 +265,5 @@ class _Buckets:
             f"&region={place.region}&style={place.style}",
             "s3_access_key": keys.access_key,
             "s3_secret_key": keys.secret_key,
+            "master_key": MasterKey.new().text,
         }

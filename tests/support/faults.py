@@ -57,6 +57,7 @@ class BackendProxy(Backend):
     """Passes everything on to another backend; tests override what they disturb."""
 
     def __init__(self, inner: Backend) -> None:
+        self.habits = inner.habits
         self.inner = inner
 
     def put(self, key: str, blocks: Iterable[Buffer]) -> int:

@@ -15,6 +15,7 @@ SAMPLES: dict[str, tuple[str, object]] = {
     "s3_access_key": ("AKIA", "AKIA"),
     "s3_secret_key": ("a/b+c", "a/b+c"),
     "s3_session_token": ("token", "token"),
+    "cache_bytes": ("1 GiB", 1024**3),
     "drain_seconds": ("12", 12),
 }
 

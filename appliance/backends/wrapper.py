@@ -1,0 +1,42 @@
+"""A backend that wraps another one and does everything as that does; what derives from it does some of it otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from appliance.backends.base import Backend, Blob, Buffer
+
+
+class Wrapper(Backend):
+    """``inner`` as it is."""
+
+    def __init__(self, inner: Backend) -> None:
+        self.inner = inner
+        self.habits = inner.habits
+
+    def put(self, key: str, blocks: Iterable[Buffer]) -> int:
+        return self.inner.put(key, blocks)
+
+    def get(self, key: str, start: int, length: int) -> bytes:
+        return self.inner.get(key, start, length)
+
+    def get_up_to(self, key: str, start: int, length: int) -> bytes:
+        return self.inner.get_up_to(key, start, length)
+
+    def head(self, key: str) -> int | None:
+        return self.inner.head(key)
+
+    def delete(self, key: str) -> None:
+        self.inner.delete(key)
+
+    def list(self, prefix: str) -> Iterator[Blob]:
+        return self.inner.list(prefix)
+
+    def sync_all(self) -> None:
+        self.inner.sync_all()
+
+    def probe(self) -> None:
+        self.inner.probe()
+
+    def clear_partial(self, *, of_living: bool = False) -> int:
+        return self.inner.clear_partial(of_living=of_living)
