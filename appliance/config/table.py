@@ -161,7 +161,7 @@ TABLE: tuple[Setting, ...] = (
             help="Session token that belongs to keys which are valid for a while only. Unset: AWS_SESSION_TOKEN, if the"
                  " keys are AWS's too."),
     Setting(name="cache_bytes", type="bytes", default=4 * 1024**3, unit="bytes", low=0, high=_EIB,
-            help="Where blobs are in S3: how much of the data folder's disk keeps what was read last near. 0: nothing."),
+            help="Where blobs are in S3: so much of what was read last is kept near, in the data folder. 0: nothing."),
     Setting(name="listen", type="address", default="127.0.0.1:8080", unit="HOST:PORT", low=0, high=65535,
             help="Where to listen; an IPv6 address stands in brackets, as in [::1]:8080. 0.0.0.0:8080 listens on every"
                  " IPv4 address. Where others can reach it, it has to be set how passwords are kept from being read on"

@@ -39,7 +39,9 @@ __all__ = [
 ]
 
 
-def open_store(settings: Settings, *, synced: bool = True, statement_s: float = PATIENT_S) -> tuple[Database, Backend]:
+def open_store(
+    settings: Settings, *, synced: bool = True, statement_s: float = PATIENT_S, is_cached: bool = False
+) -> tuple[Database, Backend]:
     """Database and blobs of an existing store. Whether they belong together is not asked, and nothing is made.
 
     Unless told otherwise both are durable, whatever the setting says about requests: what commands do has time, and
