@@ -21,7 +21,7 @@ class Guard:
         self.generation = generation
 
     def refusal(self, row: Row | None) -> HoldfastError | None:
-        """Why what ``LOOK`` found keeps this process from writing; None: it does not. Without the row a store is new."""
+        """Why what ``LOOK`` found keeps this process from writing; None: it does not. Without a row a store is new."""
         if row is None:
             return None
         generation, frozen_at, moved_to = row

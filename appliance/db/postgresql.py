@@ -26,7 +26,7 @@ _START_LOCK = 0x686F6C64
 WRITERS_LOCK = 0x686F6C65
 """Shared by every write; who has it alone waits for all of them, and keeps others from beginning."""
 # One message, and no further wait for an answer. The lock is had before the statement behind it looks: whoever froze
-# the store meanwhile is seen. Read committed, whatever the server is set to: else the lock's snapshot would be the last.
+# the store meanwhile is seen. Read committed, whatever the server is set to: else the first snapshot would be the last.
 _BEGIN_GUARDED = f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock_shared({WRITERS_LOCK}); {LOOK}"
 # With the last one, two transactions looked for a row before either had inserted it; the next attempt finds it.
 _LOST_RACES = (errors.SerializationFailure, errors.DeadlockDetected, errors.UniqueViolation)

@@ -38,7 +38,7 @@ def main(name: str) -> None:
         claim = hold_folder(folder)
         prepare_store(settings, tell=print)
         appliance = open_appliance(settings)
-        _fill(appliance)
+        fill(appliance)
         found = inventory(appliance)
         appliance.close()
         finish_store(settings)
@@ -48,7 +48,8 @@ def main(name: str) -> None:
     (HERE / f"{name}.json").write_text(json.dumps(found, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
 
 
-def _fill(appliance: Appliance) -> None:
+def fill(appliance: Appliance) -> None:
+    """A bit of everything."""
     anna = Person.new(appliance.files, "anna", quota_bytes=50_000_000)
     ben = Person.new(appliance.files, "ben")
     gone = Person.new(appliance.files, "gone")

@@ -19,7 +19,7 @@ from appliance.db.sqlite import SqliteDatabase
 from appliance.moving.target import PostgresqlTarget, SqliteTarget
 from appliance.serve.folder import hold_folder
 from appliance.serve.prepare import finish_store, prepare_store
-from tests.data_folders.make import _fill as fill
+from tests.data_folders.make import fill
 
 PASSWORD = "a password for tests"
 ODD = "back\\slash \\N \t tab \n line \r return \v \f \b ü é \U0001f600 '\" %s :name"
@@ -34,8 +34,10 @@ _MORE = (
     "INSERT INTO login_network VALUES ('anna', '192.0.2.0', 7)",
     "INSERT INTO usage_point VALUES (1, 7, 1, 2, 3, 4, 5)",
     "INSERT INTO scrub VALUES ('odd', 1, 2, 3)",
-    "INSERT INTO forgotten (what, digest, pack_id, \"offset\", stored, length, codec, xxh3, data, forgotten_at)"
-    " VALUES ('small', x'00ff5c', 0, 0, 0, 0, 0, 0, x'', 1), ('chunk', x'', 1, 40, 1, 1, 0, -1, NULL, 1)",
+    (
+        'INSERT INTO forgotten (what, digest, pack_id, "offset", stored, length, codec, xxh3, data, forgotten_at)'
+        " VALUES ('small', x'00ff5c', 0, 0, 0, 0, 0, 0, x'', 1), ('chunk', x'', 1, 40, 1, 1, 0, -1, NULL, 1)"
+    ),
 )
 
 

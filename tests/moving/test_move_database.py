@@ -144,8 +144,8 @@ def test_what_is_written_meanwhile_moves_as_well(data: Path, empty: str) -> None
     """Rows that come, change and go between the first copy and the freeze; names that change hands."""
     with sqlite_at(data / "holdfast.db") as first:
         changes = [
-            'UPDATE "user" SET name = \'nobody\' WHERE name = \'ben\'',
-            'UPDATE "user" SET name = \'ben\' WHERE name = \'gone\'',
+            "UPDATE \"user\" SET name = 'nobody' WHERE name = 'ben'",
+            "UPDATE \"user\" SET name = 'ben' WHERE name = 'gone'",
             "DELETE FROM placement",
             "INSERT INTO fence (holder, expires_at, raised_at) VALUES ('late', 1, 2)",
             "UPDATE journal SET at = at + 1",
@@ -154,7 +154,7 @@ def test_what_is_written_meanwhile_moves_as_well(data: Path, empty: str) -> None
 
         def meanwhile(progress: object) -> None:
             if getattr(progress, "step", "") in ("indexes", "what changed") and left:
-                statement = Sql(left.pop())
+                statement = Sql(left.pop(0))
                 first.write(lambda session: session.run(statement))
 
         move_database(first, postgresql_target(empty), progress=meanwhile)
