@@ -21,7 +21,7 @@ from appliance.db.sql import Session, Sql
 from appliance.files.context import Files
 from appliance.serve.folder import hold_folder
 from appliance.serve.prepare import prepare_store
-from appliance.stores import blaming_data
+from appliance.stores import blaming
 from appliance.tree import past
 from appliance.tree.past import State
 from appliance.upkeep.check import check
@@ -78,7 +78,7 @@ def restore_to(backup: Path, data: Path, **options: Any) -> Restored:
     """As the command does it."""
     claim = hold_folder(data)
     try:
-        with blaming_data(data):
+        with blaming("data", str(data), data):
             return restore.restore(backup, data, **options)
     finally:
         os.close(claim)

@@ -46,6 +46,11 @@ def can_write(database: Database) -> bool:
         return False
 
 
+def test_every_point_of_a_move_is_tried() -> None:
+    """A new one is met here."""
+    assert {*POINTS, "move.taken-back"} == {name for name in faults.POINTS if name.startswith("move.")}
+
+
 class Places:
     """From where to where, in one direction."""
 
