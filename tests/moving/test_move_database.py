@@ -153,7 +153,7 @@ def test_what_is_written_meanwhile_moves_as_well(data: Path, empty: str) -> None
         left = list(changes)
 
         def meanwhile(progress: object) -> None:
-            if getattr(progress, "step", "") in ("indexes", "what changed") and left:
+            if getattr(progress, "step", "") in ("rows", "indexes", "what changed") and left:
                 statement = Sql(left.pop(0))
                 first.write(lambda session: session.run(statement))
 

@@ -106,6 +106,7 @@ class DatabaseProxy(Database):
     def __init__(self, inner: Database, before_write: Callable[[], None]) -> None:
         self.inner = inner
         self.dialect = inner.dialect
+        self.guard = inner.guard
         self.before_write = before_write
 
     def read(self) -> AbstractContextManager[Session]:
@@ -117,6 +118,9 @@ class DatabaseProxy(Database):
     def write(self, work: Work[T]) -> T:
         self.before_write()
         return self.inner.write(work)
+
+    def maintain(self, work: Work[T]) -> T:
+        return self.inner.maintain(work)
 
     def close(self) -> None:
         self.inner.close()
