@@ -214,6 +214,15 @@ def test_place_that_is_too_new_is_refused(data: Path, empty: str) -> None:
         assert next_fence(first) > 0
 
 
+def test_store_that_is_too_old_does_not_move(data: Path, empty: str) -> None:
+    """The server's start makes it newer."""
+    with sqlite_at(data / "holdfast.db") as first:
+        first.maintain(lambda session: session.run(Sql("DROP TABLE location")))
+        with pytest.raises(MoveRefused, match="older than this program"):
+            move_database(first, postgresql_target(empty))
+    assert not postgresql_target(empty).is_there()
+
+
 def test_unfinished_copy_opens_for_nobody(data: Path, empty: str) -> None:
     """A configuration that names it is told what to do."""
     with sqlite_at(data / "holdfast.db") as first, postgresql_at(empty) as there:
