@@ -158,7 +158,8 @@ def open_store(settings: Settings, *, synced: bool = True) -> tuple[Database, Ba
         database = _existing_database(settings, synced)
     try:
         with blaming_blobs(settings):
-            return database, open_backend(settings, synced=synced)
+            # Also one that was followed to a server, of which these settings do not know.
+            return database, open_backend(settings, synced=synced or isinstance(database, PostgresqlDatabase))
     except BaseException:
         database.close()
         raise
