@@ -18,6 +18,7 @@ from appliance.chunks import identity
 from appliance.chunks.store import ChunkStore
 from appliance.config import Settings
 from appliance.db.database import Database
+from appliance.db.postgresql import PostgresqlDatabase
 from appliance.db.sql import Sql
 from appliance.errors import HoldfastError, Unavailable
 from appliance.files.context import Files
@@ -92,7 +93,7 @@ def open_appliance(settings: Settings, *, guess_key: bytes | None = None, for_re
         backend,
         who,
         inline_threshold=settings.inline_threshold,
-        synced=puts_synced(settings),
+        synced=puts_synced(settings) or isinstance(database, PostgresqlDatabase),
     )
     files = Files(database, chunks, settings.max_file_size, lambda: room_for_content(settings))
     return Appliance(settings, database, backend, chunks, files, SignIn(database, guess_key=guess_key))

@@ -14,7 +14,15 @@ from appliance.db import location, migrate
 from appliance.errors import ConfigError
 from appliance.moving import database as moving
 from appliance.moving.target import PostgresqlTarget, SqliteTarget, Target
-from appliance.stores import blaming_database, configured_database
+from appliance.stores import (
+    blaming_blobs,
+    blaming_database,
+    configured_database,
+    open_backend,
+    open_database,
+    puts_synced,
+)
+from appliance.upkeep import durable
 
 
 def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -56,6 +64,10 @@ def _database(context: Context, options: argparse.Namespace) -> int:
             raise ConfigError(setting="--to", problem="where to? postgresql://USER@HOST/NAME, or sqlite:////PATH")
         _require_other_kind(target, is_file=path is not None)
         done = moving.move_database(source, target, progress=Shown())
+    if not puts_synced(settings):
+        # What was answered before it was durable is looked after only at the old place.
+        with closing(open_database(settings)) as moved, blaming_blobs(settings):
+            durable.sync_packs(moved, open_backend(settings))
     if options.json:
         print(json.dumps({"to": target.shown, **done._asdict()}, indent=1))
         return 0

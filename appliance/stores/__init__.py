@@ -8,6 +8,7 @@ from appliance.backends.base import Backend
 from appliance.chunks import identity
 from appliance.config import Settings
 from appliance.db.database import Database
+from appliance.db.postgresql import PostgresqlDatabase
 from appliance.sealing import opening
 from appliance.stores.blame import blaming, blaming_blobs, blaming_database
 from appliance.stores.blobs import are_remote, open_backend, puts_synced, reserve_of, room_for_content
@@ -76,6 +77,8 @@ def open_unopened(
         database = existing_database(settings, synced, statement_s)
     try:
         with blaming_blobs(settings):
+            # Also one that was followed to a server, of which these settings do not know.
+            synced = synced or isinstance(database, PostgresqlDatabase)
             return database, open_backend(settings, synced=synced, is_cached=is_cached)
     except BaseException:
         database.close()

@@ -38,7 +38,7 @@ def main(name: str) -> None:
         claim = hold_folder(folder)
         prepare_store(settings, tell=print)
         appliance = open_appliance(settings)
-        _fill(appliance)
+        fill(appliance)
         found = inventory(appliance)
         appliance.close()
         finish_store(settings)
@@ -48,7 +48,8 @@ def main(name: str) -> None:
     (HERE / f"{name}.json").write_text(json.dumps(found, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
 
 
-def _fill(appliance: Appliance) -> None:
+def fill(appliance: Appliance) -> None:
+    """A bit of everything."""
     anna = Person.new(appliance.files, "anna", quota_bytes=50_000_000)
     ben = Person.new(appliance.files, "ben")
     gone = Person.new(appliance.files, "gone")
@@ -87,12 +88,7 @@ def _fill(appliance: Appliance) -> None:
     # What the panel keeps.
     assert appliance.sign_in.begin_session("anna", "correct horse battery", address="192.0.2.7", agent="a browser")
     measure.measure(appliance.database)
-    # What became of a job, one that is paused, and a run that goes on.
-    appliance.database.write(
-        lambda session: runs.end(session, runs.begin(session, "sweep", "nas/1", 1), "sweep", "done", "")
-    )
-    steering.pause(appliance.database, "expire", None)
-    appliance.database.write(lambda session: runs.begin(session, "prune", "nas/1", 2))
+    _run_jobs(appliance)
     # What scrub keeps: how far it is, and a finding that is over.
     scrub.everything(appliance.database, appliance.backend)
     noted = [findings.Noted("frame", b"", 99, "is damaged")]
@@ -108,6 +104,15 @@ def _fill(appliance: Appliance) -> None:
     ben.remove("/letter")
     later = clock.now() + 10 * clock.DAY
     expire.expire(appliance.database, Rules(retention.parse(retention.DEFAULT), 30 * clock.DAY), now=later)
+
+
+def _run_jobs(appliance: Appliance) -> None:
+    """What became of a job, one that is paused, and a run that goes on."""
+    appliance.database.write(
+        lambda session: runs.end(session, runs.begin(session, "sweep", "nas/1", 1), "sweep", "done", "")
+    )
+    steering.pause(appliance.database, "expire", None)
+    appliance.database.write(lambda session: runs.begin(session, "prune", "nas/1", 2))
 
 
 def _keep_in_folders(who: Person) -> None:

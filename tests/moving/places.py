@@ -19,7 +19,7 @@ from appliance.db.sqlite import SqliteDatabase
 from appliance.moving.target import PostgresqlTarget, SqliteTarget
 from appliance.serve.folder import hold_folder
 from appliance.serve.prepare import finish_store, prepare_store
-from tests.data_folders.make import _fill as fill
+from tests.data_folders.make import fill
 
 PASSWORD = "a password for tests"
 ODD = "back\\slash \\N \t tab \n line \r return \v \f \b ü é \U0001f600 '\" %s :name"

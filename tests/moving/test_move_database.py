@@ -15,7 +15,7 @@ from appliance.db.models import metadata
 from appliance.db.sql import Sql
 from appliance.errors import ConfigError, MoveRefused, SchemaTooNew
 from appliance.files import write
-from appliance.moving.database import abort, move_database
+from appliance.moving.database import abort, claimed, move_database
 from appliance.principal import system
 from appliance.stores import open_database
 from appliance.tree.paths import parse
@@ -153,8 +153,8 @@ def test_what_is_written_meanwhile_moves_as_well(data: Path, empty: str) -> None
         left = list(changes)
 
         def meanwhile(progress: object) -> None:
-            if getattr(progress, "step", "") in ("indexes", "what changed") and left:
-                statement = Sql(left.pop())
+            if getattr(progress, "step", "") in ("rows", "indexes", "what changed") and left:
+                statement = Sql(left.pop(0))
                 first.write(lambda session: session.run(statement))
 
         move_database(first, postgresql_target(empty), progress=meanwhile)
@@ -212,6 +212,25 @@ def test_place_that_is_too_new_is_refused(data: Path, empty: str) -> None:
         with pytest.raises(SchemaTooNew):
             move_database(first, postgresql_target(empty))
         assert next_fence(first) > 0
+
+
+def test_two_moves_at_a_time_are_kept_apart(data: Path, empty: str, tmp_path: Path) -> None:
+    """From one place to two, and from two to one."""
+    with sqlite_at(data / "holdfast.db") as first:
+        with claimed(first, ""), pytest.raises(MoveRefused, match="under way"):
+            move_database(first, postgresql_target(empty))
+        with postgresql_at(empty) as second, claimed(second, ""), pytest.raises(MoveRefused, match="under way"):
+            move_database(first, postgresql_target(empty))
+        assert move_database(first, postgresql_target(empty)).rows > 0
+
+
+def test_store_that_is_too_old_does_not_move(data: Path, empty: str) -> None:
+    """The server's start makes it newer."""
+    with sqlite_at(data / "holdfast.db") as first:
+        first.maintain(lambda session: session.run(Sql("DROP TABLE location")))
+        with pytest.raises(MoveRefused, match="older than this program"):
+            move_database(first, postgresql_target(empty))
+    assert not postgresql_target(empty).is_there()
 
 
 def test_unfinished_copy_opens_for_nobody(data: Path, empty: str) -> None:

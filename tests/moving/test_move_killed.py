@@ -46,6 +46,11 @@ def can_write(database: Database) -> bool:
         return False
 
 
+def test_every_point_of_a_move_is_tried() -> None:
+    """A new one is met here."""
+    assert {*POINTS, "move.taken-back"} == {name for name in faults.POINTS if name.startswith("move.")}
+
+
 class Places:
     """From where to where, in one direction."""
 
@@ -153,6 +158,10 @@ def test_death_amid_an_abort_is_ended_by_either(places: Places) -> None:
 def test_error_lets_the_store_go_on_where_it_is(places: Places) -> None:
     """The disk fails, say: at once, without anybody doing anything."""
     for point in ("move.copied", "move.frozen", "move.verified", "move.arrived"):
-        with places.source() as source, faults.hooked(Trap(Fault(point, 1, "EIO"))), pytest.raises(OSError):  # noqa: PT011 - nothing but its kind is told
+        with (
+            places.source() as source,
+            faults.hooked(Trap(Fault(point, 1, "EIO"))),
+            pytest.raises(OSError, match="fault at"),
+        ):
             move_database(source, places.target())
         assert places.writable() == (True, False)

@@ -50,6 +50,7 @@ def test_readme_names_every_group_of_commands() -> None:
         "backup",
         "check-backup",
         "restore-backup",
+        "migrate database",
         "lock list",
         "lock break",
         "login blocked",
