@@ -15,7 +15,6 @@ import psycopg
 from psycopg.pq import TransactionStatus
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DisconnectionError, InvalidRequestError
 from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
 R = TypeVar("R")
@@ -116,7 +115,6 @@ class Connections:
         )
         event.listen(self.engine, "do_connect", self._connect)
         event.listen(self.engine, "connect", self._connected)
-        event.listen(self.engine, "checkout", self._require_usable)
 
     def lend(self) -> PoolProxiedConnection:
         """Open, as far as anybody can tell without asking the server. To be given back.
@@ -125,11 +123,15 @@ class Connections:
             sqlalchemy.exc.TimeoutError: all are lent, and none came back in time.
             psycopg.OperationalError: there is no server.
         """
-        try:
-            return self.engine.raw_connection()
-        except InvalidRequestError as error:
-            # A new connection was closed at once as well.
-            raise psycopg.OperationalError("the database server closes connections") from error
+        # Each one that is discarded was in the pool; behind them are new ones.
+        for _ in range(self._limits.most + 1):
+            lent = self.engine.raw_connection()
+            driver = driver_of(lent)
+            if lent.info[_GENERATION] == self._generation and not driver.closed and not _has_something_to_say(driver):
+                return lent
+            lent.invalidate()
+            lent.close()
+        raise psycopg.OperationalError("the database server closes new connections")
 
     def give_back(self, lent: PoolProxiedConnection, error: BaseException | None = None) -> None:
         """``error``: what went wrong with it, if anything did."""
@@ -168,11 +170,6 @@ class Connections:
 
     def _connected(self, driver: Any, record: Any) -> None:
         record.info[_GENERATION] = self._generation
-
-    def _require_usable(self, driver: Any, record: Any, lent: Any) -> None:
-        """The pool makes another one in its place."""
-        if record.info[_GENERATION] != self._generation or driver.closed or _has_something_to_say(driver):
-            raise DisconnectionError
 
 
 def driver_of(lent: PoolProxiedConnection) -> psycopg.Connection[Any]:

@@ -161,6 +161,8 @@ def test_each_folder_keeps_what_its_rule_says_and_nothing_reads_wrong(
     assert alice.state() == life.states[-1][2]
 
 
+# Some hundred thousand statements, which PostgreSQL takes two minutes for.
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("seed", range(4))
 def test_rules_that_come_and_go_never_make_the_past_wrong(
     alice: Person, wall: Clock, seed: int, require_clean: Callable[[], None]
