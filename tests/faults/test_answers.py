@@ -38,6 +38,6 @@ def test_lock_of_the_writers_that_fails_is_told_and_the_next_write_succeeds(fold
     trap = Trap(Fault("commit.lock", 1, "EIO"))
     with faults.hooked(trap), pytest.raises(Unavailable, match="cannot be locked"):
         database.write(lambda session: None)
-    assert database.write(lambda session: 7) == 7
+    assert database.maintain(lambda session: 7) == 7
     database.close()
     trap.close()

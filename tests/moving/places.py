@@ -60,7 +60,7 @@ def populate(data: Path) -> None:
 
 def settings_of(data: Path, url: str = "") -> config.Settings:
     """Of a folder, and of a database elsewhere."""
-    environment = {"HOLDFAST_ADMIN_PASSWORD": PASSWORD}
+    environment = {"HOLDFAST_ADMIN_PASSWORD": PASSWORD, "HOLDFAST_SEAL": "on"}
     if url:
         environment["HOLDFAST_DATABASE_URL"] = url
     return config.load(None, environment, {"data": str(data)})
