@@ -1,4 +1,4 @@
-"""The commands about Holdfast by itself: bigstore, bigstore-measure, huge, idle, profile, s3."""
+"""The commands about Holdfast by itself: bigstore, bigstore-measure, huge, idle, profile, s3, nodes."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from benchmarks.bigstore import generate
 from benchmarks.bigstore_measure import describe, measure_store
 from benchmarks.huge import measure_huge
 from benchmarks.idle import measure_idle
+from benchmarks.nodes import measure_nodes
 from benchmarks.profiling import profile
 from benchmarks.s3 import measure_s3
 from benchmarks.site import Sizes
@@ -27,6 +28,28 @@ def add_commands(commands: Any) -> None:
     _add_idle(commands, common)
     _add_profile(commands, common)
     _add_s3(commands)
+    _add_nodes(commands, common)
+
+
+def _add_nodes(commands: Any, common: argparse.ArgumentParser) -> None:
+    command = commands.add_parser("nodes", parents=[common], help="over PostgreSQL and S3, beside the default")
+    command.add_argument("database_url", metavar="DATABASE_URL", help="of an empty database")
+    command.add_argument("blobs_url", metavar="BLOBS_URL", help="s3://BUCKET/PREFIX?endpoint=…")
+    command.add_argument("--runs", type=int, default=3, metavar="N", help="interleaved runs (default: 3)")
+    command.set_defaults(run=_nodes)
+
+
+def _nodes(options: argparse.Namespace) -> int:
+    figures = measure_nodes(
+        options.database_url,
+        options.blobs_url,
+        rounds=options.runs,
+        first_port=options.port,
+        scratch=options.scratch,
+    )
+    for figure in figures:
+        print(figure)
+    return 0 if all(figure.holds for figure in figures) else 1
 
 
 def _add_s3(commands: Any) -> None:

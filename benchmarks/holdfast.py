@@ -6,7 +6,7 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.failures import NotAvailable
@@ -35,10 +35,11 @@ def start(
     workers: int | None = None,
     command: Sequence[str] = (),
     name: str = "holdfast",
+    settings: Mapping[str, str] | None = None,
 ) -> Server:
     """Start it and wait until it is ready. ``data``: an existing data folder instead of a new one.
 
-    ``workers`` and ``command`` (in place of `holdfast`) are for measurements of Holdfast alone.
+    ``workers``, ``command`` (in place of `holdfast`) and ``settings`` (variables): to measure Holdfast alone.
     """
     label = f"Holdfast {version()}, durability {durability}"
     arguments = ["serve", "--listen", f"{HOST}:{place.port}", "--durability", durability]
@@ -49,6 +50,7 @@ def start(
         "HOLDFAST_ADMIN_USER": USER,
         "HOLDFAST_ADMIN_PASSWORD": PASSWORD,
         "HOLDFAST_CONFIG": "",
+        **(settings or {}),
     }
     if command:
         # A server runs in a folder of its own, where this package would not be found.
