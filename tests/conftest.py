@@ -38,9 +38,28 @@ PASSWORD = "correct horse battery"
 """Of the user of ``user`` and ``principal``."""
 
 
+_LONG_ON = {
+    "postgresql": {
+        "test_rules_that_come_and_go_never_make_the_past_wrong",
+        "test_clients_follow_a_thousand_changes",
+        "test_run_of_a_process_that_was_killed_is_told_and_what_was_asked_of_it_is_done",
+        "test_process_that_slept_writes_nothing_over_what_the_next_one_is_at",
+    },
+    "versitygw": {
+        "test_ten_thousand_blobs_are_listed_in_their_order",
+        "test_server_that_is_started_again_costs_only_time",
+    },
+}
+"""Tests that are done in the ordinary run with another of their parameters: with this one they take long."""
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes minutes by its nature has half an hour, unless it says otherwise."""
     for item in items:
+        names = _LONG_ON.get(next((part for part in _LONG_ON if part in item.name), ""), set())
+        if getattr(item, "originalname", "") in names:
+            item.add_marker(pytest.mark.soak)
         if item.get_closest_marker("soak") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(1800))
 

@@ -36,6 +36,9 @@ POINTS = {
     "move.done": (False, False),
 }
 
+# Both directions, at every point: minutes.
+pytestmark = pytest.mark.soak
+
 
 def can_write(database: Database) -> bool:
     """By a process that looks for the first time."""

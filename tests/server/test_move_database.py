@@ -146,7 +146,7 @@ class Load:
                     self.reads[got.status] += 1
                     if got.status != 200 or got.body != CONTENT:
                         self.problems.append(f"GET {got.status}")
-            except http.client.RemoteDisconnected:
+            except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
                 # The process ended between the connection and the request: whoever sends it again succeeds.
                 self.kept.pop(path, None)
                 self.broken += 1

@@ -25,13 +25,22 @@ from tests.server.running import ADMIN, PASSWORD, Server
 from tests.server.test_litmus import require_all_passed
 
 MIB = 1_048_576
-SETTINGS = {"drain_seconds": 3, "trusted_proxies": "127.0.0.1"}
+SETTINGS = {"trusted_proxies": "127.0.0.1"}
 
 
 @pytest.fixture
 def nodes(tmp_path: Path) -> Iterator[Nodes]:
-    """Two nodes that tell a balancer before they stop."""
+    """Two nodes, for a balancer or for themselves."""
     made = Nodes(tmp_path / "nodes", settings=SETTINGS)
+    made.start()
+    yield made
+    made.finish()
+
+
+@pytest.fixture
+def leaving(tmp_path: Path) -> Iterator[Nodes]:
+    """Two that tell a balancer before they stop."""
+    made = Nodes(tmp_path / "nodes", settings={**SETTINGS, "drain_seconds": 3})
     made.start()
     yield made
     made.finish()
@@ -80,9 +89,9 @@ def test_wrong_passwords_count_together(nodes: Nodes) -> None:
 
 
 @needs("haproxy")
-def test_rolling_restart_behind_a_balancer_fails_no_request(nodes: Nodes, tmp_path: Path) -> None:
+def test_rolling_restart_behind_a_balancer_fails_no_request(leaving: Nodes, tmp_path: Path) -> None:
     """Each node is stopped and started while four clients go on, one of them with uploads that take a while."""
-    with balanced(nodes, tmp_path) as seen:
+    with balanced(leaving, tmp_path) as seen:
         done = threading.Event()
         outcome: Counter[str] = Counter()
         errors: list[BaseException] = []
@@ -100,7 +109,7 @@ def test_rolling_restart_behind_a_balancer_fails_no_request(nodes: Nodes, tmp_pa
         clients = [threading.Thread(target=work, args=(number,)) for number in range(4)]
         for client in clients:
             client.start()
-        for node in nodes.nodes:
+        for node in leaving.nodes:
             time.sleep(3)
             node.restart()
         time.sleep(3)
@@ -163,6 +172,7 @@ def test_rclone_copies_through_both_and_finds_all_again(nodes: Nodes, tmp_path: 
     assert subprocess.run(["diff", "-r", source, back], check=False).returncode == 0
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(300)
 def test_nodes_killed_one_after_the_other_lose_nothing_acknowledged(nodes: Nodes) -> None:
     """Clients go to the other node when one is gone; it comes back a moment later, while the other is killed next."""
