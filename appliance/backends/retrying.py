@@ -19,6 +19,8 @@ from appliance.backends.wrapper import Wrapper
 from appliance.errors import BackendError, StorageFull
 
 _T = TypeVar("_T")
+# So long others wait for the one that finds out.
+_PROBE_S = 2.0
 
 
 class Circuit:
@@ -30,6 +32,7 @@ class Circuit:
         self._rest_s = rest_s
         self._clock = clock
         self._mutex = threading.Lock()
+        self._probed = threading.Condition(self._mutex)
         self._failures = 0
         self._opened_at: float | None = None
         self._probing = False
@@ -44,8 +47,14 @@ class Circuit:
         with self._mutex:
             if self._opened_at is None:
                 return False
-            if self._probing or self._resting():
+            if self._resting():
                 raise self._open(key)
+            if self._probing:
+                # Portions of one read come side by side: all of them go on if the store is back.
+                self._probed.wait_for(lambda: not self._probing, _PROBE_S)
+                if self.is_open:
+                    raise self._open(key)
+                return False
             self._probing = True
             return True
 
@@ -65,6 +74,7 @@ class Circuit:
             self._failures = 0
             self._opened_at = None
             self._probing = False
+            self._probed.notify_all()
 
     def failed(self, reason: str, *, probe: bool) -> None:
         """A request had no luck with all its attempts."""
@@ -73,6 +83,7 @@ class Circuit:
             self._last = reason
             if probe:
                 self._probing = False
+                self._probed.notify_all()
             if probe or self._failures >= self._limit:
                 self._opened_at = self._clock()
 
@@ -81,6 +92,7 @@ class Circuit:
         if probe:
             with self._mutex:
                 self._probing = False
+                self._probed.notify_all()
 
     def _resting(self) -> bool:
         return self._opened_at is not None and self._clock() < self._opened_at + self._rest_s

@@ -33,7 +33,7 @@ def open_database(settings: Settings, *, synced: bool = True, statement_s: float
         ConfigError: it is a copy of which a move has not come to its end, or another store's.
     """
     how = _How(settings, synced, statement_s)
-    return _followed(settings, _database_of(how, settings.database_path, settings.database_url), how)
+    return _followed(_database_of(how, settings.database_path, settings.database_url), how)
 
 
 class _How(NamedTuple):
@@ -56,7 +56,8 @@ def _database_of(how: _How, path: Path | None, place: DatabasePlace | None) -> D
     return PostgresqlDatabase(place.url, threads=how.settings.threads, statement_s=how.statement_s)
 
 
-def _followed(settings: Settings, database: Database, how: _How) -> Database:
+def _followed(database: Database, how: _How) -> Database:
+    settings = how.settings
     path = settings.database_path
     if path is not None and not path.exists():
         return database

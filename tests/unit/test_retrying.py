@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from appliance.backends import retrying
 from appliance.backends.base import Blob
 from appliance.backends.memory import MemoryBackend
 from appliance.backends.retrying import Attempts, Circuit, RetryingBackend
@@ -263,8 +264,9 @@ def test_refusal_is_an_answer_too(
     assert not circuit.is_open
 
 
-def test_only_one_thread_finds_out(clock: Clock, circuit: Circuit) -> None:
-    """The others fail at once instead of waiting for a store that may hang."""
+def test_only_one_thread_finds_out(clock: Clock, circuit: Circuit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others wait for it a moment, and not for as long as a store may hang."""
+    monkeypatch.setattr(retrying, "_PROBE_S", 0.05)
     attempts = Attempts(circuit, budget_s=0, clock=clock, sleep=clock.wait)
     for _ in range(3):
         with pytest.raises(BackendError):
@@ -288,6 +290,34 @@ def test_only_one_thread_finds_out(clock: Clock, circuit: Circuit) -> None:
     probe.join(20)
     assert outcomes == ["back"]
     assert attempts.run("a", lambda: "closed") == "closed"
+
+
+@pytest.mark.parametrize("is_back", [True, False])
+def test_others_do_what_the_one_found_out(clock: Clock, circuit: Circuit, is_back: bool) -> None:
+    """Portions of one read, say, which are asked for side by side: all of them come, or none."""
+    for _ in range(3):
+        circuit.failed("gone", probe=False)
+    clock.now += 5.1
+    assert circuit.begin("a") is True
+    outcomes: list[object] = []
+
+    def another() -> None:
+        try:
+            outcomes.append(circuit.begin("b"))
+        except BackendError as error:
+            outcomes.append(str(error))
+
+    others = [threading.Thread(target=another) for _ in range(3)]
+    for other in others:
+        other.start()
+    if is_back:
+        circuit.answered()
+    else:
+        circuit.failed("gone", probe=True)
+    for other in others:
+        other.join(20)
+    assert len(outcomes) == 3
+    assert all(outcome is False if is_back else "not tried" in str(outcome) for outcome in outcomes)
 
 
 def test_request_that_waits_gives_up_when_the_circuit_opens(clock: Clock, circuit: Circuit) -> None:
