@@ -3,40 +3,43 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import io
 import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
 from appliance import __version__, config, faults
-from appliance.cli import (
-    accounts,
-    backup,
-    check,
-    expire,
-    history,
-    jobs,
-    keys,
-    locks,
-    logins,
-    migrate,
-    prune,
-    scrub,
-    serve,
-    sessions,
-    tls,
-    usage,
-)
 from appliance.cli.context import Context, visible
 from appliance.errors import Fatal, HoldfastError, Invalid
 from appliance.faults import Fault
 from appliance.logs.setup import log_to_stderr
 
 DONE, NOT_DONE, WRONG, INTERRUPTED = 0, 1, 2, 130
+
+COMMANDS = {
+    "serve": ("serve",),
+    "accounts": ("user", "app-password"),
+    "logins": ("login",),
+    "sessions": ("session",),
+    "history": ("versions", "keep", "diff", "restore", "trash"),
+    "expire": ("expire",),
+    "usage": ("usage",),
+    "locks": ("lock",),
+    "jobs": ("jobs",),
+    "check": ("check",),
+    "prune": ("prune",),
+    "scrub": ("scrub", "repair"),
+    "backup": ("backup", "check-backup", "restore-backup"),
+    "migrate": ("migrate",),
+    "tls": ("tls",),
+    "keys": ("key",),
+}
+"""The commands of each module of this package."""
 
 _log = logging.getLogger(__name__)
 
@@ -70,12 +73,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    options = _parser().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    options = _parser(given).parse_args(given)
     settings = config.load(options.config, os.environ, _overrides(options))
     _set_up_logging(settings.log_level.upper())
     _arm(config.fault(os.environ))
     code: int = options.run(Context(settings), options)
     return code
+
+
+def _wanted(given: Sequence[str]) -> Iterable[str]:
+    """The modules that the arguments need: a command pays for its own imports alone, help and a mistake for all."""
+    if given and given[0] == "--version":
+        return ()
+    found = [group for group, names in COMMANDS.items() if given and given[0] in names]
+    return found or COMMANDS
 
 
 def _arm(fault: Fault | None) -> None:
@@ -135,30 +147,14 @@ def _overrides(options: argparse.Namespace) -> Mapping[str, object]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--config", type=Path, metavar="FILE", help="configuration file (or HOLDFAST_CONFIG)")
     parser = argparse.ArgumentParser(prog="holdfast", description="A self-hosted WebDAV and sync appliance.")
     parser.add_argument("--version", action="version", version=f"holdfast {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for group in (
-        serve,
-        accounts,
-        logins,
-        sessions,
-        history,
-        expire,
-        usage,
-        locks,
-        jobs,
-        check,
-        prune,
-        scrub,
-        backup,
-        migrate,
-        tls,
-        keys,
-    ):
+    for name in _wanted(given):
+        group = importlib.import_module(f"appliance.cli.{name}")
         group.add_commands(commands, common)
     return parser
 

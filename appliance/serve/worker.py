@@ -10,7 +10,7 @@ from pathlib import Path
 
 from appliance import faults
 from appliance.accounts.throttle import FLUSH_EVERY_S
-from appliance.app import build_wsgi, open_appliance
+from appliance.app import open_appliance
 from appliance.chunks.writers import RENEW_S
 from appliance.config import Settings
 from appliance.logs.file import LogFile
@@ -18,6 +18,7 @@ from appliance.roster import BEAT_S, Roster
 from appliance.serve.process import StopSignal, on_hangup, repeat
 from appliance.serve.whereabouts import end_when_moved
 from appliance.tls.shown import ShownCertificate
+from appliance.web import build_wsgi
 from providers.front.forwarded import stands_for_many
 from providers.http.access import AccessLog, json_line, text_line, write_stderr
 from providers.http.balance import Load

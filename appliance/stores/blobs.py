@@ -9,7 +9,6 @@ from appliance.backends.cached import CachedBackend
 from appliance.backends.disk import DiskBackend
 from appliance.backends.reserve import Reserve
 from appliance.backends.retrying import Attempts, Circuit, RetryingBackend
-from appliance.backends.s3 import S3Backend
 from appliance.backends.s3_place import ACCESS_KEY, SECRET_KEY, SESSION_TOKEN, parse_place, read_credentials
 from appliance.config import Settings
 
@@ -27,6 +26,9 @@ def open_backend(settings: Settings, *, synced: bool = True, make: bool = False,
 
 def _open_s3(settings: Settings, is_cached: bool) -> Backend:
     """Asks the store nothing."""
+    # Whoever has no S3 does not pay for its client at each start.
+    from appliance.backends.s3 import S3Backend  # noqa: PLC0415
+
     assert settings.blobs_url is not None
     keys = {
         ACCESS_KEY: settings.s3_access_key,

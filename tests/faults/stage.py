@@ -11,13 +11,14 @@ from pathlib import Path
 
 from appliance import config
 from appliance.accounts import users
-from appliance.app import Appliance, build_wsgi, open_appliance
+from appliance.app import Appliance, open_appliance
 from appliance.config import Settings
 from appliance.errors import DataFolderBusy
 from appliance.principal import Principal
 from appliance.principal import system as system_principal
 from appliance.serve.folder import hold_folder
 from appliance.serve.prepare import finish_store, prepare_store
+from appliance.web import build_wsgi
 from providers.http.limits import Limits
 from providers.http.server import HttpServer
 from tests.server.dav_client import Dav

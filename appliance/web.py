@@ -1,0 +1,106 @@
+"""The faces over the services: the WSGI application of a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from admin_ui.app import FACES as PANEL_FACES
+from admin_ui.app import Panel
+from admin_ui.pages import LANDING_CSP, LandingPage
+from admin_ui.request import Services
+from appliance import __version__
+from appliance.app import Appliance, lives
+from appliance.chunks import identity
+from appliance.db.sql import Sql
+from appliance.errors import Unavailable
+from appliance.roster import Roster
+from providers.dav.answer import Answer
+from providers.dav.app import DavApp, Environ
+from providers.dav.past import PastApp
+from providers.dav.request import Face
+from providers.dav.root import RootApp
+from providers.front.app import Front
+from providers.http.environ import PRINCIPAL
+
+DAV_PREFIX = "/dav"
+PAST_PREFIX = "/at"
+
+_PING = Sql("SELECT incarnation FROM store")
+
+
+def build_wsgi(
+    appliance: Appliance, roster: Roster | None = None, *, is_leaving: Callable[[], bool] = lambda: False
+) -> Front:
+    """The application that a worker serves; ``roster`` tells of the processes around it.
+
+    While ``is_leaving`` it says that it is not ready, and serves all the same.
+    """
+    settings = appliance.settings
+    face = Face(
+        files=appliance.files,
+        prefix=DAV_PREFIX,
+        public_urls=settings.public_urls,
+        max_xml_bytes=settings.max_xml_size,
+        lock_s=settings.lock_seconds,
+        max_lock_s=settings.max_lock_seconds,
+    )
+    dav = DavApp(face, appliance.sign_in)
+    root = RootApp(dav, face, _Landing(settings.public_urls))
+    panel = Panel(_panel_services(appliance, roster), version=__version__, principal_key=PRINCIPAL)
+    return Front(
+        {
+            DAV_PREFIX.strip("/"): dav,
+            PAST_PREFIX.strip("/"): PastApp(dav, face, PAST_PREFIX),
+            **dict.fromkeys(PANEL_FACES, panel),
+        },
+        root,
+        lambda: _require_ready(appliance, is_leaving),
+        settings.public_urls,
+        settings.trusted_proxies,
+    )
+
+
+def _panel_services(appliance: Appliance, roster: Roster | None) -> Services:
+    settings = appliance.settings
+    return Services(
+        database=appliance.database,
+        sign_in=appliance.sign_in,
+        lives=lives(settings),
+        default_quota=settings.default_quota,
+        public_urls=settings.public_urls,
+        free_bytes=appliance.files.free_bytes,
+        files=appliance.files,
+        trash_days=settings.trash_days,
+        processes=None if roster is None else roster.processes,
+    )
+
+
+class _Landing:
+    """The page at "/", with the address under which the visitor sees the server."""
+
+    def __init__(self, public_urls: tuple[str, ...]) -> None:
+        self._page = LandingPage()
+        self._public_urls = public_urls
+
+    def __call__(self, environ: Environ) -> Answer:
+        seen = f"{environ['wsgi.url_scheme']}://{environ.get('HTTP_HOST', '')}"
+        body = self._page.render(self._public_urls[0] if self._public_urls else seen, __version__)
+        headers = [
+            ("Content-Type", "text/html; charset=utf-8"),
+            ("Content-Security-Policy", LANDING_CSP),
+            ("X-Content-Type-Options", "nosniff"),
+            ("Content-Length", str(len(body))),
+        ]
+        return Answer(200, headers, [body])
+
+
+def _require_ready(appliance: Appliance, is_leaving: Callable[[], bool]) -> None:
+    """Raise unless database and blobs answer, and will go on to."""
+    if is_leaving():
+        raise Unavailable(reason="this server is about to stop")
+    with appliance.database.read() as session:
+        incarnation = session.value(_PING)
+    if incarnation != appliance.files.incarnation:
+        raise Unavailable(reason="the store was restored; this process has to restart")
+    if appliance.backend.head(identity.KEY) is None:
+        raise Unavailable(reason="the blobs are not there")
