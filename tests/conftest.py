@@ -53,9 +53,14 @@ _LONG_ON = {
 """Tests that are done in the ordinary run with another of their parameters: with this one they take long."""
 
 
+_SLOW = ("tests/server/", "tests/faults/", "tests/power/", "tests/model_dav/", "tests/moving/", "tests/http/")
+"""Folders whose files take tens of seconds each. Begun last, one would keep a single core busy at the end."""
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes minutes by its nature has half an hour, unless it says otherwise."""
+    """The slow ones come first. What takes minutes by its nature has half an hour, unless it says otherwise."""
+    items.sort(key=lambda item: not item.nodeid.startswith(_SLOW))
     for item in items:
         names = _LONG_ON.get(next((part for part in _LONG_ON if part in item.name), ""), set())
         if getattr(item, "originalname", "") in names:

@@ -197,9 +197,12 @@ class Running(Server):
                 self._process = None
 
     def suspend(self) -> None:
-        """It keeps its connections and answers none."""
+        """It keeps its connections and answers none; returns when each of its threads stands still."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+        tasks = Path(f"/proc/{self._process.pid}/task")
+        while tasks.is_dir() and any(_state(task) not in "TtZX" for task in tasks.iterdir()):
+            time.sleep(0.01)
 
     def resume(self) -> None:
         assert self._process is not None
@@ -288,3 +291,8 @@ def _free_port() -> int:
         found.bind(("127.0.0.1", 0))
         port: int = found.getsockname()[1]
         return port
+
+
+def _state(task: Path) -> str:
+    """One letter, as proc_pid_stat(5) has them; the name before it may hold anything."""
+    return (task / "stat").read_text().rpartition(")")[2].split()[0]
