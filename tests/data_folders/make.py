@@ -29,12 +29,13 @@ from tests.support.content import noise, prose
 HERE = Path(__file__).parent
 
 
-def main(name: str) -> None:
-    """Make ``NAME.tar.gz`` and ``NAME.json`` beside this file."""
+def main(name: str, *given: str) -> None:
+    """Make ``NAME.tar.gz`` and ``NAME.json`` beside this file; settings are ``given`` as variables, without prefix."""
     os.umask(0o077)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "data"
-        settings = config.load(None, {"HOLDFAST_ADMIN_PASSWORD": "a password for tests"}, {"data": str(folder)})
+        variables = dict(f"HOLDFAST_{each}".split("=", 1) for each in ("ADMIN_PASSWORD=a password for tests", *given))
+        settings = config.load(None, variables, {"data": str(folder)})
         claim = hold_folder(folder)
         prepare_store(settings, tell=print)
         appliance = open_appliance(settings)
@@ -127,4 +128,4 @@ def _keep_in_folders(who: Person) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])
