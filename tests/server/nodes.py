@@ -38,13 +38,13 @@ def make_server(scratch: Path, **options: object) -> Server:
 
 
 class Nodes(Server):
-    """Two nodes. The command line is that of the first."""
+    """Two nodes, with half of the workers each, but one at least. Commands take turns as requests do."""
 
     def __init__(
         self,
         scratch: Path,
         *,
-        workers: int = 1,
+        workers: int = 2,
         durability: str = "safe",
         settings: Mapping[str, object] | None = None,
         trust: ssl.SSLContext | None = None,
@@ -60,10 +60,13 @@ class Nodes(Server):
             # The announcement has the first one; a Destination may name either.
             own = {"public_urls": ",".join(urls[number:] + urls[:number]), **shared}
             folder = _made(scratch / f"node-{number + 1}")
-            self.nodes.append(Server(folder, workers=1, durability=durability, settings=own, trust=trust))
+            half = max(workers // 2, 1)
+            self.nodes.append(Server(folder, workers=half, durability=durability, settings=own, trust=trust))
             self.nodes[-1].port = port
         self.scratch = scratch
-        self.workers = 2
+        for name in ("home", "cwd"):
+            _made(scratch / name)
+        self.workers = sum(node.workers for node in self.nodes)
         self.trust = trust
         self._turn = 0
 
