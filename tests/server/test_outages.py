@@ -111,8 +111,13 @@ class Told(dict[str, Counter[str]]):
                 self[began][what] += 1
 
 
-def outage(server: Server, seconds: float, stop: Callable[[], object], start: Callable[[], object]) -> Told:
-    """What clients are answered before, between and after the stop and the start."""
+def outage(
+    server: Server, seconds: float, stop: Callable[[], object], start: Callable[[], object], *, unsure: float = 0
+) -> Told:
+    """What clients are answered before, between and after the stop and the start.
+
+    Once the server works again, some of its processes may not know it for ``unsure`` seconds.
+    """
     phase, done = Phase(), threading.Event()
     clients = [Client(server, number, phase, done) for number in range(4)]
     for client in clients:
@@ -127,6 +132,7 @@ def outage(server: Server, seconds: float, stop: Callable[[], object], start: Ca
         start()
         phase.now = "recovery"
         until(lambda: _works(server), 60, "the recovery")
+        time.sleep(unsure)
         phase.now = "after"
         time.sleep(3)
     finally:
@@ -175,7 +181,8 @@ def over_s3(tmp_path: Path, store: s3.Running) -> Server:
 def test_s3_that_stops_costs_answers_and_nothing_else(tmp_path: Path, store: s3.Running, seconds: float) -> None:
     """Large content is 503 with Retry-After meanwhile; small content, which is in the database, goes on."""
     server = over_s3(tmp_path, store).start()
-    during = outage(server, seconds, store.kill, lambda: (store.start(), store.ready()))["outage"]
+    # Each process looks by itself every 5 seconds.
+    during = outage(server, seconds, store.kill, lambda: (store.start(), store.ready()), unsure=8)["outage"]
     assert during["PUT large 503"], during
     assert during["PUT small 201"] + during["PUT small 204"], during
     assert during["GET small 200"], during
