@@ -8,7 +8,7 @@ usage: python3 dev.py VERB [arguments]
   test    setup, check, then pytest with the arguments; the last line counts all of it
   check   lint, format, types and the order of imports
   fix     repair what the linter and the formatter can repair
-  soak    the long tests: big files, big trees, long loads
+  soak    the long tests: big files, big trees, long loads; the server's on two nodes
   bench   the benchmarks, with the arguments
 
 An active virtual environment is used as it is. Without one, .venv is made beside this file. The checkout is installed
@@ -150,17 +150,8 @@ def install(extra: str = "") -> Path:
         return folder
     what = f"{ROOT}[{extra}]" if extra else str(ROOT)
     print(f"dev.py: installing {what} into {folder}", flush=True)
-    pip = [
-        str(python),
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--no-input",
-        "--no-cache-dir",
-        "--disable-pip-version-check",
-    ]
-    if subprocess.run([*pip, "--editable", what], check=False).returncode != 0:
+    pip = [str(python), "-m", "pip", "install", "--quiet", "--no-input", "--no-cache-dir"]
+    if subprocess.run([*pip, "--disable-pip-version-check", "--editable", what], check=False).returncode != 0:
         stop("could not install; pip's reason stands above")
     stamps[extra].write_text(wanted)
     return folder
@@ -364,11 +355,15 @@ def fix(args: list[str]) -> int:
 
 
 def soak(args: list[str]) -> int:
-    """The long tests, with what they measured."""
+    """The long tests, with what they measured; without arguments, those of the server on two nodes as well."""
     folder = install("dev")
     install_tools(folder)
     install_fuzzer(folder)
-    return summary([run_pytest(folder, ["-m", "soak", "--timeout=0", "-raP", *parallel(args), *args], "soak")])
+    results = [run_pytest(folder, ["-m", "soak", "--timeout=0", "-raP", *parallel(args), *args], "soak")]
+    if not args:
+        os.environ["HOLDFAST_TEST_NODES"] = "s3"
+        results.append(run_pytest(folder, [*parallel([]), "tests/server"], "two nodes"))
+    return summary(results)
 
 
 def bench(args: list[str]) -> int:

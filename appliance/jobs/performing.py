@@ -50,8 +50,6 @@ def perform(database: Database, job: Job, holder: str, *, next_at: Callable[[], 
     ``is_asked``: because somebody asked for it, paused or not; unless another process has done it meanwhile. What went
     wrong is noted, and logged if it was to be expected.
     """
-    if not is_asked and steering.is_paused(database, job.name):
-        return False
     result = _Result()
     watch = _Watch(database, job.name, holder, is_asked=is_asked)
 
@@ -60,6 +58,8 @@ def perform(database: Database, job: Job, holder: str, *, next_at: Callable[[], 
         watch.note(session, result)
 
     try:
+        if not is_asked and steering.is_paused(database, job.name):
+            return False
         with lease(database, job.name, holder, LEASE_S, beginning=watch.begin, noting=note) as held:
             if not held.taken:
                 return False

@@ -15,6 +15,7 @@ from appliance.db.database import Database
 from appliance.db.postgresql import PostgresqlDatabase
 from appliance.db.sql import Session, Sql
 from appliance.errors import OutcomeUnknown, Unavailable
+from appliance.jobs.performing import Job, perform
 from providers.dav.errors import answer_error
 from tests.support.faults import in_threads, within
 from tests.support.postgres import NotInstalled, PrivateServer, private_server
@@ -332,3 +333,21 @@ def test_work_that_goes_on_over_a_failed_statement_is_not_taken_for_committed(da
 def _value(database: Database, sql: Sql) -> Any:
     with database.read() as session:
         return session.value(sql)
+
+
+def test_job_that_falls_due_meanwhile_says_so_in_a_line_and_runs_the_next_time(
+    server: PrivateServer, database: PostgresqlDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The scheduler's own thread sees no exception, which it would log with all that led to it."""
+    done = list[int]()
+    job = Job("due", 60, lambda turn: done.append(1))
+    server.stop("fast")
+    try:
+        perform(database, job, "test", next_at=lambda: 0)
+    finally:
+        server.start()
+    (told,) = [record for record in caplog.records if record.name == "appliance.jobs.performing"]
+    assert told.getMessage().startswith("job due failed and will run again: the database does not answer")
+    assert told.exc_info is None
+    assert perform(database, job, "test", next_at=lambda: 0)
+    assert done == [1]

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.server.nodes import Nodes
 from tests.server.programs import find
 from tests.server.running import Server, until
 
+SOURCE = "127.0.0.9"
+"""What the nodes see it come from, so that they can trust it and nobody else on this machine."""
 PAGE = Path(__file__).parents[2] / "docs" / "haproxy.cfg"
 
 
 @contextmanager
-def balanced(nodes: Nodes, scratch: Path) -> Iterator[Server]:
-    """The nodes as they are seen through it: with its port; only for what clients do."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+def balanced(nodes: Sequence[Server], scratch: Path, port: int) -> Iterator[Server]:
+    """Two nodes as they are seen through it: with its port; only for what clients do."""
     text = PAGE.read_text(encoding="utf-8")
-    first, second = nodes.nodes
+    first, second = nodes
     for old, new in (
         (":443 ssl crt /etc/haproxy/files.example.com.pem", f"127.0.0.1:{port}"),
-        ("10.0.0.1:8080", f"127.0.0.1:{first.port}"),
-        ("10.0.0.2:8080", f"127.0.0.1:{second.port}"),
+        ("10.0.0.1:8080", f"127.0.0.1:{first.port} source {SOURCE}"),
+        ("10.0.0.2:8080", f"127.0.0.1:{second.port} source {SOURCE}"),
         # The test's clients speak http.
         ("X-Forwarded-Proto https", "X-Forwarded-Proto http"),
     ):

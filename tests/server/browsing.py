@@ -6,6 +6,7 @@ Forms are sent as they stand in the page, with the fields that a person would fi
 from __future__ import annotations
 
 import http.client
+from collections import deque
 from collections.abc import Mapping
 from http.cookies import SimpleCookie
 from typing import Any, NamedTuple
@@ -60,15 +61,17 @@ class Page(NamedTuple):
 
 
 class Browser:
-    """One person at one server."""
+    """One person at one server. ``connection`` is the one that was used last."""
 
     def __init__(self, server: Server, *, source: str | None = None, headers: Mapping[str, str] | None = None) -> None:
         bound = None if source is None else (source, 0)
-        self.connection = (
-            http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE_S, source_address=bound)
-            if server.trust is None
-            else http.client.HTTPSConnection("127.0.0.1", server.port, timeout=PATIENCE_S, context=server.trust)
+        self._turns = deque(
+            http.client.HTTPConnection("127.0.0.1", node.port, timeout=PATIENCE_S, source_address=bound)
+            if node.trust is None
+            else http.client.HTTPSConnection("127.0.0.1", node.port, timeout=PATIENCE_S, context=node.trust)
+            for node in server.turns()
         )
+        self.connection = self._turns[0]
         self.cookies: dict[str, str] = {}
         self.headers = dict(headers or {})
 
@@ -76,12 +79,19 @@ class Browser:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.connection.close()
+        self.close()
+
+    def close(self) -> None:
+        """The next request opens a new connection."""
+        for each in self._turns:
+            each.close()
 
     def ask(self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> Page:
         """A request and its answer, with the cookies that this browser has."""
         cookies = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         sent = {**self.headers, **({"Cookie": cookies} if cookies else {}), **(headers or {})}
+        self.connection = self._turns[0]
+        self._turns.rotate()
         self.connection.request(method, path, body, sent)
         response = self.connection.getresponse()
         page = Page(path, response.status, [(k.lower(), v) for k, v in response.getheaders()], response.read())

@@ -8,6 +8,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
+
+from appliance.config import Settings
+from appliance.db.postgresql import WRITERS_LOCK
+from tests.server import behind
 from tests.server.dav_client import Answer, Dav
 from tests.server.running import Server, until
 
@@ -66,7 +71,31 @@ def _unread(server_port: int, client_port: int) -> int:
 @contextmanager
 def commits_held(server: Server, waiting: int) -> Iterator[None]:
     """Nothing commits within the block, whose end waits until so many processes want to."""
-    path = server.data / "holdfast.db-writers"
+    settings = behind.settings(server)
+    held = _held_by_postgresql if settings.is_shared else _held_by_file
+    with held(settings, waiting):
+        yield
+
+
+@contextmanager
+def _held_by_postgresql(settings: Settings, waiting: int) -> Iterator[None]:
+    assert settings.database_url is not None
+    with psycopg.connect(settings.database_url.url, autocommit=True) as connection:
+        connection.execute("SELECT pg_advisory_lock(%s)", [WRITERS_LOCK])
+        yield
+        waiters = """
+            SELECT COUNT(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+            WHERE d.datname = current_database() AND locktype = 'advisory' AND objid = %s AND NOT granted
+        """
+        until(
+            lambda: connection.execute(waiters, [WRITERS_LOCK]).fetchall()[0][0] >= waiting,
+            what="waiting for the commit",
+        )
+
+
+@contextmanager
+def _held_by_file(settings: Settings, waiting: int) -> Iterator[None]:
+    path = settings.data / "holdfast.db-writers"
     descriptor = os.open(path, os.O_RDWR)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -11,9 +11,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from appliance import config
 from appliance.app import open_appliance
 from appliance.db.sql import Sql
+from tests.server import behind
 from tests.server.memory import proportional
 from tests.server.mixed_clients import SHARED, MixedClient, Stored
 from tests.server.running import Server, children
@@ -83,7 +83,7 @@ class Load:
 def require_stored(server: Server, stored: list[Stored]) -> None:
     """Each of them is a version still, with every byte: also of files that were replaced, moved or deleted since."""
     assert len({each[:2] for each in stored}) == len(stored)
-    appliance = open_appliance(config.load(None, server.environment(), {"data": str(server.data)}))
+    appliance = open_appliance(behind.settings(server))
     try:
         for each in stored:
             with appliance.database.read() as session:

@@ -1,7 +1,8 @@
 """Two servers over one store: what tests of one server get instead where ``HOLDFAST_TEST_NODES`` is set.
 
-Each request goes to the other node than the one before, whether a test sends it by itself or gives the port to a
-program. What asks for the data folder or the processes of the one server skips its test: that is not about nodes.
+Each request goes to the other node than the one before, whether a test sends it by itself or gives the URL to a
+program, which then finds a balancer there. What asks for the data folder or the processes of the one server skips its
+test: that is not about nodes.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from appliance.sealing.master import MasterKey
-from tests.server.dav_client import Answer, Dav
+from tests.server.balancing import SOURCE, balanced
+from tests.server.dav_client import Answer, Dav, Wire
+from tests.server.programs import find
 from tests.server.running import ADMIN, HOLDFAST, PASSWORD, PATIENCE_S, Server
 from tests.support import postgres, s3
 from tests.support.postgres import NotInstalled
@@ -38,13 +41,13 @@ def make_server(scratch: Path, **options: object) -> Server:
 
 
 class Nodes(Server):
-    """Two nodes. The command line is that of the first."""
+    """Two nodes, with half of the workers each, but one at least. Commands take turns as requests do."""
 
     def __init__(
         self,
         scratch: Path,
         *,
-        workers: int = 1,
+        workers: int = 2,
         durability: str = "safe",
         settings: Mapping[str, object] | None = None,
         trust: ssl.SSLContext | None = None,
@@ -52,20 +55,26 @@ class Nodes(Server):
     ) -> None:
         if program != (HOLDFAST,):
             pytest.skip("of a program of its own")
-        ports = _free_ports(2)
-        urls = [f"{'http' if trust is None else 'https'}://127.0.0.1:{port}" for port in ports]
-        shared = {**_store(scratch), **(settings or {})}
-        self.nodes = []
+        *ports, self.balancer_port = _free_ports(3)
+        urls = [f"{'http' if trust is None else 'https'}://127.0.0.1:{port}" for port in (*ports, self.balancer_port)]
+        shared = {"trusted_proxies": SOURCE, **_store(scratch), **(settings or {})}
+        self.nodes: list[Server] = []
         for number, port in enumerate(ports):
-            # The announcement has the first one; a Destination may name either.
+            # The announcement has the first one; a Destination may name any.
             own = {"public_urls": ",".join(urls[number:] + urls[:number]), **shared}
             folder = _made(scratch / f"node-{number + 1}")
-            self.nodes.append(Server(folder, workers=1, durability=durability, settings=own, trust=trust))
+            half = max(workers // 2, 1)
+            self.nodes.append(Server(folder, workers=half, durability=durability, settings=own, trust=trust))
             self.nodes[-1].port = port
         self.scratch = scratch
-        self.workers = 2
+        for name in ("home", "cwd"):
+            _made(scratch / name)
+        self.workers = sum(node.workers for node in self.nodes)
         self.trust = trust
         self._turn = 0
+        self._balancer: Server | None = None
+        self._closing = ExitStack()
+        self._killed = 0
 
     def _next(self) -> Server:
         self._turn += 1
@@ -102,16 +111,19 @@ class Nodes(Server):
     # -- life ---------------------------------------------------------------------------------------------------------
 
     def start(self) -> Server:
+        """Those that do not run."""
         for node in self.nodes:
-            node.start()
+            if node.process is None or node.process.poll() is not None:
+                node.start()
         return self
 
     def stop(self, seconds: float = PATIENCE_S) -> int:
         return max([node.stop(seconds) for node in self.nodes], key=abs)
 
     def kill_all(self) -> None:
-        for node in self.nodes:
-            node.kill_all()
+        """One node, the other one than the time before; the clients that meet its port see it go."""
+        self._killed = (self._killed + 1) % len(self.nodes)
+        self.nodes[self._killed].kill_all()
 
     def restart(self) -> None:
         """One after the other, as people do it."""
@@ -119,6 +131,7 @@ class Nodes(Server):
             node.restart()
 
     def finish(self) -> None:
+        self._closing.close()
         for node in self.nodes:
             node.finish()
 
@@ -134,12 +147,26 @@ class Nodes(Server):
 
     # -- clients ------------------------------------------------------------------------------------------------------
 
+    @property
+    def url(self) -> str:
+        """For programs, which ask one address for all: that of a balancer, where there is one."""
+        return self.balancer.url if self.trust is None and find("haproxy") else super().url
+
+    @property
+    def balancer(self) -> Server:
+        """The nodes as clients see them through HAProxy."""
+        if self._balancer is None:
+            self._balancer = self._closing.enter_context(balanced(self.nodes, self.scratch, self.balancer_port))
+        return self._balancer
+
+    def turns(self) -> list[Server]:
+        return [self._next(), self._next()]
+
     def dav(
         self, user: str = ADMIN, password: str = PASSWORD, timeout: float = PATIENCE_S, source: str | None = None
     ) -> Dav:
         """Its requests take turns between the nodes."""
-        turns = [self._next(), self._next()]
-        return TurningDav([Dav(node.port, user, password, timeout, self.trust, source) for node in turns])
+        return TurningDav([Dav(node.port, user, password, timeout, self.trust, source) for node in self.turns()])
 
     def environment(self) -> dict[str, str]:
         return self.nodes[0].environment()
@@ -165,7 +192,7 @@ class Nodes(Server):
 
 
 class TurningDav(Dav):
-    """Several connections as one; what works on a single one is done with the first."""
+    """Several connections as one, wires included. ``socket`` is the first one's, ``port`` that of the newest wire."""
 
     def __init__(self, turns: list[Dav]) -> None:
         self._turns = turns
@@ -188,10 +215,17 @@ class TurningDav(Dav):
         *,
         signed_in: bool = True,
     ) -> Answer:
-        turn = self._turns[self._number % len(self._turns)]
-        self._number += 1
+        turn = self._next()
         turn.authorization = self.authorization
         return turn(method, path, body, headers, signed_in=signed_in)
+
+    def wire(self, timeout: float | None = None) -> Wire:
+        self.port = self._next().port
+        return super().wire(timeout)
+
+    def _next(self) -> Dav:
+        self._number += 1
+        return self._turns[(self._number - 1) % len(self._turns)]
 
 
 def _made(folder: Path) -> Path:

@@ -135,6 +135,10 @@ class Server:
 
     # -- clients ------------------------------------------------------------------------------------------------------
 
+    def turns(self) -> list[Server]:
+        """Whom a client asks, one after the other and again: this one."""
+        return [self]
+
     @property
     def url(self) -> str:
         """Where the files are, with a slash at its end."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.server.behind import rows
 from tests.server.conftest import Start
 from tests.server.dav_client import Answer
 from tests.server.running import PASSWORD, Server, until
@@ -45,9 +46,7 @@ def blocked(server: Server) -> list[list[str]]:
 
 def count(server: Server, table: str) -> int:
     """Rows of a table."""
-    with closing(sqlite3.connect(server.data / "holdfast.db")) as connection:
-        found: int = connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]
-        return found
+    return int(rows(server, f"SELECT COUNT(*) FROM {table}")[0][0])
 
 
 @pytest.fixture

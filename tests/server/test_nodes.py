@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.server.balancing import balanced
 from tests.server.dav_client import Dav
 from tests.server.failover import Failover
 from tests.server.locking import lock
@@ -25,13 +24,12 @@ from tests.server.running import ADMIN, PASSWORD, Server
 from tests.server.test_litmus import require_all_passed
 
 MIB = 1_048_576
-SETTINGS = {"trusted_proxies": "127.0.0.1"}
 
 
 @pytest.fixture
 def nodes(tmp_path: Path) -> Iterator[Nodes]:
     """Two nodes, for a balancer or for themselves."""
-    made = Nodes(tmp_path / "nodes", settings=SETTINGS)
+    made = Nodes(tmp_path / "nodes")
     made.start()
     yield made
     made.finish()
@@ -40,7 +38,7 @@ def nodes(tmp_path: Path) -> Iterator[Nodes]:
 @pytest.fixture
 def leaving(tmp_path: Path) -> Iterator[Nodes]:
     """Two that tell a balancer before they stop."""
-    made = Nodes(tmp_path / "nodes", settings={**SETTINGS, "drain_seconds": 3})
+    made = Nodes(tmp_path / "nodes", settings={"drain_seconds": 3})
     made.start()
     yield made
     made.finish()
@@ -91,31 +89,31 @@ def test_wrong_passwords_count_together(nodes: Nodes) -> None:
 @needs("haproxy")
 def test_rolling_restart_behind_a_balancer_fails_no_request(leaving: Nodes, tmp_path: Path) -> None:
     """Each node is stopped and started while four clients go on, one of them with uploads that take a while."""
-    with balanced(leaving, tmp_path) as seen:
-        done = threading.Event()
-        outcome: Counter[str] = Counter()
-        errors: list[BaseException] = []
+    seen = leaving.balancer
+    done = threading.Event()
+    outcome: Counter[str] = Counter()
+    errors: list[BaseException] = []
 
-        def work(number: int) -> None:
-            try:
-                with seen.dav() as dav:
-                    for turn in itertools.count():
-                        if done.is_set():
-                            return
-                        _one_turn(dav, number, turn, outcome)
-            except BaseException as error:  # noqa: BLE001 - raised again below
-                errors.append(error)
+    def work(number: int) -> None:
+        try:
+            with seen.dav() as dav:
+                for turn in itertools.count():
+                    if done.is_set():
+                        return
+                    _one_turn(dav, number, turn, outcome)
+        except BaseException as error:  # noqa: BLE001 - raised again below
+            errors.append(error)
 
-        clients = [threading.Thread(target=work, args=(number,)) for number in range(4)]
-        for client in clients:
-            client.start()
-        for node in leaving.nodes:
-            time.sleep(3)
-            node.restart()
+    clients = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for client in clients:
+        client.start()
+    for node in leaving.nodes:
         time.sleep(3)
-        done.set()
-        for client in clients:
-            client.join(60)
+        node.restart()
+    time.sleep(3)
+    done.set()
+    for client in clients:
+        client.join(60)
     assert not errors, errors
     assert set(outcome) <= {"PUT 201", "PUT 204", "GET 200", "PROPFIND 207", "DELETE 204"}, outcome
     assert sum(outcome.values()) > 200
@@ -144,9 +142,9 @@ def _one_turn(dav: Dav, number: int, turn: int, outcome: Counter[str]) -> None:
 @needs("litmus")
 def test_litmus_passes_with_each_request_to_the_other_node(nodes: Nodes, tmp_path: Path) -> None:
     """Behind a balancer that takes turns."""
-    with balanced(nodes, tmp_path) as seen:
-        command = ["litmus", "-k", seen.url, ADMIN, PASSWORD]
-        result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
+    seen = nodes.balancer
+    command = ["litmus", "-k", seen.url, ADMIN, PASSWORD]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
     require_all_passed(result.stdout)
 
 
@@ -159,16 +157,16 @@ def test_rclone_copies_through_both_and_finds_all_again(nodes: Nodes, tmp_path: 
         path = source / f"folder-{number % 10}" / f"file-{number}"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(random.Random(number).randbytes(number * 300))
-    with balanced(nodes, tmp_path) as seen:
-        obscured = subprocess.run(
-            ["rclone", "obscure", PASSWORD], capture_output=True, text=True, check=True
-        ).stdout.strip()
-        remote = f":webdav,url='{seen.url}',vendor=owncloud,user={ADMIN},pass='{obscured}':all"
-        for command in (("copy", str(source), remote), ("copy", remote, str(back)), ("check", str(source), remote)):
-            subprocess.run(
-                ["rclone", "--config", "/dev/null", "--transfers", "8", "--retries", "1", *command],
-                check=True, capture_output=True, timeout=300,
-            )  # fmt: skip
+    seen = nodes.balancer
+    obscured = subprocess.run(
+        ["rclone", "obscure", PASSWORD], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    remote = f":webdav,url='{seen.url}',vendor=owncloud,user={ADMIN},pass='{obscured}':all"
+    for command in (("copy", str(source), remote), ("copy", remote, str(back)), ("check", str(source), remote)):
+        subprocess.run(
+            ["rclone", "--config", "/dev/null", "--transfers", "8", "--retries", "1", *command],
+            check=True, capture_output=True, timeout=300,
+        )  # fmt: skip
     assert subprocess.run(["diff", "-r", source, back], check=False).returncode == 0
 
 

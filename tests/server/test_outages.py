@@ -21,17 +21,26 @@ MIB = 1_048_576
 SMALL, LARGE = 2_000, 3 * MIB
 
 
+class Phase:
+    """What is going on: ``before``, ``outage``, ``recovery``, ``after``; in between is neither."""
+
+    def __init__(self) -> None:
+        self.now = "before"
+
+
 class Client:
     """Puts and gets files of its own, again and again; knows what has to be there."""
 
-    def __init__(self, server: Server, number: int, done: threading.Event) -> None:
+    def __init__(self, server: Server, number: int, phase: Phase, done: threading.Event) -> None:
         self._server = server
         self._home = f"/dav/client-{number}/"
         self._chosen = random.Random(number)
+        self._phase = phase
         self._done = done
         # By name: what may be there. Two bodies after an answer that leaves it open.
         self.possible: dict[str, list[bytes | None]] = {}
-        self.answers: Counter[str] = Counter()
+        # The phases in which each request began and ended, and what came of it.
+        self.answers: list[tuple[str, str, str]] = []
         self.error: BaseException | None = None
         self._thread = threading.Thread(target=self._run)
 
@@ -56,15 +65,17 @@ class Client:
         with self._server.dav() as dav:
             for name, possible in self.possible.items():
                 answer = dav("GET", self._home + name)
+                assert answer.status in (200, 404), (name, answer.status, answer.text)
                 assert (answer.body if answer.status == 200 else None) in possible, (name, answer.status)
 
     def _step(self, dav: Dav) -> None:
+        began = self._phase.now
         name = self._chosen.choice("abcdef")
         size = self._chosen.choice((SMALL, SMALL, LARGE))
         if self._chosen.random() < 0.5:
             body = self._chosen.randbytes(size)
             answer = dav("PUT", self._home + name, body)
-            self._note("PUT", answer, size)
+            self._note(began, "PUT", answer, size)
             if answer.status in (201, 204):
                 self.possible[name] = [body]
             else:
@@ -74,44 +85,65 @@ class Client:
             answer = dav("GET", self._home + name)
         except http.client.IncompleteRead:
             # What had begun is broken off: never shorter without a word.
-            self.answers["GET cut"] += 1
+            self.answers.append((began, self._phase.now, "GET cut"))
             dav.close()
             return
         known = self.possible.get(name, [None])
-        self._note("GET", answer, max((len(each) for each in known if each), default=0))
+        self._note(began, "GET", answer, max((len(each) for each in known if each), default=0))
         if answer.status in (200, 404):
             assert (answer.body if answer.status == 200 else None) in known
 
-    def _note(self, method: str, answer: Answer, size: int) -> None:
+    def _note(self, began: str, method: str, answer: Answer, size: int) -> None:
         assert answer.status < 500 or answer.status == 503, f"{method}: {answer.status} {answer.text}"
         if answer.status == 503:
             assert int(answer.headers["retry-after"]) > 0
-        self.answers[f"{method} {'large' if size > SMALL else 'small'} {answer.status}"] += 1
+        what = f"{method} {'large' if size > SMALL else 'small'} {answer.status}"
+        self.answers.append((began, self._phase.now, what))
 
 
-def outage(server: Server, seconds: float, stop: Callable[[], object], start: Callable[[], object]) -> Counter[str]:
-    """What clients were answered from the stop to the start, when they worked before and afterwards as well."""
-    done = threading.Event()
-    clients = [Client(server, number, done) for number in range(4)]
+class Told(dict[str, Counter[str]]):
+    """By phase: the answers to requests that began and ended in it. Others may have any of two phases' answers."""
+
+    def __init__(self, clients: list[Client]) -> None:
+        super().__init__({phase: Counter() for phase in ("before", "outage", "recovery", "after")})
+        for began, ended, what in (answer for client in clients for answer in client.answers):
+            if began == ended and began in self:
+                self[began][what] += 1
+
+
+def outage(
+    server: Server, seconds: float, stop: Callable[[], object], start: Callable[[], object], *, unsure: float = 0
+) -> Told:
+    """What clients are answered before, between and after the stop and the start.
+
+    Once the server works again, some of its processes may not know it for ``unsure`` seconds.
+    """
+    phase, done = Phase(), threading.Event()
+    clients = [Client(server, number, phase, done) for number in range(4)]
     for client in clients:
         client.start()
     try:
         time.sleep(3)
-        assert not [key for client in clients for key in client.answers if key.endswith("503")]
+        phase.now = "stopping"
         stop()
-        # What had begun before comes to its end, whichever.
-        time.sleep(1)
-        before = sum((client.answers for client in clients), Counter[str]())
+        phase.now = "outage"
         time.sleep(seconds)
-        during = sum((client.answers for client in clients), Counter[str]()) - before
+        phase.now = "starting"
         start()
+        phase.now = "recovery"
         until(lambda: _works(server), 60, "the recovery")
+        time.sleep(unsure)
+        phase.now = "after"
         time.sleep(3)
     finally:
         done.set()
     for client in clients:
         client.finish()
-    return during
+    told = Told(clients)
+    assert told["before"], told
+    assert told["after"], told
+    assert not [what for what in told["before"] + told["after"] if what.endswith(("503", "cut"))], told
+    return told
 
 
 def _works(server: Server) -> bool:
@@ -149,7 +181,8 @@ def over_s3(tmp_path: Path, store: s3.Running) -> Server:
 def test_s3_that_stops_costs_answers_and_nothing_else(tmp_path: Path, store: s3.Running, seconds: float) -> None:
     """Large content is 503 with Retry-After meanwhile; small content, which is in the database, goes on."""
     server = over_s3(tmp_path, store).start()
-    during = outage(server, seconds, store.kill, lambda: (store.start(), store.ready()))
+    # Each process looks by itself every 5 seconds.
+    during = outage(server, seconds, store.kill, lambda: (store.start(), store.ready()), unsure=8)["outage"]
     assert during["PUT large 503"], during
     assert during["PUT small 201"] + during["PUT small 204"], during
     assert during["GET small 200"], during
@@ -205,9 +238,10 @@ def test_postgresql_that_restarts_costs_answers_and_nothing_else(tmp_path: Path,
             (tmp_path / "server").mkdir()
             settings = {"database_url": new_database(running.url), "blobs_url": f"file://{blobs}"}
             server = Server(tmp_path / "server", settings=settings).start()
-            during = outage(server, seconds, lambda: running.stop("fast"), running.start)
-            assert set(during) <= {f"{method} {size} 503" for method in ("PUT", "GET") for size in ("small", "large")}
-            assert during
+            told = outage(server, seconds, lambda: running.stop("fast"), running.start)
+            assert told["outage"], told
+            assert not [what for what in told["outage"] if not what.endswith("503")], told
+            assert not [what for what in told["recovery"] if what.endswith(("503", "cut"))], told
             server.may_report_errors = True
             server.finish()
     except postgres.NotInstalled as reason:

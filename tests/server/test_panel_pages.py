@@ -310,7 +310,7 @@ def test_server_page_tells_of_processes_and_jobs(start: Start) -> None:
     with signed_in(server) as browser:
 
         def processes() -> list[tuple[str, str]]:
-            browser.connection.close()
+            browser.close()
             rows = browser.get("/admin/server").tree.xpath("//section[1]//tbody/tr")
             return [(each[0].text_content(), each[2].text_content()) for each in rows]
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-import sqlite3
 import time
-from contextlib import closing
 from typing import Any
 
 import pytest
 
 from appliance import clock
+from tests.server.behind import change, rows
 from tests.server.browsing import Browser, signed_in
 from tests.server.conftest import Start
 from tests.server.running import ADMIN, PASSWORD, Server, until
@@ -24,18 +23,6 @@ SIGN_IN = "/account/sign-in"
 def options() -> dict[str, Any]:
     """Three workers, among which connections are spread."""
     return {"workers": 3}
-
-
-def rows(server: Server, query: str) -> list[Any]:
-    """What the database says."""
-    with closing(sqlite3.connect(server.data / "holdfast.db")) as connection:
-        return connection.execute(query).fetchall()
-
-
-def change(server: Server, statement: str, *values: Any) -> None:
-    """Change the database behind the server's back."""
-    with closing(sqlite3.connect(server.data / "holdfast.db", timeout=20)) as connection, connection:
-        connection.execute(statement, values)
 
 
 def stored(browser: Browser) -> bytes:
@@ -132,7 +119,7 @@ def test_token_that_a_browser_brings_is_never_taken_over(server: Server) -> None
 def test_token_is_not_in_the_database(server: Server) -> None:
     """Only a digest of it, so a copy of the database opens no account."""
     with signed_in(server) as browser:
-        assert (stored(browser),) in rows(server, "SELECT token_sha256 FROM web_session")
+        assert stored(browser) in {bytes(row[0]) for row in rows(server, "SELECT token_sha256 FROM web_session")}
         for path in server.data.glob("holdfast.db*"):
             assert browser.session.encode() not in path.read_bytes()
 
@@ -143,14 +130,14 @@ def test_session_holds_in_every_worker_and_after_a_restart(start: Start) -> None
     with signed_in(server) as browser:
         pids = set()
         for _ in range(200):
-            browser.connection.close()
+            browser.close()
             assert browser.is_signed_in
             pids.add(server.worker_of(browser.connection.sock))
-            if len(pids) == 3:
+            if len(pids) == server.workers:
                 break
-        assert len(pids) == 3
+        assert len(pids) == server.workers
         server.restart()
-        browser.connection.close()
+        browser.close()
         assert browser.is_signed_in
 
 
@@ -212,7 +199,7 @@ def test_disabled_user_cannot_sign_in_and_is_signed_out(server: Server) -> None:
     with signed_in(server, "leaving") as browser:
         server.holdfast("user", "disable", "leaving")
         for _ in range(6):
-            browser.connection.close()
+            browser.close()
             assert not browser.is_signed_in
         with Browser(server) as other:
             assert other.sign_in("leaving").status == 403
@@ -253,7 +240,12 @@ def test_session_ends_by_itself(server: Server, column: str, hours: int) -> None
         now = time.time_ns() // 1000
         for minutes, holds in ((-1, True), (1, False)):
             at = now - (hours * 60 + minutes) * 60 * clock.SECOND
-            change(server, f"UPDATE web_session SET {column} = ? WHERE token_sha256 = ?", at, stored(browser))
+            change(
+                server,
+                f"UPDATE web_session SET {column} = :at WHERE token_sha256 = :token",
+                at=at,
+                token=stored(browser),
+            )
             assert browser.is_signed_in == holds
         page = browser.post("/account/sessions/end", {"csrf": "x"})
         assert page.status == 403
@@ -264,7 +256,7 @@ def test_sessions_that_are_over_are_swept(start: Start) -> None:
     """By a job."""
     server = start()
     with signed_in(server) as browser, signed_in(server) as other:
-        change(server, "UPDATE web_session SET seen_at = 1 WHERE token_sha256 = ?", stored(browser))
+        change(server, "UPDATE web_session SET seen_at = 1 WHERE token_sha256 = :token", token=stored(browser))
         server.holdfast("jobs", "run", "sessions")
         assert len(rows(server, "SELECT 1 FROM web_session")) == 1
         assert other.is_signed_in
@@ -275,5 +267,5 @@ def test_settings_bound_a_session(start: Start) -> None:
     server = start(settings={"session_idle_minutes": 1, "session_hours": 1})
     with signed_in(server) as browser:
         ago = time.time_ns() // 1000 - 61 * clock.SECOND
-        change(server, "UPDATE web_session SET seen_at = ?", ago)
+        change(server, "UPDATE web_session SET seen_at = :ago", ago=ago)
         assert not browser.is_signed_in

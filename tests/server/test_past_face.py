@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import sqlite3
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -13,6 +12,7 @@ from urllib.parse import quote
 import pytest
 
 from appliance import clock, moments
+from tests.server.behind import change, rows
 from tests.server.content import noise
 from tests.server.dav_client import Dav
 from tests.server.listing import names, parse, properties, propfind, propfind_body, tree
@@ -72,15 +72,12 @@ def _make_older(server: Server, dav: Dav, days: int) -> None:
     """As if all that happened in this tree had happened some days ago; the clock cannot be turned here."""
     shift = days * 86_400 * clock.SECOND
     user = _user_of(dav)
-    database = sqlite3.connect(server.data / "holdfast.db", timeout=30)
-    with database:
-        (tree_id, root_id) = database.execute(
-            "SELECT t.id, t.root_id FROM tree t JOIN user u ON u.id = t.owner_id WHERE u.name = ?", (user,)
-        ).fetchone()
-        database.execute("UPDATE journal SET at = at - ? WHERE tree_id = ?", (shift, tree_id))
-        database.execute("UPDATE tree SET changed_at = changed_at - ? WHERE id = ?", (shift, tree_id))
-        database.execute("UPDATE node SET created_at = created_at - ? WHERE id = ?", (shift, root_id))
-    database.close()
+    ((tree_id, root_id),) = rows(
+        server, 'SELECT t.id, t.root_id FROM tree t JOIN "user" u ON u.id = t.owner_id WHERE u.name = :user', user=user
+    )
+    change(server, "UPDATE journal SET at = at - :shift WHERE tree_id = :id", shift=shift, id=tree_id)
+    change(server, "UPDATE tree SET changed_at = changed_at - :shift WHERE id = :id", shift=shift, id=tree_id)
+    change(server, "UPDATE node SET created_at = created_at - :shift WHERE id = :id", shift=shift, id=root_id)
 
 
 def _user_of(dav: Dav) -> str:

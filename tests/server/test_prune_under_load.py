@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance import config, retention
+from appliance import retention
 from appliance.app import open_appliance
 from appliance.db.sql import Sql
 from appliance.stores import open_store
@@ -20,6 +20,7 @@ from appliance.upkeep import expire
 from appliance.upkeep.expire import Rules
 from appliance.upkeep.prune import Policy, prune, undo
 from appliance.upkeep.sweep import sweep
+from tests.server import behind
 from tests.server.content import noise
 from tests.server.mixed_clients import Stored
 from tests.server.mixed_load import Load, require_clean
@@ -38,7 +39,7 @@ class Housekeeper:
         self.done: Counter[str] = Counter()
         self.error: BaseException | None = None
         self._stop = threading.Event()
-        self._settings = config.load(None, server.environment(), {"data": str(server.data)})
+        self._settings = behind.settings(server)
         self._thread = threading.Thread(target=self._run, name="housekeeper")
         self._thread.start()
 
@@ -106,7 +107,7 @@ class Crawl:
 
 def require_what_is_left(server: Server, stored: list[Stored]) -> int:
     """Each acknowledged version that is still there has every byte; returns how many are."""
-    appliance = open_appliance(config.load(None, server.environment(), {"data": str(server.data)}))
+    appliance = open_appliance(behind.settings(server))
     there = 0
     try:
         for each in stored:
@@ -180,7 +181,7 @@ def work(tmp_path: Path, seconds: float, *, crawls: float) -> None:
     assert server.stop() == 0
     there = require_what_is_left(server, load.stored)
     require_clean(server)
-    database, _ = open_store(config.load(None, server.environment(), {"data": str(server.data)}))
+    database, _ = open_store(behind.settings(server))
     with database.read() as session:
         packs, size = session.rows(_PACKS)[0]
     database.close()

@@ -43,12 +43,12 @@ def maps(process: subprocess.Popen[bytes]) -> str:
     return Path(f"/proc/{process.pid}/maps").read_text(encoding="utf-8", errors="replace")
 
 
-def has_open(process: subprocess.Popen[bytes], name: str) -> bool:
-    """Whether the process has a file of this name open."""
+def has_database(process: subprocess.Popen[bytes]) -> bool:
+    """Whether the process has its file open, or a connection to its server."""
     for entry in Path(f"/proc/{process.pid}/fd").iterdir():
         # It may have been closed meanwhile.
         with contextlib.suppress(FileNotFoundError):
-            if os.readlink(entry).endswith(name):
+            if os.readlink(entry).startswith("socket:") or os.readlink(entry).endswith("/holdfast.db"):
                 return True
     return False
 
@@ -56,7 +56,7 @@ def has_open(process: subprocess.Popen[bytes], name: str) -> bool:
 def test_interrupt_of_a_command_that_waits_is_no_traceback(server: Server) -> None:
     """Exit code 130, nothing said, nothing done."""
     process = begin(server, "user", "add", "never", "--password-stdin")
-    until(lambda: has_open(process, "/holdfast.db"), what="the command's work")
+    until(lambda: has_database(process), what="the command's work")
     assert interrupted(process) == (130, b"")
     assert "never" not in server.holdfast("user", "list").stdout
 
