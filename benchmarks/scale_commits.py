@@ -107,11 +107,10 @@ def measure_commits(
 def _through_nodes(
     store: Store, found: Commits, nodes: list[Site], people: list[str], count: int, uploads: int
 ) -> None:
-    first, second = nodes
     of_all = [[store.site_of(site, name) for name in people] for site in nodes]
     found.one_node[count] = _uploaded([of_all[0]], count, uploads)
     found.two_nodes[count] = _uploaded(of_all, count, uploads)
-    found.one_tree[count] = _uploaded([[first]], count, uploads)
+    found.one_tree[count] = _uploaded([nodes[:1]], count, uploads)
     say(
         f"{count:2} connections: {found.one_node[count]:.0f} PUTs/s through one node, {found.two_nodes[count]:.0f} "
         f"through two, {found.one_tree[count]:.0f} of one user"
@@ -220,7 +219,9 @@ def _rate(database_url: str, works: Sequence[Work], seconds: float, begin: str =
 class _Watch:
     """How many connections nodes have to PostgreSQL, at most."""
 
-    _COUNT = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'holdfast' AND datname = current_database()"
+    _COUNT = (
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'holdfast' AND datname = current_database()"
+    )
 
     def __init__(self, database_url: str) -> None:
         self._database_url = database_url

@@ -114,9 +114,7 @@ def _connect_to(database_url: str) -> socket.socket:
 
 
 def _through(database_url: str, port: int) -> str:
-    url = make_url(database_url).set(
-        host="127.0.0.1", port=port, query={"sslmode": "disable", "gssencmode": "disable"}
-    )
+    url = make_url(database_url).set(host="127.0.0.1", port=port, query={"sslmode": "disable", "gssencmode": "disable"})
     return url.render_as_string(hide_password=False)
 
 

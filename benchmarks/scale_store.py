@@ -124,6 +124,7 @@ class Generated:
         """A data folder of a node of its own over one of the databases."""
         data = self._folder / name
         shutil.copytree(self.data / "blobs", data / "blobs")
+        (data / "partial").mkdir()
         return data
 
     def sizes(self) -> list[Size]:
