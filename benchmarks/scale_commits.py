@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from threading import Barrier, Event, Thread
+from typing import Any
 
 import psycopg
 from psycopg import errors
@@ -85,6 +86,15 @@ class Commits:
     log: dict[int, float] = field(default_factory=dict)
     log_delayed: dict[int, float] = field(default_factory=dict)
     connections: int = 0
+
+    @classmethod
+    def from_json(cls, found: dict[str, Any]) -> Commits:
+        rates = {
+            name: {int(count): rate for count, rate in value.items()}
+            for name, value in found.items()
+            if name not in ("settings", "connections")
+        }
+        return cls(settings=found["settings"], connections=found["connections"], **rates)
 
 
 def measure_commits(

@@ -41,14 +41,14 @@ class Store:
     closing: ExitStack
     far: dict[str, str] = field(default_factory=dict)
 
-    def start(self, name: str, *, data: Path | None = None, **settings: str) -> Site:
+    def start(self, name: str, *, data: Path | None = None, settings: Mapping[str, str] | None = None) -> Site:
         """One more node, until the end. The first one makes the store, and the master key of the others."""
         place = Place(self.folder / name, self.ports.take())
         place.make()
         server: Server = self.closing.enter_context(
             holdfast.start(
                 place, durability="safe", name=name, workers=2, data=data,
-                settings={"HOLDFAST_DATABASE_URL": self.database_url, **self.far, **settings},
+                settings={"HOLDFAST_DATABASE_URL": self.database_url, **self.far, **(settings or {})},
             )
         )  # fmt: skip
         key = (data or place.folder / "data") / "master.key"

@@ -73,10 +73,13 @@ class Table:
 
 @dataclass
 class Size:
-    """One generated store. ``ms`` by what was asked: the time of one request on one connection."""
+    """One generated store. ``small_bytes``: of content in the table `small`, on average. ``ms`` by what was asked: the
+    time of one request on one connection.
+    """
 
     nodes: int
     users: int
+    small_bytes: float = 0.0
     tables: dict[str, Table] = field(default_factory=dict)
     ms: dict[str, float] = field(default_factory=dict)
 
@@ -133,7 +136,8 @@ class Generated:
             with psycopg.connect(plain(url)) as connection:
                 tables = {row[0]: Table(int(row[3]), int(row[1]), int(row[2])) for row in connection.execute(_SIZES)}
             users = int(ask(url, 'SELECT count(*) FROM "user"'))
-            found.append(Size(int(ask(url, "SELECT count(*) FROM node")), users, tables))
+            content = float(ask(url, "SELECT coalesce(avg(octet_length(data)), 0) FROM small"))
+            found.append(Size(int(ask(url, "SELECT count(*) FROM node")), users, content, tables))
         return found
 
 
