@@ -15,6 +15,7 @@ from benchmarks.measure import say
 from benchmarks.payload import MIB, Payload
 from benchmarks.results import machine
 from benchmarks.scale_commits import CONNECTIONS, Commits, measure_commits
+from benchmarks.scale_global import as_tuples, measure_global
 from benchmarks.scale_model import Constants
 from benchmarks.scale_partitions import Touched, cut, measure_partitions
 from benchmarks.scale_place import DatabaseServer, Store, ask, database_beside, far_settings, plain, relays
@@ -32,6 +33,7 @@ class Plan:
 
     requests: int = 2000
     large_mib: int = 256
+    users: int = 32
     uploads: int = 1600
     seconds: float = 2.0
     connections: Sequence[int] = CONNECTIONS
@@ -46,6 +48,7 @@ class Plan:
         return cls(
             requests=20,
             large_mib=4,
+            users=4,
             uploads=32,
             seconds=0.1,
             connections=(1, 4),
@@ -66,6 +69,7 @@ class Measured:
     has_database_cpu: bool
     requests: dict[str, Cost]
     commits: Commits
+    shared: dict[str, tuple[float, float]]
     sizes: list[Size]
     jobs: dict[str, float]
     partitions: dict[str, Touched]
@@ -96,6 +100,7 @@ def load(path: Path) -> Measured:
             **found,
             "requests": {name: Cost(**cost) for name, cost in found["requests"].items()},
             "commits": Commits.from_json(found["commits"]),
+            "shared": as_tuples(found["shared"]),
             "sizes": [Size.from_json(size) for size in found["sizes"]],
             "partitions": {name: Touched(**touched) for name, touched in found["partitions"].items()},
         }
@@ -118,6 +123,7 @@ def measure_scale(
             has_database_cpu=DatabaseServer(database_url).is_here,
             requests=requests,
             commits=commits,
+            shared=measure_global(database_url, seconds=plan.seconds),
             sizes=sizes,
             jobs={**jobs, "scrub_bytes_per_s": scrubbed},
             partitions=partitions,
@@ -140,7 +146,7 @@ def _measure_nodes(
         scrubbed = _scrub(store, folder / "node-1" / "data")
         say(f"scrub reads {scrubbed / MIB:.0f} MiB/s where nothing slows it down")
         commits = measure_commits(
-            store, first, store.start("node-2"), uploads=plan.uploads, seconds=plan.seconds,
+            store, first, store.start("node-2"), users=plan.users, uploads=plan.uploads, seconds=plan.seconds,
             wal_bytes=max(100, int(requests["PUT 4 KiB, new"].wal_bytes)), connections=plan.connections,
         )  # fmt: skip
         return requests, commits, scrubbed

@@ -26,7 +26,7 @@ from benchmarks.site import Site, make_folder
 CONNECTIONS = (1, 2, 4, 8, 16, 32)
 DELAY_US = 500
 _SMALL = 4096
-_USERS = 32
+_TREES = 32
 
 # What a PUT of a small file into a folder below the root writes, in the product's order of locks; the tables are
 # copies that are thrown away.
@@ -98,29 +98,29 @@ class Commits:
 
 
 def measure_commits(
-    store: Store, first: Site, second: Site, *, uploads: int, seconds: float, wal_bytes: int,
+    store: Store, first: Site, second: Site, *, users: int, uploads: int, seconds: float, wal_bytes: int,
     connections: Sequence[int] = CONNECTIONS,
 ) -> Commits:  # fmt: skip
-    """``uploads`` in each step, ``seconds`` for each of PostgreSQL alone; ``wal_bytes``: what an upload writes."""
+    """``uploads`` of so many ``users`` in each step, ``seconds`` for each of PostgreSQL alone; ``wal_bytes``: what an
+    upload writes.
+    """
     names = ("fsync", "synchronous_commit", "full_page_writes", "wal_sync_method", "commit_delay", "shared_buffers")
     found = Commits({name: str(ask(store.database_url, f"SELECT current_setting('{name}')")) for name in names})
-    people = store.add_users(_USERS)
+    people = store.add_users(users)
+    of_all = [[store.site_of(site, name) for name in people] for site in (first, second)]
     with _Watch(store.database_url) as watch:
         for count in connections:
-            _through_nodes(store, found, [first, second], people, count, uploads)
+            _through_nodes(found, of_all, first, count, uploads)
     # While one node was asked, the other had next to none; both together is what was seen.
     found.connections = max(watch.most // 2, 1)
     _alone(store.database_url, found, connections, seconds, wal_bytes)
     return found
 
 
-def _through_nodes(
-    store: Store, found: Commits, nodes: list[Site], people: list[str], count: int, uploads: int
-) -> None:
-    of_all = [[store.site_of(site, name) for name in people] for site in nodes]
+def _through_nodes(found: Commits, of_all: list[list[Site]], first: Site, count: int, uploads: int) -> None:
     found.one_node[count] = _uploaded([of_all[0]], count, uploads)
     found.two_nodes[count] = _uploaded(of_all, count, uploads)
-    found.one_tree[count] = _uploaded([nodes[:1]], count, uploads)
+    found.one_tree[count] = _uploaded([[first]], count, uploads)
     say(
         f"{count:2} connections: {found.one_node[count]:.0f} PUTs/s through one node, {found.two_nodes[count]:.0f} "
         f"through two, {found.one_tree[count]:.0f} of one user"
@@ -161,16 +161,16 @@ def _alone(database_url: str, found: Commits, connections: Sequence[int], second
         connection.execute(_MAKE)
         try:
             for count in connections:
-                trees = [number % _USERS + 1 for number in range(count)]
+                trees = [number % _TREES + 1 for number in range(count)]
                 put = [_putting(tree) for tree in trees]
-                found.database[count] = _rate(database_url, put, seconds)
-                found.database_one_tree[count] = _rate(database_url, [_putting(1)] * count, seconds)
+                found.database[count] = rate(database_url, put, seconds)
+                found.database_one_tree[count] = rate(database_url, [_putting(1)] * count, seconds)
                 log = [_logging(wal_bytes)] * count
                 for rates, works, begin in (
                     (found.database_delayed, put, _DELAY), (found.log, log, ""), (found.log_delayed, log, _DELAY)
                 ):  # fmt: skip
                     try:
-                        rates[count] = _rate(database_url, works, seconds, begin)
+                        rates[count] = rate(database_url, works, seconds, begin)
                     except errors.InsufficientPrivilege:
                         continue
                 say(
@@ -192,7 +192,7 @@ def _logging(size: int) -> Work:
     return lambda cursor: cursor.execute(_LOG, (size,), prepare=True)
 
 
-def _rate(database_url: str, works: Sequence[Work], seconds: float, begin: str = "") -> float:
+def rate(database_url: str, works: Sequence[Work], seconds: float, begin: str = "") -> float:
     """Commits a second of all connections together."""
     ready = Barrier(len(works) + 1)
     stop = Event()

@@ -9,6 +9,7 @@ from benchmarks import scale_model
 from benchmarks.figures import show
 from benchmarks.report import insert, table
 from benchmarks.scale import Measured, constants
+from benchmarks.scale_global import AT_ONCE
 from benchmarks.scale_model import GIB, HOUR, KIB, MIB, POPULATIONS, TIB, Constants, Load, Machines, Population
 from benchmarks.scale_requests import Cost
 from benchmarks.svg_lines import Axis, Line, line_chart
@@ -46,6 +47,7 @@ def report(of: Measured) -> str:
         *(_population(name, by, known, on) for name, by in POPULATIONS.items()),
         f"### What a request costs\n\n{_requests(of)}",
         f"### Commits a second\n\n{_commits(of)}",
+        f"### What all uploads share\n\n{_shared(of)}",
         f"### Rows\n\n{_rows(of)}",
         f"### Requests in larger stores\n\n{_lookups(of)}",
         f"### Partitions\n\n{_partitions(of)}",
@@ -186,6 +188,13 @@ def _commits(of: Measured) -> str:
     return (
         table(["connections", *columns], rows, left=0)
         + f"\n\nA node held at most {it.connections} connections to PostgreSQL meanwhile."
+    )
+
+
+def _shared(of: Measured) -> str:
+    rows = [[name, f"{same:,.0f}", f"{own:,.0f}"] for name, (same, own) in of.shared.items()]
+    return f"A second, by {AT_ONCE} connections that do nothing else and do not wait for the disk.\n\n" + table(
+        ["what", "the same one", "one each"], rows, left=1
     )
 
 
