@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -24,8 +25,8 @@ def points_of(text: str) -> list[list[tuple[float, float]]]:
 def test_scales_are_logarithmic() -> None:
     """Each power of ten is as far from the next one."""
     (points,) = points_of(line_chart("t", "", [Line("a", [(1, 0.01), (10, 0.1), (100, 1), (1000, 10)])], X, Y))
-    across = [after[0] - before[0] for before, after in zip(points, points[1:], strict=False)]
-    up = [before[1] - after[1] for before, after in zip(points, points[1:], strict=False)]
+    across = [after[0] - before[0] for before, after in itertools.pairwise(points)]
+    up = [before[1] - after[1] for before, after in itertools.pairwise(points)]
     assert across == pytest.approx([across[0]] * 3, abs=0.15)
     assert up == pytest.approx([up[0]] * 3, abs=0.15)
     assert min(across[0], up[0]) > 50

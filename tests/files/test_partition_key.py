@@ -6,7 +6,7 @@ Content is the exception: it belongs to nobody, and what two users store alike i
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -104,7 +104,7 @@ def named(person: Person, name: str) -> None:
 
 
 @pytest.fixture
-def people(alice: Person, bob: Person) -> Iterator[tuple[Person, Person]]:
+def people(alice: Person, bob: Person) -> tuple[Person, Person]:
     """Two users with the same names and contents, both of which have changed something before."""
     for person in (alice, bob):
         person.mkdir("/docs", "/else")
@@ -113,7 +113,7 @@ def people(alice: Person, bob: Person) -> Iterator[tuple[Person, Person]]:
         person.put("/docs/b", CHUNKS)
         person.put("/gone", INLINE)
         person.remove("/gone")
-    yield alice, bob
+    return alice, bob
 
 
 @pytest.mark.parametrize("name", CASES)
