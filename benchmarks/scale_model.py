@@ -42,8 +42,9 @@ class Constants:
     # Without content.
     small_bytes: float
     small_index_bytes: float
-    s3_puts_a_mib: float
-    s3_gets_a_mib: float
+    # Requests for one large file.
+    s3_puts_a_file: float
+    s3_gets_a_file: float
     prune_versions_per_s: float
     check_rows_per_s: float
     scrub_bytes_per_s: float
@@ -240,19 +241,14 @@ def loads(of: Constants, by: Population, on: Machines) -> list[Load]:
         Load("log", by.puts_per_s * of.put_wal_bytes, on.wal_bytes_per_s),
         Load("database bytes", database_bytes(of, by, on), on.database_disk),
         Load("indexes in memory", hot_bytes(of, by, on), on.database_memory * on.cached),
-        Load("S3 puts", by.puts_per_s * _s3_requests(by, of.s3_puts_a_mib), on.s3_puts_per_s),
-        Load("S3 gets", by.gets_per_s * _s3_requests(by, of.s3_gets_a_mib), on.s3_gets_per_s),
+        Load("S3 puts", by.puts_per_s * (1 - by.small_share) * of.s3_puts_a_file, on.s3_puts_per_s),
+        Load("S3 gets", by.gets_per_s * (1 - by.small_share) * of.s3_gets_a_file, on.s3_gets_per_s),
         Load("prune", prune_s(of, by, on), on.pass_s),
         Load("check", rows(by, on) / of.check_rows_per_s, on.pass_s),
         Load("scrub", by.blob_bytes / on.scrub_bytes_per_s / DAY, on.scrub_days),
         Load("scrub, unbounded", by.blob_bytes / of.scrub_bytes_per_s / DAY, on.scrub_days),
     ]
     return sorted(found, key=lambda load: -load.share)
-
-
-def _s3_requests(by: Population, a_mib: float) -> float:
-    """Of a request on average: a large file takes one at least."""
-    return (1 - by.small_share) * max(1.0, a_mib * by.large_bytes / MIB)
 
 
 class Met(NamedTuple):

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from benchmarks import multistatus
 from benchmarks.failures import WrongAnswer
 from benchmarks.measure import say
+from benchmarks.payload import MIB
 from benchmarks.processes import cpu_seconds
 from benchmarks.relay import Relay
 from benchmarks.scale_place import DatabaseServer, ask
@@ -19,6 +20,7 @@ from benchmarks.site import Site, make_folder
 _LISTED = 20
 _SMALL = 4096
 _MEDIUM = 128 * 1024
+_LARGE = 2 * MIB
 _ANSWERED = (200, 201, 204, 207)
 _TOKEN = re.compile(rb"<(?:\w+:)?sync-token>([^<]+)</")
 _SYNC = (
@@ -44,13 +46,12 @@ class Cost(NamedTuple):
 
 
 class _Kind(NamedTuple):
-    """``make`` puts what is needed into a folder of its own, and gives so many requests; ``unit``: how much of what
-    is told one of them is.
+    """``make`` puts what is needed into a folder of its own, and gives so many requests: a ``share`` of those that are
+    made of the cheap ones.
     """
 
     name: str
     make: Callable[[Site, str, int], list[bytes]]
-    unit: float = 1.0
     share: float = 1.0
 
 
@@ -70,13 +71,10 @@ def _put_again(site: Site, folder: str, count: int) -> list[bytes]:
 def _there(method: str, size: int = _SMALL) -> Callable[[Site, str, int], list[bytes]]:
     def make(site: Site, folder: str, count: int) -> list[bytes]:
         send(site, _puts(site, folder, count, size))
-        headers = {"Destination": ""} if method == "MOVE" else {}
         found = []
         for number in range(count):
-            name = f"{folder}f{number:05d}.dat"
-            if headers:
-                headers = {"Destination": site.endpoint.url(f"{folder}m{number:05d}.dat")}
-            found.append(site.endpoint.head(method, name, headers))
+            target = {"Destination": site.endpoint.url(f"{folder}m{number:05d}.dat")} if method == "MOVE" else {}
+            found.append(site.endpoint.head(method, f"{folder}f{number:05d}.dat", target))
         return found
 
     return make
@@ -113,6 +111,8 @@ KINDS = (
     _Kind("PUT 128 KiB", _put(_MEDIUM), share=0.1),
     _Kind("GET 4 KiB", _there("GET")),
     _Kind("GET 128 KiB", _there("GET", _MEDIUM), share=0.1),
+    _Kind("PUT 2 MiB", _put(_LARGE), share=0.02),
+    _Kind("GET 2 MiB", _there("GET", _LARGE), share=0.02),
     _Kind("PROPFIND 0", _look("0")),
     _Kind("PROPFIND 1, 20 files", _look("1")),
     _Kind("sync poll, nothing new", _poll),

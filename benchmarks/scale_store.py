@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
@@ -19,6 +19,8 @@ from typing import Any
 
 import psycopg
 
+from appliance.db.postgresql import PostgresqlDatabase
+from appliance.jobs import steering
 from benchmarks import holdfast, multistatus
 from benchmarks.bigstore import DATA, Notes, generate
 from benchmarks.failures import NotAvailable
@@ -208,12 +210,13 @@ def _copy(
 
 def measure_lookups(generated: Generated, sizes: list[Size], ports: Ports, *, rounds: int) -> None:
     """Fill ``ms`` of the sizes, taking turns between them; the first round fills caches."""
-    with ExitStack() as closing:
+    with ExitStack() as stack:
         payload = Payload(0)
         sides = []
         for number, (url, size) in enumerate(zip(generated.urls, sizes, strict=True)):
             within = generated.blobs(f"node-{number}")
-            store = Store(url, within, ports, payload, closing)
+            _let_jobs_rest(url)
+            store = Store(url, within, ports, payload, stack)
             node = store.start("serving", data=within)
             sides.append((size, _people(store, node, size.users)))
         taken: dict[tuple[int, str], list[float]] = {}
@@ -226,6 +229,13 @@ def measure_lookups(generated: Generated, sizes: list[Size], ports: Ports, *, ro
     for size in sizes:
         size.ms = {kind: median(values) for (nodes, kind), values in taken.items() if nodes == size.nodes}
         say(f"{size.nodes:,} nodes: {size.ms}")
+
+
+def _let_jobs_rest(url: str) -> None:
+    """What passes over the whole store has its own figures."""
+    with closing(PostgresqlDatabase(url)) as database:
+        for name in ("measure", "prune", "expire", "scrub"):
+            steering.pause(database, name, None)
 
 
 def _people(store: Store, node: Site, users: int) -> list[Site]:

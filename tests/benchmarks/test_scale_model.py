@@ -13,7 +13,7 @@ OF = Constants(
     put_wal_bytes=5000, commits_per_s=2000, tree_commits_per_s=500,
     node_bytes=200, node_index_bytes=100, version_bytes=150, version_index_bytes=40, journal_bytes=160,
     journal_index_bytes=30, chunk_bytes=180, chunk_index_bytes=70, small_bytes=200, small_index_bytes=90,
-    s3_puts_a_mib=0.0625, s3_gets_a_mib=0.4, prune_versions_per_s=100_000, check_rows_per_s=50_000,
+    s3_puts_a_file=1, s3_gets_a_file=3, prune_versions_per_s=100_000, check_rows_per_s=50_000,
     scrub_bytes_per_s=512 * MIB,
 )  # fmt: skip
 
@@ -86,10 +86,10 @@ def test_prune_reads_all_manifests_once_for_each_four_million_chunks() -> None:
     assert share("prune") == pytest.approx(217 * 720 / DAY)
 
 
-def test_requests_to_s3_are_one_at_least_for_a_large_file() -> None:
-    """A file of 4 MiB is a quarter of a pack, and more than one read; a quarter of the requests is for such files."""
+def test_requests_to_s3_are_those_of_large_files() -> None:
+    """A quarter of the requests; a large file is put with one and read with three."""
     assert share("S3 puts") == pytest.approx(20 * 0.25 * 1 / 3500)
-    assert share("S3 gets") == pytest.approx(80 * 0.25 * 1.6 / 5500)
+    assert share("S3 gets") == pytest.approx(80 * 0.25 * 3 / 5500)
 
 
 def test_loads_are_told_with_the_nearest_limit_first() -> None:
