@@ -20,11 +20,10 @@ from benchmarks.scale_model import Constants
 from benchmarks.scale_partitions import Touched, cut, measure_partitions
 from benchmarks.scale_place import DatabaseServer, Store, ask, database_beside, far_settings, plain, relays
 from benchmarks.scale_requests import GET_MIB, PUT_MIB, Cost, Meters, measure_requests
-from benchmarks.scale_store import Generated, Size, command, measure_jobs, measure_lookups
+from benchmarks.scale_store import Generated, Size, measure_jobs, measure_lookups, measure_scrub
 from benchmarks.servers import USER, Ports
 
 _FORMAT = 1
-_STORED = "SELECT coalesce(sum(size), 0) FROM pack WHERE dropped_at IS NULL"
 
 
 @dataclass(frozen=True)
@@ -34,13 +33,13 @@ class Plan:
     requests: int = 2000
     large_mib: int = 256
     users: int = 32
-    uploads: int = 1600
-    seconds: float = 2.0
+    uploads: int = 1200
+    seconds: float = 1.0
     connections: Sequence[int] = CONNECTIONS
     nodes: int = 100_000
     versions_per_node: float = 3.0
     times: Sequence[int] = (10,)
-    rounds: int = 5
+    rounds: int = 4
 
     @classmethod
     def quick(cls) -> Plan:
@@ -143,21 +142,14 @@ def _measure_nodes(
         requests = measure_requests(
             Meters(first, counted, database_url, database, blobs), requests=plan.requests, large_mib=plan.large_mib
         )
-        scrubbed = _scrub(store, folder / "node-1" / "data")
+        within = folder / "node-1" / "data"
+        scrubbed = measure_scrub(within, {**store.far, "HOLDFAST_DATABASE_URL": database_url})
         say(f"scrub reads {scrubbed / MIB:.0f} MiB/s where nothing slows it down")
         commits = measure_commits(
             store, first, store.start("node-2"), users=plan.users, uploads=plan.uploads, seconds=plan.seconds,
             wal_bytes=max(100, int(requests["PUT 4 KiB, new"].wal_bytes)), connections=plan.connections,
         )  # fmt: skip
         return requests, commits, scrubbed
-
-
-def _scrub(store: Store, data: Path) -> float:
-    """Bytes a second."""
-    settings = {**store.far, "HOLDFAST_DATABASE_URL": store.database_url}
-    rest = command(data, "user", "list", **settings)
-    took = command(data, "scrub", "--now", **settings) - rest
-    return float(ask(store.database_url, _STORED)) / max(took, 0.01)
 
 
 def _measure_stores(

@@ -254,7 +254,7 @@ def _partitions(of: Measured) -> str:
 def _jobs(known: Constants) -> str:
     rows = [
         ["prune, for each four million chunks", f"{known.prune_versions_per_s:,.0f} versions/s"],
-        ["`holdfast check`", f"{known.check_rows_per_s:,.0f} rows/s"],
-        ["`holdfast scrub --now`, from S3", f"{_bytes(known.scrub_bytes_per_s)}/s"],
+        ["check", f"{known.check_rows_per_s:,.0f} rows/s"],
+        ["scrub, from S3, one process", f"{_bytes(known.scrub_bytes_per_s)}/s"],
     ]
     return table(["pass", "rate"], rows, left=1)

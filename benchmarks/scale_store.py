@@ -10,8 +10,8 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
@@ -19,11 +19,18 @@ from typing import Any
 
 import psycopg
 
+from appliance import config
+from appliance.backends.base import Backend
+from appliance.db.database import Database
 from appliance.db.postgresql import PostgresqlDatabase
 from appliance.jobs import steering
+from appliance.stores import open_store
+from appliance.upkeep import prune_plan, scrub
+from appliance.upkeep.check import check
+from appliance.upkeep.prune import Policy
 from benchmarks import holdfast, multistatus
 from benchmarks.bigstore import DATA, Notes, generate
-from benchmarks.failures import NotAvailable
+from benchmarks.failures import NotAvailable, WrongAnswer
 from benchmarks.measure import say, turned
 from benchmarks.payload import Payload
 from benchmarks.scale_place import Store, ask, database_beside, plain
@@ -111,7 +118,7 @@ class Generated:
         with self._closing:
             self.notes = generate(self._folder / "generated", nodes=self._nodes, versions=self._versions, seed=1)
             self.urls.append(self._closing.enter_context(database_beside(self._database_url)))
-            command(self.data, "migrate", "database", "--to", self.urls[0])
+            _move(self.data, self.urls[0])
             _analyze(self.urls[0])
             for count in self._times:
                 url = self._closing.enter_context(database_beside(self._database_url, template=self.urls[0]))
@@ -143,21 +150,21 @@ class Generated:
         return found
 
 
-def command(data: Path, *arguments: str, **settings: str) -> float:
-    """Seconds of a `holdfast` command over a data folder.
+def _move(data: Path, url: str) -> None:
+    """The database of a data folder goes to PostgreSQL.
 
     Raises:
-        NotAvailable: it failed.
+        NotAvailable: it does not.
     """
-    began = time.monotonic()
     done = subprocess.run(
-        [*holdfast.program(), *arguments],
-        env={**os.environ, "HOLDFAST_DATA": str(data), "HOLDFAST_CONFIG": "", **settings},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [*holdfast.program(), "migrate", "database", "--to", url],
+        env={**os.environ, "HOLDFAST_DATA": str(data), "HOLDFAST_CONFIG": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode:
-        raise NotAvailable(f"holdfast {' '.join(arguments[:2])} failed: {done.stderr.strip() or done.stdout.strip()}")
-    return time.monotonic() - began
+        raise NotAvailable(f"the generated store cannot be moved: {done.stderr.strip() or done.stdout.strip()}")
 
 
 def _analyze(url: str) -> None:
@@ -273,13 +280,35 @@ def _requests(kind: str, site: Site, names: list[str]) -> list[bytes]:
 
 
 def measure_jobs(generated: Generated, size: Size) -> dict[str, float]:
-    """Rows a second of whole-store readings over the first store; versions and nodes for prune and check."""
-    url, data = generated.urls[0], generated.blobs("jobs")
-    settings = {"HOLDFAST_DATABASE_URL": url}
-    rest = command(data, "user", "list", **settings)
-    versions = size.tables["version"].rows
+    """Rows a second of what passes over the first store: versions for prune, rows of all tables for check."""
+    data = generated.blobs("jobs")
+    with opened(data, {"HOLDFAST_DATABASE_URL": generated.urls[0]}) as (database, backend):
+        began = time.perf_counter()
+        prune_plan.plan(database, backend, Policy())
+        pruned = time.perf_counter()
+        report = check(database, backend, read_data=False)
+        checked = time.perf_counter()
+    if not report.clean:
+        raise WrongAnswer(f"the generated store is not clean: {report.findings[0]}")
     rows = sum(table.rows for table in size.tables.values() if table.rows > 0)
     return {
-        "prune_versions_per_s": versions / max(command(data, "prune", "--dry-run", **settings) - rest, 0.01),
-        "check_rows_per_s": rows / max(command(data, "check", **settings) - rest, 0.01),
+        "prune_versions_per_s": size.tables["version"].rows / (pruned - began),
+        "check_rows_per_s": rows / (checked - pruned),
     }
+
+
+def measure_scrub(data: Path, settings: Mapping[str, str]) -> float:
+    """Bytes a second of one process that verifies all blobs of a store."""
+    with opened(data, settings) as (database, backend):
+        began = time.perf_counter()
+        done = scrub.everything(database, backend)
+        return done.bytes / (time.perf_counter() - began)
+
+
+@contextmanager
+def opened(data: Path, settings: Mapping[str, str]) -> Iterator[tuple[Database, Backend]]:
+    """Database and blobs, as a command of `holdfast` opens them."""
+    found = config.load(None, {**settings, "HOLDFAST_DATA": str(data.resolve())}, {})
+    database, backend = open_store(found)
+    with closing(database):
+        yield database, backend
