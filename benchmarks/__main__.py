@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from benchmarks import cli_compare, cli_sizes, cli_store
+from benchmarks import cli_compare, cli_scale, cli_sizes, cli_store
 from benchmarks.failures import NotAvailable, WrongAnswer
 
 
@@ -16,7 +16,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code: 1 where a mark is missed or something could not be measured, 2 for a mistake in the use."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Holdfast beside its peers, and alone.")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for group in (cli_compare, cli_store, cli_sizes):
+    for group in (cli_compare, cli_store, cli_sizes, cli_scale):
         group.add_commands(commands)
     options = parser.parse_args(arguments)
     try:

@@ -260,6 +260,9 @@ def _translated() -> Iterator[None]:
         raise StorageFull from error
     except (errors.SerializationFailure, errors.DeadlockDetected, PoolTimeout) as error:
         raise Unavailable(reason="the database is busy; nothing was changed") from error
+    except errors.ReadOnlySqlTransaction as error:
+        # One that follows another, or that did when the connection was made: it may be that soon, or another be asked.
+        raise Unavailable(reason="the database takes no writes now; nothing was changed") from error
     except psycopg.Error as error:
         if not isinstance(error, psycopg.OperationalError) and not ends_session(error):
             raise

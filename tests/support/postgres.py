@@ -62,11 +62,26 @@ def private_server(**options: str) -> Iterator[PrivateServer]:
     programs = _programs()
     user = _user()
     _stop_abandoned(programs, user)
+    with _started(programs, user, _OPTIONS | options) as private:
+        yield private
+
+
+@contextmanager
+def replica(of: PrivateServer) -> Iterator[PrivateServer]:
+    """A standby that follows another server and answers reads."""
+    with _started(_programs(), _user(), _OPTIONS, of=of) as private:
+        yield private
+
+
+@contextmanager
+def _started(
+    programs: Path, user: str | None, options: dict[str, str], *, of: PrivateServer | None = None
+) -> Iterator[PrivateServer]:
     folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
     try:
         if user is not None:
             shutil.chown(folder, user)
-        private = PrivateServer(programs, user, folder, _OPTIONS | options)
+        private = PrivateServer(programs, user, folder, options, of=of)
         private.start()
         try:
             yield private
@@ -80,7 +95,15 @@ def private_server(**options: str) -> Iterator[PrivateServer]:
 class PrivateServer:
     """Comes and goes; its data stay, whatever was stopped in the middle."""
 
-    def __init__(self, programs: Path, user: str | None, folder: Path, options: dict[str, str]) -> None:
+    def __init__(
+        self,
+        programs: Path,
+        user: str | None,
+        folder: Path,
+        options: dict[str, str],
+        *,
+        of: PrivateServer | None = None,
+    ) -> None:
         self._options = options
         self._programs = programs
         self._user = user
@@ -89,6 +112,10 @@ class PrivateServer:
         self._runs = False
         self._asleep: list[int] = []
         self.url = f"postgresql://postgres@/postgres?host={folder}"
+        if of is not None:
+            copy = ("-h", of._folder, "-U", "postgres", "-c", "fast", "-R", "--no-sync")
+            _run(user, programs / "pg_basebackup", "-D", self._data, *copy)
+            return
         how = ("-U", "postgres", "-A", "trust", "-E", "UTF8", "-N", *_order(programs))
         _run(user, programs / "initdb", "-D", self._data, *how)
 
