@@ -178,6 +178,7 @@ _FIRST = (
     ("docs/empty", b""),
 )
 _FIRST_REVISION = """
+    ALTER TABLE writer DROP COLUMN generation;
     DROP TABLE data_key;
     DROP TABLE kept;
     DROP TABLE named_version;
