@@ -26,7 +26,7 @@ class ExchangedBackend(Wrapper):
         self._look = look
 
     @property
-    def habits(self) -> Habits:  # type: ignore[override]
+    def habits(self) -> Habits:
         return self.inner.habits
 
     @habits.setter

@@ -33,11 +33,12 @@ _EPOCH = Sql("SELECT prune_epoch FROM store WHERE id = 1")
 # Until the writer's row is committed the epoch may not be raised: prune would not see the writer, nor spare its epoch.
 _EPOCH_HELD = Sql("SELECT prune_epoch FROM store WHERE id = 1 {share}")
 _REGISTER = Sql("""
-    INSERT INTO writer (host, pid, epoch, expires_at, state, started_at, generation)
-    VALUES (:host, :pid, :epoch, :expires_at, 'alive', :now, :generation) RETURNING id
+    INSERT INTO writer (host, pid, epoch, expires_at, state, started_at, generation, opened)
+    VALUES (:host, :pid, :epoch, :expires_at, 'alive', :now, :opened, :opened) RETURNING id
 """)
 _RENEW = Sql("""
-    UPDATE writer SET expires_at = :expires_at, epoch = :epoch, generation = :generation
+    UPDATE writer SET expires_at = :expires_at, epoch = :epoch, generation = :generation,
+        opened = :opened
     WHERE id = :id AND state = 'alive'
 """)
 # A row is past a generation when no unfinished write is of it: nothing that was put then may come to have rows.
@@ -102,11 +103,12 @@ class Writers:
             self._epoch = max(self._epoch, current)
             unfinished = [write for write in self._unfinished if write.writer_id == writer_id]
             oldest = min((write.epoch for write in unfinished), default=current)
-            generation = min([self._database.guard.opened, *(write.generation for write in unfinished)])
+            opened = self._database.guard.opened
+            generation = min([opened, *(write.generation for write in unfinished)])
         expires_at = clock.now() + LEASE_S * clock.SECOND
         renewed = self._database.write(
             lambda session: session.run(
-                _RENEW, id=writer_id, epoch=oldest, generation=generation, expires_at=expires_at
+                _RENEW, id=writer_id, epoch=oldest, generation=generation, opened=opened, expires_at=expires_at
             )
         )
         with self._mutex:
@@ -118,7 +120,9 @@ class Writers:
                 self._id = None
 
     def catch_up(self) -> None:
-        """Let the row tell that no unfinished write is of an earlier generation, once that is so. Call it often."""
+        """Let the row tell of the generation that this process has heard of, and once no unfinished write is of an
+        earlier one, of that. Call it often.
+        """
         with self._mutex:
             is_behind = self._id is not None and self._generation < self._database.guard.opened
         if is_behind:
@@ -135,7 +139,7 @@ class Writers:
         def register(session: Session) -> tuple[int, int, int]:
             epoch = session.value(_EPOCH_HELD)
             # Known, and not behind the row that this transaction has looked at.
-            generation = self._database.guard.opened
+            opened = self._database.guard.opened
             now = clock.now()
             writer_id = session.value(
                 _REGISTER,
@@ -144,9 +148,9 @@ class Writers:
                 epoch=epoch,
                 expires_at=now + LEASE_S * clock.SECOND,
                 now=now,
-                generation=generation,
+                opened=opened,
             )
-            return writer_id, epoch, generation
+            return writer_id, epoch, opened
 
         self._id, self._epoch, self._generation = self._database.write(register)
         faults.point("writer.registered")

@@ -48,9 +48,10 @@ class Guard:
         """Blobs that are put from now on are put where they are as of this generation, or a later one."""
         return self._opened or self.generation or 1
 
-    @property
-    def follows(self) -> bool:
-        return self._follow is not None
+    def look(self, generation: int) -> None:
+        """Follow, if the row has another generation than that of which this process has its blobs open."""
+        if self._follow is not None and generation != self.opened:
+            self._follow()
 
     def refusal(self, row: Row | None) -> HoldfastError | None:
         """Why what ``LOOK`` found keeps this process from writing; None: it does not. A new store has no row."""

@@ -121,8 +121,10 @@ writer = Table(
     # process that slept may still finish a put.
     Column("state", Text, nullable=False),
     Column("started_at", BigInteger, nullable=False),
-    # That of the table location under which its oldest unfinished write began: it may put blobs where they were then.
+    # Those of the table location: under which its oldest unfinished write began, which may put blobs where they were
+    # then; and of which it has the blobs open.
     Column("generation", BigInteger, nullable=False, server_default=text("1")),
+    Column("opened", BigInteger, nullable=False, server_default=text("1")),
     sqlite_autoincrement=True,
 )
 

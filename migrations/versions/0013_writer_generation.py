@@ -12,7 +12,8 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.add_column("writer", sa.Column("generation", sa.BigInteger(), nullable=False, server_default=sa.text("1")))
+    for name in ("generation", "opened"):
+        op.add_column("writer", sa.Column(name, sa.BigInteger(), nullable=False, server_default=sa.text("1")))
 
 
 def downgrade() -> None:
