@@ -14,6 +14,7 @@ from appliance.backends.base import Backend
 from appliance.chunks import identity
 from appliance.chunks.store import ChunkStore
 from appliance.config import Settings
+from appliance.db import location
 from appliance.db.database import Database
 from appliance.db.postgresql import PostgresqlDatabase
 from appliance.errors import HoldfastError
@@ -66,7 +67,7 @@ def open_appliance(settings: Settings, *, guess_key: bytes | None = None, for_re
         is_cached=for_requests,
     )
     try:
-        with blaming_blobs(settings):
+        with blaming_blobs(settings, location.read(database)):
             who = identity.recognize(database, backend)
     except BaseException:
         database.close()

@@ -353,7 +353,9 @@ class BackupFailed(HoldfastError):
 
 
 class MoveFailed(HoldfastError):
-    """The database was not moved, and its store is where it was; ``problem`` is a whole clause."""
+    """The database was not moved, and its store is where it was; or the move of blobs has to be gone on with.
+    ``problem`` is a whole clause.
+    """
 
     def __init__(self, *, problem: str) -> None:
         self.problem = problem
@@ -400,7 +402,7 @@ class StoreMismatch(Fatal):
 
 
 class MoveRefused(Fatal):
-    """The database cannot move, or not to that place; ``reason`` is a whole clause."""
+    """The database or the blobs cannot move, or not to that place; ``reason`` is a whole clause."""
 
     def __init__(self, *, reason: str) -> None:
         self.reason = reason

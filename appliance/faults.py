@@ -173,6 +173,17 @@ POINTS: Final[dict[str, Kind]] = {
     "move.moved": "system",
     "move.done": "system",
     "move.taken-back": "system",
+    # moving the blobs
+    "blobs.marked": "system",
+    "blobs.announced": "system",
+    "blobs.putting": "system",
+    "blobs.copied": "system",
+    "blobs.caught-up": "system",
+    "blobs.verified": "system",
+    "blobs.named": "system",
+    "blobs.flipped": "system",
+    "blobs.dropped": "system",
+    "blobs.done": "system",
 }
 """Every point, and who fails there."""
 

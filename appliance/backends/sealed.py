@@ -61,6 +61,10 @@ class SealedBackend(Wrapper):
         self._mutex = threading.Lock()
         self._places: OrderedDict[str, _Place] = OrderedDict()
 
+    def over(self, inner: Backend, *, seals: bool) -> SealedBackend:
+        """The same data keys, for the same store's blobs at another place."""
+        return SealedBackend(inner, self._keys, self._store_id, seals=seals)
+
     # -- writing
 
     def put(self, key: str, blocks: Iterable[Buffer]) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from appliance import clock, faults
@@ -16,6 +18,12 @@ from appliance.errors import BlobMissing, StoreMismatch
 
 KEY = "store"
 """The blob's key."""
+
+ARRIVING = "arriving"
+"""In the blob at a place that blobs are moving to: where they come from."""
+GENERATION = "generation"
+"""In the blob at a place that blobs have moved to: that of the row ``location`` since then."""
+_OF_A_MOVE = (ARRIVING, GENERATION)
 
 _LOAD = Sql("SELECT store_id, incarnation, chunking FROM store WHERE id = 1")
 _CREATE = Sql("""
@@ -48,7 +56,7 @@ def establish(database: Database, backend: Backend) -> Identity:
         faults.point("store.row")
     if blob is None or blob["incarnation"] != identity.incarnation:
         faults.point("store.blob")
-        write_blob(backend, identity)
+        write_blob(backend, identity, blob or {})
         faults.point("store.named")
     return identity
 
@@ -71,6 +79,7 @@ def _compared(database: Database, backend: Backend) -> tuple[Identity | None, di
     blob = read_blob(backend)
     with database.read() as session:
         identity = load(session)
+        is_halfway = identity is not None and location.load(session).is_halfway
     if identity is None:
         if blob is not None:
             raise StoreMismatch(
@@ -83,6 +92,11 @@ def _compared(database: Database, backend: Backend) -> tuple[Identity | None, di
                 raise StoreMismatch(reason=f"the blobs of store {identity.store_id} are not there")
     elif blob["store"] != identity.store_id or blob["chunking"] != str(identity.chunking):
         raise StoreMismatch(reason=f"the database is of store {identity.store_id}, the blobs are of {blob['store']}")
+    elif blob[ARRIVING] and not is_halfway:
+        raise StoreMismatch(
+            reason=f"blobs of store {identity.store_id} are on their way there, of which this database knows nothing; "
+            "set blobs_url to where they are, or run `holdfast migrate blobs` at the database that they belong to"
+        )
     return identity, blob
 
 
@@ -122,7 +136,7 @@ def _create(session: Session) -> Identity:
 
 
 def read_blob(backend: Backend) -> dict[str, str] | None:
-    """What the blob says: ``store``, ``incarnation``, ``chunking``. None if there is none.
+    """What the blob says: ``store``, ``incarnation``, ``chunking``, and the texts of a move. None if there is none.
 
     Raises:
         StoreMismatch: it cannot be read.
@@ -132,14 +146,14 @@ def read_blob(backend: Backend) -> dict[str, str] | None:
         return None
     try:
         found = json.loads(backend.get(KEY, 0, size))
-        return {name: str(found[name]) for name in ("store", "incarnation", "chunking")}
+        told = {name: str(found[name]) for name in ("store", "incarnation", "chunking")}
+        return told | {name: str(found.get(name, "")) for name in _OF_A_MOVE}
     except (ValueError, KeyError, TypeError, BlobMissing) as error:
         raise StoreMismatch(reason=f"the blob {KEY!r}, which says whose blobs these are, cannot be read") from error
 
 
-def write_blob(backend: Backend, identity: Identity) -> None:
-    """Let it say the same as this; durable as the backend is."""
-    text = json.dumps(
-        {"store": identity.store_id, "incarnation": identity.incarnation, "chunking": str(identity.chunking)}
-    )
-    backend.put(KEY, [text.encode()])
+def write_blob(backend: Backend, identity: Identity, of_a_move: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Let it say the same as this, and what it says of a move; durable as the backend is."""
+    told = {"store": identity.store_id, "incarnation": identity.incarnation, "chunking": str(identity.chunking)}
+    told |= {name: text for name in _OF_A_MOVE if (text := of_a_move.get(name))}
+    backend.put(KEY, [json.dumps(told).encode()])

@@ -20,7 +20,7 @@ from appliance.config.table import (
     usable_cores,
 )
 from appliance.config.testing import fault
-from appliance.config.values import database_place
+from appliance.config.values import blob_place, database_place
 
 __all__ = [
     "BY_NAME",
@@ -32,6 +32,7 @@ __all__ = [
     "Network",
     "Setting",
     "Settings",
+    "blob_place",
     "database_place",
     "fault",
     "load",

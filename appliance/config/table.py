@@ -160,6 +160,13 @@ TABLE: tuple[Setting, ...] = (
     Setting(name="s3_session_token", type="secret", default=None, unit="characters",
             help="Session token that belongs to keys which are valid for a while only. Unset: AWS_SESSION_TOKEN, if the"
                  " keys are AWS's too."),
+    Setting(name="s3_other_access_key", type="secret", default=None, unit="characters",
+            help="While blobs move between two S3 services: access key of the one that blobs_url does not name. Unset:"
+                 " both have the same keys."),
+    Setting(name="s3_other_secret_key", type="secret", default=None, unit="characters",
+            help="Secret key of that other one."),
+    Setting(name="s3_other_session_token", type="secret", default=None, unit="characters",
+            help="Session token of that other one, if its keys have one."),
     Setting(name="cache_bytes", type="bytes", default=4 * 1024**3, unit="bytes", low=0, high=_EIB,
             help="Where blobs are in S3: so much of what was read last is kept near, in the data folder. 0: nothing."),
     Setting(name="listen", type="address", default="127.0.0.1:8080", unit="HOST:PORT", low=0, high=65535,
@@ -307,6 +314,9 @@ class Settings:
     s3_access_key: str | None = field(repr=False)
     s3_secret_key: str | None = field(repr=False)
     s3_session_token: str | None = field(repr=False)
+    s3_other_access_key: str | None = field(repr=False)
+    s3_other_secret_key: str | None = field(repr=False)
+    s3_other_session_token: str | None = field(repr=False)
     cache_bytes: int
     listen: Address
     tls_certificate: Path | None

@@ -62,6 +62,18 @@ def database_place(text: str) -> DatabasePlace:
     return found
 
 
+def blob_place(text: str) -> BlobPlace:
+    """What ``blobs_url`` would be, given at the command line.
+
+    Raises:
+        ConfigError: that is none.
+    """
+    setting = BY_NAME["blobs_url"]
+    found = parse(setting, Given(text, "", Path.cwd()))
+    assert isinstance(found, BlobPlace)
+    return found
+
+
 def _shown(value: object) -> str:
     """For messages. What lies inside a list or mapping stays out: a wrong indentation can put a password there."""
     if isinstance(value, (list, tuple, dict)):

@@ -18,6 +18,16 @@ from appliance.db.sql import POSTGRESQL, Session, Sql
 
 T = TypeVar("T")
 
+DATA = "data:"
+"""As a place of blobs: the data folder, wherever that is."""
+
+ANNOUNCED = "announced"
+"""Blobs are about to move to ``previous_url``, and are still put where they were."""
+COPYING = "copying"
+"""Blobs are put at ``blobs_url``; those that are not there yet are at ``previous_url``."""
+DROPPING = "dropping"
+"""All blobs are at ``blobs_url``; those at ``previous_url`` are being removed."""
+
 LEAVING = "leaving"
 """The database is about to move away; it is read-only."""
 ARRIVING = "arriving"
@@ -52,6 +62,11 @@ class Location(NamedTuple):
     @property
     def is_frozen(self) -> bool:
         return self.frozen_at is not None
+
+    @property
+    def is_halfway(self) -> bool:
+        """Whether blobs may lie at either of two places."""
+        return self.state in (ANNOUNCED, COPYING)
 
     @property
     def is_copy(self) -> bool:

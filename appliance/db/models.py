@@ -73,13 +73,13 @@ location = Table(
     # Raised when something is elsewhere from now on; a process that knows another one writes nothing. Invariant: at
     # least 1.
     Column("generation", BigInteger, nullable=False),
-    # Where blobs live, without a secret; "": as the settings say.
+    # Where blobs are put, without a secret; "": as the settings say; "data:": in the data folder.
     Column("blobs_url", Text, nullable=False),
-    # While blobs move: where those are that have not been copied yet; else "". Invariant: not the same as blobs_url.
+    # While blobs move: the other place; else "". Invariant: not the same as blobs_url.
     Column("previous_url", Text, nullable=False),
-    # What goes on: "copying" blobs from previous_url; the database is "leaving" for another place; this one is
-    # "arriving", a copy that nobody may use yet, or "arrived": it is whole, and not the store's yet. Invariant: one of
-    # these, or "".
+    # What goes on. Blobs are about to move to previous_url ("announced"), are "copying" from there, or are all at
+    # blobs_url, and "dropping" at previous_url. The database is "leaving" for another place; this one is "arriving", a
+    # copy that nobody may use yet, or "arrived": it is whole, and not the store's yet. Invariant: one of these, or "".
     Column("state", Text, nullable=False),
     # Since when nothing can be written; NULL: it can. Invariant: not NULL while the database leaves or arrives.
     Column("frozen_at", BigInteger),
@@ -121,6 +121,10 @@ writer = Table(
     # process that slept may still finish a put.
     Column("state", Text, nullable=False),
     Column("started_at", BigInteger, nullable=False),
+    # Those of the table location: under which its oldest unfinished write began, which may put blobs where they were
+    # then; and of which it has the blobs open.
+    Column("generation", BigInteger, nullable=False, server_default=text("1")),
+    Column("opened", BigInteger, nullable=False, server_default=text("1")),
     sqlite_autoincrement=True,
 )
 

@@ -73,7 +73,7 @@ class PostgresqlDatabase(Database):
                 loan.roll_back()
 
     def write(self, work: Work[T]) -> T:
-        return self._run(work, self._begin_guarded)
+        return self.guard.guarded(lambda: self._run(work, self._begin_guarded))
 
     def maintain(self, work: Work[T]) -> T:
         return self._run(work, lambda loan: loan.begin(b"BEGIN"))

@@ -108,7 +108,7 @@ class SqliteDatabase(Database):
                 session.cursor.execute("ROLLBACK")
 
     def write(self, work: Work[T]) -> T:
-        return self._commits.submit(work)
+        return self.guard.guarded(lambda: self._commits.submit(work))
 
     def maintain(self, work: Work[T]) -> T:
         return self._commits.submit(work, is_guarded=False)

@@ -45,7 +45,7 @@ from appliance.moving.sqlite_side import SqliteSide
 from appliance.moving.target import PostgresqlTarget, Target
 from appliance.upkeep.check_report import Progress
 
-_UNDER_WAY = "another `holdfast migrate database` is under way"
+_UNDER_WAY = "another `holdfast migrate` is under way"
 # Of the advisory lock that a move holds.
 _CLAIM = 0x686F6C66
 _SIZE = Sql("SELECT pg_database_size(current_database())")

@@ -17,7 +17,7 @@ from appliance.jobs.performing import Job
 from appliance.jobs.scheduler import Scheduler
 from appliance.roster import BEAT_S, Roster
 from appliance.serve.process import StopSignal, repeat
-from appliance.serve.whereabouts import end_when_moved
+from appliance.serve.whereabouts import follow_moves
 from appliance.stores import open_database, puts_synced, reserve_of, room_for_content
 from appliance.upkeep import durable, measure, scrub, sweep
 from appliance.upkeep.expire import Rules
@@ -36,12 +36,14 @@ def run_scheduler(settings: Settings, supervisor_pipe: int, roster: Roster) -> N
     faults.point("scheduler.begun")
     appliance = open_appliance(settings)
     durably = open_database(settings)
+    # What one of the two hears of the blobs' whereabouts holds for the other.
+    durably.guard = appliance.database.guard
     scheduler = Scheduler(appliance.database, jobs_of(settings, appliance, durably, stop.wait))
     faults.point("scheduler.ready")
     scheduler.start()
     done = threading.Event()
     repeat(done, BEAT_S, roster.seat(settings.workers).beat, name="sign of life")
-    end_when_moved(appliance.database, stop, done)
+    follow_moves(appliance.database, appliance.chunks.writers, stop, done)
     stop.wait()
     done.set()
     scheduler.stop()

@@ -25,11 +25,13 @@ from appliance.stores import (
     blaming_blobs,
     blaming_database,
     establish_sealing,
-    open_backend,
+    open_blobs,
     open_database,
+    require_named,
     require_writable,
     reserve_of,
 )
+from appliance.stores.places import Places
 from appliance.upkeep import durable, sweep
 
 _log = logging.getLogger(__name__)
@@ -44,11 +46,8 @@ def prepare_store(settings: Settings, *, tell: Callable[[str], None]) -> None:
         Fatal: nothing is lost, and something has to be put right first.
     """
     with blaming_blobs(settings):
-        # Synced whatever the durability: what is noted here has to be there after a power cut.
-        backend = open_backend(settings, make=True)
         # Before the database is opened: on a full disk this may be the room that it needs.
-        backend.clear_partial(of_living=True)
-        backend.probe()
+        Places(settings, make=True).at("").clear_partial(of_living=True)
     with blaming_database(settings):
         reserve_of(settings).make_room_to_start()
         faults.point("start.cleared")
@@ -57,6 +56,12 @@ def prepare_store(settings: Settings, *, tell: Callable[[str], None]) -> None:
         faults.point("start.opened")
         with blaming_database(settings):
             require_writable(settings, database)
+            now = require_named(settings, database)
+        with blaming_blobs(settings, now):
+            # Synced whatever the durability: what is noted here has to be there after a power cut.
+            backend = open_blobs(settings, database, make=True)
+            backend.clear_partial(of_living=True)
+            backend.probe()
         if isinstance(database, PostgresqlDatabase):
             _prepare_shared(settings, database, backend, tell)
         else:
@@ -119,7 +124,7 @@ def finish_store(settings: Settings) -> None:
     try:
         with blaming_database(settings), closing(open_database(settings)) as database:
             with blaming_blobs(settings):
-                durable.end_serving(database, open_backend(settings))
+                durable.end_serving(database, open_blobs(settings, database))
             faults.point("stop.noted")
     except ConfigError as error:
         _log.warning("the orderly stop could not be noted, the next start looks at everything: %s", error)

@@ -16,7 +16,7 @@ from appliance.config import Settings
 from appliance.logs.file import LogFile
 from appliance.roster import BEAT_S, Roster
 from appliance.serve.process import StopSignal, on_hangup, repeat
-from appliance.serve.whereabouts import end_when_moved
+from appliance.serve.whereabouts import follow_moves
 from appliance.tls.shown import ShownCertificate
 from appliance.web import build_wsgi
 from providers.front.forwarded import stands_for_many
@@ -73,7 +73,7 @@ def run_worker(
     repeat(done, RENEW_S, appliance.chunks.writers.renew, name="writer lease")
     repeat(done, FLUSH_EVERY_S, appliance.sign_in.flush, name="failed sign-ins")
     repeat(done, BEAT_S, roster.seat(number).beat, name="sign of life")
-    end_when_moved(appliance.database, stop, done)
+    follow_moves(appliance.database, appliance.chunks.writers, stop, done)
     threading.Thread(target=server.serve, name="accept", daemon=True).start()
     stop.wait()
     if settings.drain_seconds:

@@ -13,7 +13,9 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from appliance.backends.reserve import LEAST, free_bytes
 from appliance.config import Settings
+from appliance.db.location import Location
 from appliance.errors import BackendError, ConfigError, Damaged, StorageFull, Unavailable
+from appliance.stores.places import is_same, shown_blobs
 
 _FAILURES = (StorageFull, Unavailable, Damaged, BackendError, OSError, sqlite3.Error, SQLAlchemyError, psycopg.Error)
 
@@ -46,8 +48,10 @@ def blaming_database(settings: Settings) -> AbstractContextManager[None]:
     return blaming(*named_database(settings), None if path is None else path.parent)
 
 
-def blaming_blobs(settings: Settings) -> AbstractContextManager[None]:
-    """``blaming`` the blobs."""
+def blaming_blobs(settings: Settings, now: Location | None = None) -> AbstractContextManager[None]:
+    """``blaming`` the blobs, where they are ``now``."""
+    if now is not None and now.blobs_url and not is_same(settings, now.blobs_url, ""):
+        return blaming("blobs_url", shown_blobs(settings, now.blobs_url), None)
     if settings.blobs_url is None:
         return blaming("data", str(settings.data), settings.data)
     return blaming("blobs_url", settings.blobs_url.shown, settings.blobs_folder)

@@ -1,52 +1,9 @@
-"""The blobs of the settings, and what of the local disk they have to spare."""
+"""How durable blobs have to be by the settings, and what of the local disk they have to spare."""
 
 from __future__ import annotations
 
-import socket
-
-from appliance.backends.base import Backend
-from appliance.backends.cached import CachedBackend
-from appliance.backends.disk import DiskBackend
 from appliance.backends.reserve import Reserve
-from appliance.backends.retrying import Attempts, Circuit, RetryingBackend
-from appliance.backends.s3_place import ACCESS_KEY, SECRET_KEY, SESSION_TOKEN, parse_place, read_credentials
 from appliance.config import Settings
-
-
-def open_backend(settings: Settings, *, synced: bool = True, make: bool = False, is_cached: bool = False) -> Backend:
-    """The blobs. Whose they are is not asked; nothing is made unless ``make``.
-
-    ``is_cached``: what requests read stays near. Not for who wants to know what the store itself has.
-    """
-    folder = settings.blobs_folder
-    if folder is None:
-        return _open_s3(settings, is_cached)
-    return DiskBackend(folder, synced=synced, make=make, host=socket.gethostname() if settings.is_shared else "")
-
-
-def _open_s3(settings: Settings, is_cached: bool) -> Backend:
-    """Asks the store nothing."""
-    # Whoever has no S3 does not pay for its client at each start.
-    from appliance.backends.s3 import S3Backend  # noqa: PLC0415
-
-    assert settings.blobs_url is not None
-    keys = {
-        ACCESS_KEY: settings.s3_access_key,
-        SECRET_KEY: settings.s3_secret_key,
-        SESSION_TOKEN: settings.s3_session_token,
-    }
-    place = parse_place(settings.blobs_url.url)
-    credentials = read_credentials({name: value for name, value in keys.items() if value})
-    attempts = Attempts(Circuit())
-    # Blocks for which memory has no room are on the disk of the data folder for a while, and have no name there.
-    scratch = settings.data if settings.data.is_dir() else None
-    store = RetryingBackend(S3Backend(place, credentials, scratch=scratch, again=attempts.run), attempts)
-    return CachedBackend(store, settings.data / "cache", settings.cache_bytes) if is_cached else store
-
-
-def are_remote(settings: Settings) -> bool:
-    """Whether others keep the blobs."""
-    return settings.blobs_folder is None
 
 
 def puts_synced(settings: Settings) -> bool:
@@ -54,7 +11,7 @@ def puts_synced(settings: Settings) -> bool:
 
     Only where one machine has it all can the next start find out what a power cut took.
     """
-    return settings.durability == "safe" or settings.is_shared or are_remote(settings)
+    return settings.durability == "safe" or settings.is_shared or settings.blobs_folder is None
 
 
 def reserve_of(settings: Settings) -> Reserve:

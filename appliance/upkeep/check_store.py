@@ -104,8 +104,9 @@ LOCATION_RULES = (
         "location-state",
         "state, moved_to",
         """
-        FROM location WHERE state NOT IN ('', 'copying', 'leaving', 'arriving', 'arrived')
+        FROM location WHERE state NOT IN ('', 'announced', 'copying', 'dropping', 'leaving', 'arriving', 'arrived')
             OR (state IN ('leaving', 'arriving', 'arrived') AND frozen_at IS NULL)
+            OR (state IN ('announced', 'copying', 'dropping')) <> (previous_url <> '')
             OR (moved_to <> '' AND state <> 'leaving')
         """,
         "location",

@@ -50,7 +50,7 @@ class Swept(NamedTuple):
 def sweep(database: Database, backend: Backend, *, stopping: Callable[[], bool] = lambda: False) -> Swept:
     """Clear what nobody needs any more. May run at any time, also twice at once; the next one goes on."""
     now = clock.now()
-    declared = database.write(lambda session: session.run(_DECLARE_SILENT, now=now))
+    declared = declare_silent_dead(database)
     faults.point("sweep.declared")
     with database.read() as session:
         dead = session.rows(_DEAD)
@@ -69,6 +69,11 @@ def sweep(database: Database, backend: Backend, *, stopping: Callable[[], bool] 
     dropped = database.write(locks.drop_expired)
     partial = 0 if stopping() else backend.clear_partial()
     return Swept(declared, forgotten, blobs, size, failed, dropped, partial)
+
+
+def declare_silent_dead(database: Database) -> int:
+    """Declare those writers dead whose lease has run out; returns how many."""
+    return database.write(lambda session: session.run(_DECLARE_SILENT, now=clock.now()))
 
 
 def declare_all_dead(database: Database) -> int:

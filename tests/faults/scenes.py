@@ -178,6 +178,8 @@ _FIRST = (
     ("docs/empty", b""),
 )
 _FIRST_REVISION = """
+    ALTER TABLE writer DROP COLUMN generation;
+    ALTER TABLE writer DROP COLUMN opened;
     DROP TABLE data_key;
     DROP TABLE kept;
     DROP TABLE named_version;

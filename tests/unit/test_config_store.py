@@ -15,6 +15,9 @@ SAMPLES: dict[str, tuple[str, object]] = {
     "s3_access_key": ("AKIA", "AKIA"),
     "s3_secret_key": ("a/b+c", "a/b+c"),
     "s3_session_token": ("token", "token"),
+    "s3_other_access_key": ("AKIB", "AKIB"),
+    "s3_other_secret_key": ("c/d", "c/d"),
+    "s3_other_session_token": ("other", "other"),
     "cache_bytes": ("1 GiB", 1024**3),
     "drain_seconds": ("12", 12),
 }
