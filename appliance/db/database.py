@@ -40,8 +40,8 @@ class Database(ABC):
         from it rolls back its own changes only and is raised here.
 
         Raises:
-            ReadOnly: the store is frozen; ``work`` was not run.
-            Moved: it is elsewhere, or something of it is, by now; ``work`` was not run.
+            ReadOnly: the store is frozen; ``work`` was not run, or nothing of it stays.
+            Moved: it is elsewhere, or something of it is, by now; likewise.
             OutcomeUnknown: the database went away while it was to commit; it has all of the changes, or none.
             Unavailable: any other of these: nothing was changed, and nothing will be.
         """

@@ -79,7 +79,7 @@ def put_file(
         content = Content(stored.manifest, stored.size, modified_at, watcher.compare())
 
         def commit(session: Session) -> Written:
-            change = begin(session, principal, path)
+            change = begin(session, principal, path, foresee=(stored.foresee, edit.foresee_file))
             place = locate(session, principal, path, Action.WRITE)
             _require(files, session, principal, place, conditions)
             old = place.found
