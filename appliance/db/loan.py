@@ -15,9 +15,9 @@ from sqlalchemy.pool import PoolProxiedConnection
 
 from appliance import faults
 from appliance.db.connections import Connections, driver_of, wire_of
-from appliance.db.sql import POSTGRESQL, Row, Session, Sql
+from appliance.db.sql import POSTGRESQL, Row, Seen, Session, Sql
 from appliance.db.wire import Reply, Wire, ends_session
-from appliance.errors import OutcomeUnknown
+from appliance.errors import HoldfastError, OutcomeUnknown
 
 # More does not wait.
 _STATEMENTS_MOST = 256
@@ -32,19 +32,30 @@ class Loan:
     statement stands for itself, with any.
     """
 
-    def __init__(self, connections: Connections, begin: Begin = (), check: Check | None = None) -> None:
+    def __init__(
+        self, connections: Connections, begin: Begin = (), check: Check | None = None, *, seen: Seen | None = None
+    ) -> None:
         """``begin`` goes ahead of what is asked first. ``check`` gets the rows of its last statement, and raises if
-        nothing shall come of the transaction.
+        nothing shall come of the transaction. ``seen`` needs not be asked for again.
         """
         self._connections = connections
-        self._lent: PoolProxiedConnection | None = connections.lend()
+        self._lent: PoolProxiedConnection | None = None
+        if begin:
+            self.open()
+        self._seen = seen or {}
         self._may_renew = True
         self._is_alone = not begin
         self._waiting: list[Reply] = []
         self._bytes = 0
         self._foreseen: dict[tuple[str, Sequence[Any]], Reply] = {}
         self._check = check
+        self._refusal: HoldfastError | None = None
         self._begun = [self.send(text) for text in begin]
+
+    def open(self) -> None:
+        """Have the connection, if it is not there yet: without a transaction it is lent when something is asked."""
+        if self._lent is None:
+            self._lent = self._connections.lend()
 
     @property
     def driver(self) -> psycopg.Connection[Any]:
@@ -82,6 +93,15 @@ class Loan:
         if key not in self._foreseen:
             self._foreseen[key] = self.send(text, parameters)
 
+    def seen(self) -> Seen:
+        """What was foreseen, and not asked for yet."""
+        foreseen, self._foreseen = self._foreseen, {}
+        return {key: self.rows(reply) for key, reply in foreseen.items()}
+
+    def known(self, text: str, parameters: Sequence[Any]) -> list[Row] | None:
+        """What was seen of it, once."""
+        return self._seen.pop((text, parameters), None) if self._seen else None
+
     def ask(self, text: str, parameters: Sequence[Any]) -> Reply:
         """Ask for something and wait for it."""
         reply = self._foreseen.pop((text, parameters), None) if self._foreseen else None
@@ -90,6 +110,12 @@ class Loan:
         if reply.result is None:
             self.trip()
         return reply
+
+    def start_anew(self) -> None:
+        """Another work goes on in the same transaction, which has begun by then."""
+        if self._may_renew:
+            self.trip()
+        self._foreseen.clear()
 
     def rows(self, reply: Reply) -> list[Row]:
         """What a statement gives, which may not have been waited for yet."""
@@ -113,6 +139,7 @@ class Loan:
         self._look()
 
     def _trip(self, waiting: list[Reply]) -> None:
+        self.open()
         try:
             self.wire.trip(waiting)
         except psycopg.Error as error:
@@ -125,10 +152,15 @@ class Loan:
         if check is None:
             return
         result = self._begun[-1].result
-        if result is None:
+        if result is None or self._lent is None:
             self._check = check
-        else:
+            return
+        try:
             check(self.wire.rows(result, 0, result.ntuples))
+        except HoldfastError as error:
+            # Whatever the work makes of it.
+            self._refusal = error
+            raise
 
     def commit(self) -> None:
         """Raises:
@@ -137,6 +169,8 @@ class Loan:
         if self._may_renew:
             # As long as it has not begun it can begin elsewhere, and the check stands ahead of all that counts.
             self.trip()
+        if self._refusal is not None:
+            raise self._refusal
         commit = self.send("COMMIT")
         waiting, self._waiting = self._waiting, []
         try:
@@ -189,11 +223,12 @@ _UNKNOWN = "the database went away while it was to commit; whether it did is not
 class LoanCursor:
     """Reads the answer to the statement that was run last."""
 
-    __slots__ = ("_at", "_loan", "_reply")
+    __slots__ = ("_at", "_known", "_loan", "_reply")
 
     def __init__(self, loan: Loan) -> None:
         self._loan = loan
         self._reply: Reply | None = None
+        self._known: list[Row] | None = None
         self._at = 0
 
     @property
@@ -204,11 +239,13 @@ class LoanCursor:
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> LoanCursor:
         self._reply, self._at = None, 0
-        self._reply = self._loan.ask(sql, parameters)
+        self._known = self._loan.known(sql, parameters)
+        if self._known is None:
+            self._reply = self._loan.ask(sql, parameters)
         return self
 
     def executemany(self, sql: str, parameters: Iterable[Sequence[Any]], /) -> None:
-        self._reply = None
+        self._reply = self._known = None
         for each in parameters:
             self._loan.send(sql, each)
         self._loan.trip()
@@ -218,6 +255,9 @@ class LoanCursor:
         return found[0] if found else None
 
     def fetchmany(self, size: int, /) -> list[Row]:
+        if self._known is not None:
+            first, self._at = self._at, self._at + size
+            return self._known[first : self._at]
         if self._reply is None or self._reply.result is None:
             return []
         result = self._reply.result
@@ -253,6 +293,9 @@ class LoanSession(Session):
 
     def foresee(self, sql: Sql, **parameters: Any) -> None:
         self._loan.foresee(*self._form(sql, parameters))
+
+    def seen(self) -> Seen:
+        return self._loan.seen()
 
     def foresee_id(self, table: str) -> None:
         if table not in self._ids:

@@ -5,8 +5,9 @@ So does one that lost its connection before it asked for the commit, once: the s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Hashable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from types import TracebackType
 from typing import TypeVar
 
 import psycopg
@@ -15,9 +16,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from appliance.db.connections import Connections, Limits, be_patient
 from appliance.db.database import Database, Work
+from appliance.db.groups import Alone, Groups
 from appliance.db.guard import LOOK, Guard
 from appliance.db.loan import Begin, Check, Loan, LoanSession
-from appliance.db.sql import POSTGRESQL, Row, Session
+from appliance.db.sql import POSTGRESQL, Row, Seen, Session
 from appliance.db.wire import ends_session
 from appliance.errors import StorageFull, Unavailable
 
@@ -60,13 +62,11 @@ class PostgresqlDatabase(Database):
         most = max(threads // 2, 2)
         self.guard = Guard()
         self._connections = Connections(url, Limits(max(most // 2, 1), most, wait_s, statement_s))
+        self._groups = Groups(self._lend_to_group)
         self.engine = self._connections.engine
 
-    @contextmanager
-    def read(self) -> Iterator[Session]:
-        with _translated(), self._lent() as loan:
-            yield LoanSession(loan)
-            loan.trip()
+    def read(self, seen: Seen | None = None) -> AbstractContextManager[Session]:
+        return _Reading(Loan(self._connections, seen=seen))
 
     @contextmanager
     def snapshot(self) -> Iterator[Session]:
@@ -76,8 +76,15 @@ class PostgresqlDatabase(Database):
             finally:
                 loan.roll_back()
 
-    def write(self, work: Work[T]) -> T:
+    def write(self, work: Work[T], *, line: Hashable = None) -> T:
+        if line is not None:
+            with suppress(Alone):
+                return self._groups.run(line, work)
         return self._run(work, _BEGIN_GUARDED, self._require_here)
+
+    def _lend_to_group(self) -> Loan:
+        with _translated():
+            return Loan(self._connections, _BEGIN_GUARDED, self._require_here)
 
     def maintain(self, work: Work[T]) -> T:
         return self._run(work, ("BEGIN",), None)
@@ -117,6 +124,7 @@ class PostgresqlDatabase(Database):
     def exclusive(self) -> Iterator[None]:
         """One node at a time, however long that takes; for what starts do. Writers go on."""
         with _translated(), self._lent() as loan:
+            loan.open()
             cursor = loan.driver.cursor()
             # The one that has it may be migrating a large database.
             cursor.execute("SET lock_timeout = 0; SET statement_timeout = 0", prepare=False)
@@ -155,15 +163,35 @@ def _attempt(loan: Loan, work: Work[T]) -> T:
     return result
 
 
+class _Reading(AbstractContextManager[Session]):
+    def __init__(self, loan: Loan) -> None:
+        self._loan = loan
+
+    def __enter__(self) -> Session:
+        return LoanSession(self._loan)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._loan.end(error)
+        if error is not None:
+            _translate(error)
+
+
 @contextmanager
 def _translated() -> Iterator[None]:
     try:
         yield
-    except errors.DiskFull as error:
+    except Exception as error:
+        _translate(error)
+        raise
+
+
+def _translate(error: BaseException) -> None:
+    """Raise the product's own error for it, if there is one."""
+    if isinstance(error, errors.DiskFull):
         raise StorageFull from error
-    except (errors.SerializationFailure, errors.DeadlockDetected, PoolTimeout) as error:
+    if isinstance(error, (errors.SerializationFailure, errors.DeadlockDetected, PoolTimeout)):
         raise Unavailable(reason="the database is busy; nothing was changed") from error
-    except psycopg.Error as error:
-        if not isinstance(error, psycopg.OperationalError) and not ends_session(error):
-            raise
+    if isinstance(error, psycopg.OperationalError) or (isinstance(error, psycopg.Error) and ends_session(error)):
         raise Unavailable(reason="the database does not answer; nothing was changed") from error

@@ -108,6 +108,10 @@ LIST_LIMIT = _LENGTHS[-1]
 """The longest list that one statement takes; callers cut longer ones."""
 
 
+Seen = dict[tuple[str, Sequence[Any]], list[Row]]
+"""What statements gave, by their form and parameters."""
+
+
 class Session:
     """Runs statements on one connection, in one thread. Whether they share a transaction is up to who made it."""
 
@@ -151,6 +155,10 @@ class Session:
         """Soon this is asked with these very parameters, and until then nothing is written that it would read: where
         each trip to the database costs, it goes with the next one. To be called if ``foresees``.
         """
+
+    def seen(self) -> Seen | None:
+        """What was foreseen and not asked for yet, to be told to ``Database.read``."""
+        return None
 
     def run_many(self, sql: Sql, parameters: Iterable[Mapping[str, Any]]) -> None:
         """The statement once per set of parameters, in their order."""

@@ -10,10 +10,10 @@ from appliance.accounts.policy import Action
 from appliance.backends.base import Buffer
 from appliance.chunks.manifest import Kind
 from appliance.chunks.rows import SMALL_COLUMNS, SMALL_JOIN, Small
-from appliance.db.sql import Row, Session, Sql
+from appliance.db.sql import Row, Seen, Session, Sql
 from appliance.files.context import Files, Place, locate, locate_with, require_conditions
 from appliance.moments import Moment
-from appliance.principal import Principal
+from appliance.principal import Home, Principal
 from appliance.tree import conditions as tree_conditions
 from appliance.tree import edit, nodes, past, properties
 from appliance.tree.conditions import Conditions
@@ -88,6 +88,11 @@ class Listing(NamedTuple):
         return self.extras.locks.covering(ids if member is None else (*ids, member.id))
 
 
+def foresee_open(session: Session, home: Home, path: Path) -> None:
+    """``open_path`` will be called, by somebody whose tree this is."""
+    nodes.foresee_with(session, home.root_id, path, _OPENED, small=Kind.SMALL.value)
+
+
 def open_path(
     files: Files,
     principal: Principal,
@@ -95,8 +100,9 @@ def open_path(
     *,
     conditions: Conditions | None = None,
     moment: Moment | None = None,
+    seen: Seen | None = None,
 ) -> Opened:
-    """The file or folder that ``path`` names, or named at a moment.
+    """The file or folder that ``path`` names, or named at a moment. ``seen``: what ``foresee_open`` has brought.
 
     Raises:
         NotFound: there is none.
@@ -104,7 +110,7 @@ def open_path(
     """
     if moment is not None:
         return _open_then(files, principal, path, conditions, moment)
-    with files.database.read() as session:
+    with files.database.read(seen) as session:
         place, row = locate_with(session, principal, path, Action.READ, _OPENED, small=Kind.SMALL.value)
         _require(files, session, principal, place, conditions)
     return _opened(place, row)

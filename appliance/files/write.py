@@ -92,7 +92,7 @@ def put_file(
             change.finish()
             return Written(node, old is None)
 
-        return files.database.write(commit)
+        return files.database.write(commit, line=principal.home and principal.home.tree_id)
 
 
 def _require(files: Files, session: Session, principal: Principal, place: Place, conditions: Conditions) -> None:

@@ -79,8 +79,13 @@ NOTHING = Beside("", "")
 
 def foresee(session: Session, root_id: int, path: Path) -> None:
     """``resolve`` will be asked for this."""
+    foresee_with(session, root_id, path, NOTHING)
+
+
+def foresee_with(session: Session, root_id: int, path: Path, beside: Beside, **parameters: Any) -> None:
+    """``resolve_with`` will be asked for this."""
     if 0 < len(path) <= _STRETCH:
-        session.foresee(_walk(len(path), NOTHING), start=root_id, **_keys(path))
+        session.foresee(_walk(len(path), beside), start=root_id, **_keys(path), **parameters)
 
 
 def _keys(stretch: Path) -> dict[str, str]:
