@@ -23,7 +23,7 @@ from appliance.accounts.failures import Guess
 from appliance.accounts.throttle import Throttle
 from appliance.config.credentials import canonical, is_name
 from appliance.db.database import Database
-from appliance.db.sql import Row, Sql
+from appliance.db.sql import Row, Seen, Session, Sql
 from appliance.errors import Denied, Unauthenticated
 from appliance.principal import Home, Principal
 
@@ -40,6 +40,8 @@ class _Verified(NamedTuple):
     device_id: int | None
     generation: int
     until: float
+    # Known once it has signed in.
+    home: Home | None = None
 
 
 _BY_ID = Sql("""
@@ -47,6 +49,18 @@ _BY_ID = Sql("""
     FROM "user" u JOIN tree t ON t.owner_id = u.id WHERE u.id = :id
 """)
 _BY_NAME = Sql('SELECT id, password_hash, state, generation FROM "user" WHERE name = :name')
+
+
+class Foresight:
+    """What a request will read once it is known who asks: it is read together with that where each trip to the
+    database costs, and thrown away if nobody may ask.
+    """
+
+    __slots__ = ("foresee", "seen")
+
+    def __init__(self, foresee: Callable[[Session, Home], None]) -> None:
+        self.foresee = foresee
+        self.seen: Seen | None = None
 
 
 class SignIn:
@@ -64,7 +78,9 @@ class SignIn:
         self._refused: OrderedDict[Guess, Row | None] = OrderedDict()
         self._mutex = threading.Lock()
 
-    def principal(self, name: str, password: str, *, face: str, address: str) -> Principal:
+    def principal(
+        self, name: str, password: str, *, face: str, address: str, foresight: Foresight | None = None
+    ) -> Principal:
         """Who this is.
 
         Raises:
@@ -75,7 +91,7 @@ class SignIn:
         digest = hashlib.blake2b(text, key=self._key, digest_size=32).digest()
         verified = self._recall(digest)
         if verified is not None:
-            principal = self._principal(verified, face, address)
+            principal = self._principal(verified, face, address, foresight)
             if principal is not None:
                 self._throttle.spare(name, address)
                 return principal
@@ -86,7 +102,7 @@ class SignIn:
                 break
             principal = self._principal(verified, face, address)
             if principal is not None:
-                self._remember(digest, verified)
+                self._remember(digest, verified._replace(home=principal.home))
                 self._throttle.spare(name, address)
                 return principal
         self._forget(digest)
@@ -115,14 +131,24 @@ class SignIn:
         """Let other processes know of failures; to be called every ``throttle.FLUSH_EVERY_S``, and at the end."""
         self._throttle.flush()
 
-    def _principal(self, verified: _Verified, face: str, address: str) -> Principal | None:
+    def _principal(
+        self, verified: _Verified, face: str, address: str, foresight: Foresight | None = None
+    ) -> Principal | None:
+        seen: Seen | None = None
         with self._database.read() as session:
-            row = session.row(_BY_ID, id=verified.user_id)
+            if foresight is not None and verified.home is not None and session.foresees:
+                foresight.foresee(session, verified.home)
+                row = session.row(_BY_ID, id=verified.user_id)
+                seen = session.seen()
+            else:
+                row = session.row(_BY_ID, id=verified.user_id)
         if row is None:
             return None
         name, role, state, generation, *home = row
         if state != "active" or generation != verified.generation:
             return None
+        if foresight is not None:
+            foresight.seen = seen
         user_id = verified.user_id
         return Principal("user", user_id, name, role, user_id, verified.device_id, face, address, Home(*home))
 

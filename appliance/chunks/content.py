@@ -22,6 +22,7 @@ from appliance.chunks.manifest import Entry, Kind, SegmentIndex, overlapping
 from appliance.chunks.pack import Record
 from appliance.chunks.places import Course, Indexes, Location
 from appliance.chunks.portions import FIRST, Portions
+from appliance.chunks.rows import Small
 from appliance.db.database import Database
 from appliance.errors import BackendError, BlobDamaged, BlobMissing, Damaged
 
@@ -40,6 +41,13 @@ class _Piece(NamedTuple):
     @property
     def size(self) -> int:
         return self.end - self.start
+
+
+def _small_of(entry: Entry, row: Small | None) -> bytes | None:
+    if row is None or row.length != entry.length:
+        return None
+    plain = codec.plain_of(*row, sha256=entry.id)
+    return None if plain is None else bytes(plain)
 
 
 class _Run(NamedTuple):
@@ -67,10 +75,11 @@ class Reader:
         """End the threads that read ahead."""
         self._pool.shutdown(cancel_futures=True)
 
-    def read(self, head: bytes, start: int, end: int) -> Iterator[Buffer]:
+    def read(self, head: bytes, start: int, end: int, small: Small | None = None) -> Iterator[Buffer]:
         """The plain bytes ``start … end`` of the content whose manifest is ``head``, in order.
 
-        Blocks have any length. Each was verified before it is yielded.
+        ``small``: its row, if that has been read with the manifest. Blocks have any length. Each was verified before
+        it is yielded.
 
         Raises:
             Damaged: stored bytes are missing or wrong, nothing of them was yielded; or the content ends before.
@@ -80,18 +89,18 @@ class Reader:
         if end > decoded.size:
             raise Damaged(what="a manifest")
         if decoded.kind is Kind.SMALL:
-            return iter([self.small(decoded.entries[0])[start:end]])
+            return iter([self.small(decoded.entries[0], small)[start:end]])
         pieces = self.entries(decoded, start, end)
         return self._read_at_once(pieces) if end - start <= FIRST else self._read_ahead(pieces)
 
-    def small(self, entry: Entry) -> bytes:
+    def small(self, entry: Entry, row: Small | None = None) -> bytes:
         """The content of a ``small`` row. It has no other checksum than its name."""
-        with self._database.read() as session:
-            row = rows.small_content(session, entry.id)
-        if row is not None and row[1] == entry.length:
-            plain = codec.plain_of(*row, sha256=entry.id)
-            if plain is not None:
-                return bytes(plain)
+        plain = _small_of(entry, row)
+        if plain is None:
+            with self._database.read() as session:
+                plain = _small_of(entry, rows.small_content(session, entry.id))
+        if plain is not None:
+            return plain
         findings.tell_of_content(self._database, "small", entry.id, "is not what was stored")
         raise Damaged(what=f"small content {entry.id.hex()}")
 

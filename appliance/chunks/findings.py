@@ -92,6 +92,11 @@ _GONE = Sql("""
 """)
 
 
+def foresee(session: Session) -> None:
+    """``any_open`` will be asked."""
+    session.foresee(_ANY_OPEN)
+
+
 def any_open(session: Session) -> bool:
     """Whether anything is known to be damaged. Cheap: everybody who stores asks."""
     return session.row(_ANY_OPEN) is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from appliance import clock, faults
 from appliance.chunks import findings, healing
@@ -44,6 +45,11 @@ _LOCATE = Sql("""
     SELECT c.id, p.writer_id, p.counter, p.size, c."offset", c.stored, c.length, c.codec, c.xxh3
     FROM chunk c JOIN pack p ON p.id = c.pack_id WHERE c.id IN (:ids*)
 """)
+# Behind a row ``v`` of ``version``: its small content, if it is that (appliance.chunks.manifest).
+SMALL_JOIN = """
+    LEFT JOIN small s ON s.sha256 = CASE WHEN substr(v.manifest, 1, 1) = :small THEN substr(v.manifest, 2, 32) END
+"""
+SMALL_COLUMNS = "s.codec, s.length, s.data"
 _SMALL = Sql("SELECT codec, length, data FROM small WHERE sha256 = :sha256")
 _SEGMENT = Sql("SELECT data FROM segment WHERE sha256 = :sha256")
 _UNSYNCED = Sql("""
@@ -52,6 +58,14 @@ _UNSYNCED = Sql("""
 _MARK_SYNCED = Sql("UPDATE pack SET synced = 1 WHERE id IN (:ids*)")
 _LET_GO = Sql("DELETE FROM forgotten WHERE pack_id IN (:ids*) AND pack_id > 0")
 _DROP = Sql("UPDATE pack SET dropped_at = :now WHERE id IN (:ids*) AND dropped_at IS NULL")
+
+
+class Small(NamedTuple):
+    """A row of small content, with its bytes as they are stored."""
+
+    codec: int
+    length: int
+    data: bytes
 
 
 def insert_pack(
@@ -105,6 +119,11 @@ def insert_segments(session: Session, segments: Iterable[Segment], *, epoch: int
         healing.heal_segments(session, ordered)
 
 
+def foresee_small(session: Session) -> None:
+    """``insert_small`` will be called."""
+    findings.foresee(session)
+
+
 def insert_small(
     session: Session,
     *,
@@ -116,8 +135,9 @@ def insert_small(
     heals_as: Outcome = "healed",
 ) -> None:
     """Small content; if it exists it is wanted again."""
-    session.run(_STORE_SMALL, sha256=sha256, length=length, codec=codec, data=data, epoch=epoch)
-    if findings.any_open(session):
+    heals = findings.any_open(session)
+    session.run_later(_STORE_SMALL, sha256=sha256, length=length, codec=codec, data=data, epoch=epoch)
+    if heals:
         healing.heal_small(session, sha256=sha256, length=length, codec=codec, data=data, outcome=heals_as)
 
 
@@ -141,10 +161,10 @@ def locate(session: Session, ids: Sequence[bytes]) -> dict[bytes, tuple[int, int
     return {row[0]: (*row[1:4], Record(row[0], *row[4:])) for row in found}
 
 
-def small_content(session: Session, sha256: bytes) -> tuple[int, int, bytes] | None:
-    """(codec, length, stored bytes)."""
+def small_content(session: Session, sha256: bytes) -> Small | None:
+    """The row of this content."""
     row = session.row(_SMALL, sha256=sha256)
-    return None if row is None else (row[0], row[1], row[2])
+    return None if row is None else Small._make(row)
 
 
 def segment_data(session: Session, sha256: bytes) -> bytes | None:

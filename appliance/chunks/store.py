@@ -12,6 +12,7 @@ from appliance.chunks.content import Reader
 from appliance.chunks.identity import Identity
 from appliance.chunks.ingest import Ingestor, Source, Watcher
 from appliance.chunks.pack import pack_key
+from appliance.chunks.rows import Small
 from appliance.chunks.stored import Stored
 from appliance.chunks.writers import Writers
 from appliance.db.database import Database
@@ -71,6 +72,6 @@ class ChunkStore:
             for pack in stored.packs:
                 self.backend.delete(pack_key(stored.write.writer_id, pack.counter))
 
-    def read(self, manifest: bytes, start: int, end: int) -> Iterator[Buffer]:
-        """Verified plain bytes of a range, in blocks of any length."""
-        return self._reader.read(manifest, start, end)
+    def read(self, manifest: bytes, start: int, end: int, small: Small | None = None) -> Iterator[Buffer]:
+        """Verified plain bytes of a range, in blocks of any length. ``small``: the content's row, if it is known."""
+        return self._reader.read(manifest, start, end, small)

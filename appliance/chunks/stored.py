@@ -9,7 +9,7 @@ from appliance.chunks import manifest, rows
 from appliance.chunks.garbage import Ahead
 from appliance.chunks.manifest import Segment
 from appliance.chunks.packing import StoredPack
-from appliance.chunks.writers import Write, require
+from appliance.chunks.writers import Write, foresee, require
 from appliance.db.sql import Session
 
 
@@ -25,6 +25,14 @@ class Stored:
     packs: list[StoredPack] = field(default_factory=list)
     segments: list[Segment] = field(default_factory=list)
     small: tuple[bytes, int, int, bytes] | None = None
+
+    def foresee(self, session: Session) -> None:
+        """``commit`` will be called in this transaction."""
+        if self.manifest == manifest.EMPTY:
+            return
+        foresee(session, self.write)
+        if self.small is not None:
+            rows.foresee_small(session)
 
     def commit(self, session: Session) -> None:
         """Write what is not yet in the tables, in the caller's transaction, which writes the manifest too.

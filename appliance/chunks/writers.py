@@ -156,6 +156,11 @@ class Writers:
         faults.point("writer.registered")
 
 
+def foresee(session: Session, write: Write) -> None:
+    """``require`` will be asked."""
+    session.foresee(_ALIVE, id=write.writer_id)
+
+
 def require(session: Session, write: Write) -> None:
     """Refuse to commit for a writer that was declared dead: its chunks may be gone.
 

@@ -6,7 +6,6 @@ suspect: they are closed instead of being lent again.
 
 from __future__ import annotations
 
-import select
 from collections.abc import Generator
 from time import monotonic
 from typing import Any, NamedTuple, TypeVar, cast
@@ -17,9 +16,12 @@ from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
+from appliance.db.wire import ServerSilent, Wire, ends_session
+
 R = TypeVar("R")
 
 _GENERATION = "generation"
+_WIRE = "wire"
 
 # A process that was stopped in a transaction holds its locks until the server ends it: before others give up waiting.
 _IDLE_S = 20
@@ -51,10 +53,6 @@ class Limits(NamedTuple):
     statement_s: float
 
 
-class ServerSilent(psycopg.OperationalError):
-    """It takes what is sent, and says nothing for longer than any statement may take."""
-
-
 class _Connection(psycopg.Connection[Any]):
     silent_s: float = 60
 
@@ -81,16 +79,6 @@ def _limited(gen: Generator[Any, Any, R], seconds: float) -> Generator[Any, Any,
             until = monotonic() + seconds
         elif monotonic() > until:
             raise ServerSilent(f"the database server says nothing for {seconds:g} s")
-
-
-# The server ends a session that held its transaction open for too long.
-_ENDED = ("08", "57P", "25P03", "25P04")
-
-
-def ends_session(error: BaseException | None) -> bool:
-    """Whether these were the server's last words."""
-    state = getattr(error, "sqlstate", None)
-    return isinstance(state, str) and state.startswith(_ENDED)
 
 
 class Connections:
@@ -126,8 +114,8 @@ class Connections:
         # Each one that is discarded was in the pool; behind them are new ones.
         for _ in range(self._limits.most + 1):
             lent = self.engine.raw_connection()
-            driver = driver_of(lent)
-            if lent.info[_GENERATION] == self._generation and not driver.closed and not _has_something_to_say(driver):
+            is_trusted = lent.info[_GENERATION] == self._generation and not driver_of(lent).closed
+            if is_trusted and not _has_something_to_say(wire_of(lent)):
                 return lent
             lent.invalidate()
             lent.close()
@@ -169,7 +157,10 @@ class Connections:
         return " ".join(f"-c {name}={int(seconds * 1000)}" for name, seconds in limits.items())
 
     def _connected(self, driver: Any, record: Any) -> None:
+        # Names of prepared statements are the wire's; the driver would make its own.
+        driver.prepare_threshold = None
         record.info[_GENERATION] = self._generation
+        record.info[_WIRE] = Wire(driver, driver.silent_s)
 
 
 def driver_of(lent: PoolProxiedConnection) -> psycopg.Connection[Any]:
@@ -177,13 +168,15 @@ def driver_of(lent: PoolProxiedConnection) -> psycopg.Connection[Any]:
     return cast("psycopg.Connection[Any]", lent.dbapi_connection)
 
 
+def wire_of(lent: PoolProxiedConnection) -> Wire:
+    """The same, for statements."""
+    return cast("Wire", lent.info[_WIRE])
+
+
 def be_patient(driver: psycopg.Connection[Any], seconds: float) -> None:
     """Let a statement of this connection take so long."""
     cast("_Connection", driver).silent_s = seconds
 
 
-def _has_something_to_say(driver: psycopg.Connection[Any]) -> bool:
-    """A server that was asked nothing says that it ends, and closes."""
-    looking = select.poll()
-    looking.register(driver.fileno(), select.POLLIN)
-    return bool(looking.poll(0))
+def _has_something_to_say(wire: Wire) -> bool:
+    return wire.has_something_to_say()

@@ -39,7 +39,7 @@ class Connection(Protocol):
 
 
 class Dialect:
-    """How one database writes parameters, row locks, and the order of code points.
+    """How one database writes parameters (by their place), row locks, and the order of code points.
 
     ``lock`` keeps others from changing the row's tree, ``share`` from changing the row at all, until the end of
     the transaction. SQLite needs neither: a write transaction is alone there.
@@ -55,7 +55,7 @@ class Dialect:
 
 SQLITE = Dialect(name="sqlite", marker="?", lock="", share="", binary="")
 POSTGRESQL = Dialect(
-    name="postgresql", marker="%s", lock="FOR NO KEY UPDATE OF tree", share="FOR SHARE", binary='COLLATE "C"'
+    name="postgresql", marker="${}", lock="FOR NO KEY UPDATE OF tree", share="FOR SHARE", binary='COLLATE "C"'
 )
 
 Pick = Callable[[Mapping[str, Any]], Sequence[Any]]
@@ -83,14 +83,11 @@ class Sql:
         names: list[str] = []
 
         def mark(match: re.Match[str]) -> str:
-            if match[2]:
-                names.extend(f"{match[1]} {index}" for index in range(count))
-                return ", ".join([dialect.marker] * count)
-            names.append(match[1])
-            return dialect.marker
+            first = len(names) + 1
+            names.extend([f"{match[1]} {index}" for index in range(count)] if match[2] else [match[1]])
+            return ", ".join(dialect.marker.format(number) for number in range(first, len(names) + 1))
 
-        text = self.text if dialect.marker == "?" else self.text.replace("%", "%%")
-        text = _PARAMETER.sub(mark, text)
+        text = _PARAMETER.sub(mark, self.text)
         for place, written in (("{lock}", dialect.lock), ("{share}", dialect.share), ("{binary}", dialect.binary)):
             text = text.replace(place, written)
         return text, _picker(names)
@@ -111,10 +108,16 @@ LIST_LIMIT = _LENGTHS[-1]
 """The longest list that one statement takes; callers cut longer ones."""
 
 
+Seen = dict[tuple[str, Sequence[Any]], list[Row]]
+"""What statements gave, by their form and parameters."""
+
+
 class Session:
     """Runs statements on one connection, in one thread. Whether they share a transaction is up to who made it."""
 
     __slots__ = ("connection", "cursor", "dialect")
+
+    foresees = False
 
     def __init__(self, connection: Connection, dialect: Dialect) -> None:
         self.connection = connection
@@ -122,6 +125,12 @@ class Session:
         self.dialect = dialect
 
     def _execute(self, sql: Sql, parameters: dict[str, Any]) -> Cursor:
+        text, picked = self._form(sql, parameters)
+        faults.point("sql.statement")
+        self.cursor.execute(text, picked)
+        return self.cursor
+
+    def _form(self, sql: Sql, parameters: dict[str, Any]) -> tuple[str, Sequence[Any]]:
         count = 0
         if sql.listed:
             (name,) = sql.listed
@@ -130,13 +139,26 @@ class Session:
             for index in range(count):
                 parameters[f"{name} {index}"] = values[index] if index < len(values) else values[-1]
         text, pick = sql.form(self.dialect, count)
-        faults.point("sql.statement")
-        self.cursor.execute(text, pick(parameters))
-        return self.cursor
+        return text, pick(parameters)
 
     def run(self, sql: Sql, **parameters: Any) -> int:
         """The number of rows changed."""
         return self._execute(sql, parameters).rowcount
+
+    def run_later(self, sql: Sql, **parameters: Any) -> None:
+        """``run`` at once, or together with what is asked next, at the latest with the commit: what it fails with may
+        come only then.
+        """
+        self._execute(sql, parameters)
+
+    def foresee(self, sql: Sql, **parameters: Any) -> None:
+        """Soon this is asked with these very parameters, and until then nothing is written that it would read: where
+        each trip to the database costs, it goes with the next one. To be called if ``foresees``.
+        """
+
+    def seen(self) -> Seen | None:
+        """What was foreseen and not asked for yet, to be told to ``Database.read``."""
+        return None
 
     def run_many(self, sql: Sql, parameters: Iterable[Mapping[str, Any]]) -> None:
         """The statement once per set of parameters, in their order."""
@@ -193,6 +215,20 @@ class Session:
             self.run(sql, **{name: values[start : start + LIST_LIMIT]}, **parameters)
             for start in range(0, len(values), LIST_LIMIT)
         )
+
+    def run_later_by(self, sql: Sql, values: Sequence[Any], **parameters: Any) -> None:
+        """``run_later`` for a list of any length, given as the statement's only ``:name*``."""
+        if len(values):
+            (name,) = sql.listed
+            for start in range(0, len(values), LIST_LIMIT):
+                self.run_later(sql, **{name: values[start : start + LIST_LIMIT]}, **parameters)
+
+    def foresee_id(self, table: str) -> None:
+        """``take_id`` will be called. To be called if ``foresees``."""
+
+    def take_id(self, table: str) -> int | None:
+        """A new id of ``table`` that was foreseen, to be named in the insert; None: the row gets one by itself."""
+        return None
 
     def reserve_ids(self, table: str, count: int) -> list[int]:
         """``count`` new ids of ``table``, for bulk inserts that name their rows themselves. In a write only."""

@@ -11,7 +11,7 @@ import fcntl
 import os
 import sqlite3
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,7 +22,7 @@ from appliance.db.commits import CommitQueue, Pending
 from appliance.db.database import Database, Work
 from appliance.db.guard import LOOK, Guard
 from appliance.db.readers import Readers
-from appliance.db.sql import SQLITE, Row, Session
+from appliance.db.sql import SQLITE, Row, Seen, Session
 from appliance.errors import Damaged, StorageFull, Unavailable
 
 T = TypeVar("T")
@@ -95,7 +95,7 @@ class SqliteDatabase(Database):
             raise
         return connection
 
-    def read(self) -> AbstractContextManager[Session]:
+    def read(self, seen: Seen | None = None) -> AbstractContextManager[Session]:
         return self._readers.lend()
 
     @contextmanager
@@ -107,7 +107,7 @@ class SqliteDatabase(Database):
             finally:
                 session.cursor.execute("ROLLBACK")
 
-    def write(self, work: Work[T]) -> T:
+    def write(self, work: Work[T], *, line: Hashable = None) -> T:
         return self.guard.guarded(lambda: self._commits.submit(work))
 
     def maintain(self, work: Work[T]) -> T:

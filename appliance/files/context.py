@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from appliance.accounts.policy import Action
 from appliance.chunks.store import ChunkStore
 from appliance.db.database import Database
-from appliance.db.sql import Session
+from appliance.db.sql import Row, Session
 from appliance.errors import Denied, NotAFolder, NotFound, ParentMissing, StorageFull
 from appliance.files import states
 from appliance.journal.change import Change
@@ -20,7 +21,7 @@ from appliance.tree import conditions as tree_conditions
 from appliance.tree import nodes
 from appliance.tree.conditions import Conditions
 from appliance.tree.locks import Locks
-from appliance.tree.nodes import Chain, Ids, Node
+from appliance.tree.nodes import Beside, Chain, Ids, Node
 from appliance.tree.past import State
 from appliance.tree.paths import Path, show
 
@@ -127,13 +128,20 @@ def locate(
         NotFound: the tree had no such moment.
         MomentGone: it is kept no more for this path.
     """
+    if moment is None:
+        return locate_with(session, principal, path, action, nodes.NOTHING)[0]
+    return _locate_then(session, mounts.resolve(session, principal, path, action), path, moment)
+
+
+def locate_with(
+    session: Session, principal: Principal, path: Path, action: Action, beside: Beside, **parameters: Any
+) -> tuple[Place, Row]:
+    """``locate`` as it is now, and what stands beside the node (``nodes.resolve_with``)."""
     mount = mounts.resolve(session, principal, path, action)
-    if moment is not None:
-        return _locate_then(session, mount, path, moment)
-    chain = nodes.resolve(session, mount.root_id, mount.path)
-    if chain is None:
+    found = nodes.resolve_with(session, mount.root_id, mount.path, beside, **parameters)
+    if found is None:
         raise NotFound(what="the user's tree")
-    return Place(mount, path, chain)
+    return Place(mount, path, found[0]), found[1]
 
 
 def _locate_then(session: Session, mount: Mount, path: Path, moment: Moment) -> Place:
@@ -144,9 +152,20 @@ def _locate_then(session: Session, mount: Mount, path: Path, moment: Moment) -> 
     return Place(mount, path, found.chain, found.state)
 
 
-def begin(session: Session, principal: Principal, path: Path) -> Change:
-    """Open a change of the tree that ``path`` leads into; the first thing in a transaction."""
+def begin(
+    session: Session, principal: Principal, path: Path, *, foresee: Sequence[Callable[[Session], None]] = ()
+) -> Change:
+    """Open a change of the tree that ``path`` leads into; the first thing in a transaction.
+
+    ``foresee`` is asked for what else will be read, whatever is found.
+    """
     mount = mounts.resolve(session, principal, path, Action.WRITE)
+    if session.foresees:
+        Change.foresee(session, mount.tree_id)
+        nodes.foresee(session, mount.root_id, mount.path)
+        Locks.foresee(session, mount.tree_id)
+        for each in foresee:
+            each(session)
     return Change.begin(session, mount.tree_id, principal)
 
 

@@ -8,17 +8,24 @@ from typing import NamedTuple
 from appliance import clock
 from appliance.accounts.policy import Action
 from appliance.backends.base import Buffer
-from appliance.db.sql import Session, Sql
-from appliance.files.context import Files, Place, locate, require_conditions
+from appliance.chunks.manifest import Kind
+from appliance.chunks.rows import SMALL_COLUMNS, SMALL_JOIN, Small
+from appliance.db.sql import Row, Seen, Session, Sql
+from appliance.files.context import Files, Place, locate, locate_with, require_conditions
 from appliance.moments import Moment
-from appliance.principal import Principal
+from appliance.principal import Home, Principal
 from appliance.tree import conditions as tree_conditions
 from appliance.tree import edit, nodes, past, properties
 from appliance.tree.conditions import Conditions
 from appliance.tree.locks import Lock, Locks
-from appliance.tree.nodes import Chain, Node
+from appliance.tree.nodes import Beside, Chain, Node
 from appliance.tree.paths import Path, name_key, show
 
+# The file's content in the same statement as the file itself: each trip to a database that is elsewhere costs.
+_OPENED = Beside(
+    f"v.manifest, v.checksum, v.created_at, {SMALL_COLUMNS}",
+    f"LEFT JOIN version v ON v.node_id = last.id AND v.seq = last.version_seq {SMALL_JOIN}",
+)
 _CONTENT = Sql("SELECT manifest, checksum, created_at FROM version WHERE node_id = :node_id AND seq = :seq")
 _CHECKSUMS = Sql("""
     SELECT v.node_id, v.checksum FROM node n JOIN version v ON v.node_id = n.id AND v.seq = n.version_seq
@@ -40,13 +47,17 @@ _NAMESAKES = Sql("""
 
 
 class Opened(NamedTuple):
-    """A file or folder with its ``chain``; the rest is of the file's current version. ``stored_at``: microseconds."""
+    """A file or folder with its ``chain``; the rest is of the file's current version. ``stored_at``: microseconds.
+
+    ``small``: its bytes, if they are a row that was read at once.
+    """
 
     node: Node
     chain: Chain
     manifest: bytes
     checksum: str | None
     stored_at: int
+    small: Small | None = None
 
 
 class Extras(NamedTuple):
@@ -77,6 +88,11 @@ class Listing(NamedTuple):
         return self.extras.locks.covering(ids if member is None else (*ids, member.id))
 
 
+def foresee_open(session: Session, home: Home, path: Path) -> None:
+    """``open_path`` will be called, by somebody whose tree this is."""
+    nodes.foresee_with(session, home.root_id, path, _OPENED, small=Kind.SMALL.value)
+
+
 def open_path(
     files: Files,
     principal: Principal,
@@ -84,24 +100,45 @@ def open_path(
     *,
     conditions: Conditions | None = None,
     moment: Moment | None = None,
+    seen: Seen | None = None,
 ) -> Opened:
-    """The file or folder that ``path`` names, or named at a moment.
+    """The file or folder that ``path`` names, or named at a moment. ``seen``: what ``foresee_open`` has brought.
 
     Raises:
         NotFound: there is none.
         PreconditionFailed: a condition does not hold.
     """
-    with files.database.read() if moment is None else files.database.snapshot() as session:
+    if moment is not None:
+        return _open_then(files, principal, path, conditions, moment)
+    with files.database.read(seen) as session:
+        place, row = locate_with(session, principal, path, Action.READ, _OPENED, small=Kind.SMALL.value)
+        _require(files, session, principal, place, conditions)
+    return _opened(place, row)
+
+
+def _open_then(files: Files, principal: Principal, path: Path, conditions: Conditions | None, moment: Moment) -> Opened:
+    with files.database.snapshot() as session:
         place = locate(session, principal, path, Action.READ, moment=moment)
-        node = place.node
-        if conditions is not None:
-            locks = Locks(session, place.mount.tree_id)
-            require_conditions(files, session, principal, place, conditions, locks)
-        if node.version_seq is None:
-            return Opened(node, place.chain, b"", None, node.modified_at)
-        row = session.row(_CONTENT, node_id=node.id, seq=node.version_seq)
+        _require(files, session, principal, place, conditions)
+        row = session.row(_CONTENT, node_id=place.node.id, seq=place.node.version_seq)
+    return _opened(place, row)
+
+
+def _require(files: Files, session: Session, principal: Principal, place: Place, conditions: Conditions | None) -> None:
+    """That it is there, and the conditions hold."""
+    _ = place.node
+    if conditions is not None:
+        require_conditions(files, session, principal, place, conditions, Locks(session, place.mount.tree_id))
+
+
+def _opened(place: Place, row: Row | None) -> Opened:
+    """``row``: of its version, and of its small content."""
+    node = place.node
+    if node.version_seq is None:
+        return Opened(node, place.chain, b"", None, node.modified_at)
     assert row is not None
-    return Opened(node, place.chain, bytes(row[0]), row[1], row[2])
+    small = Small._make(row[3:]) if row[4:] and row[4] is not None else None
+    return Opened(node, place.chain, bytes(row[0]), row[1], row[2], small)
 
 
 def exists(files: Files, principal: Principal, path: Path) -> bool:
@@ -162,7 +199,7 @@ def require_changeable(files: Files, principal: Principal, path: Path, condition
 
 def content(files: Files, opened: Opened, start: int, end: int) -> Iterator[Buffer]:
     """Verified bytes of a range of an opened file, whatever happens to the file meanwhile."""
-    return files.chunks.read(opened.manifest, start, end)
+    return files.chunks.read(opened.manifest, start, end, opened.small)
 
 
 def list_path(

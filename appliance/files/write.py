@@ -79,7 +79,7 @@ def put_file(
         content = Content(stored.manifest, stored.size, modified_at, watcher.compare())
 
         def commit(session: Session) -> Written:
-            change = begin(session, principal, path)
+            change = begin(session, principal, path, foresee=(stored.foresee, edit.foresee_file))
             place = locate(session, principal, path, Action.WRITE)
             _require(files, session, principal, place, conditions)
             old = place.found
@@ -92,7 +92,7 @@ def put_file(
             change.finish()
             return Written(node, old is None)
 
-        return files.database.write(commit)
+        return files.database.write(commit, line=principal.home and principal.home.tree_id)
 
 
 def _require(files: Files, session: Session, principal: Principal, place: Place, conditions: Conditions) -> None:

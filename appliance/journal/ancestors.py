@@ -58,7 +58,9 @@ class Ancestors:
         for added, ids in alike.items():
             changed = next((node_id for node_id in ids if node_id in self._changed), _NONE)
             self._changed.discard(changed)
-            session.run_by(_ADD, ids, seq=added.seq, files=added.files, size=added.size, changed=changed, at=self._at)
-        session.run_by(_SET_TIME, sorted(self._changed), at=self._at)
+            session.run_later_by(
+                _ADD, ids, seq=added.seq, files=added.files, size=added.size, changed=changed, at=self._at
+            )
+        session.run_later_by(_SET_TIME, sorted(self._changed), at=self._at)
         self._added.clear()
         self._changed.clear()

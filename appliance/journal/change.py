@@ -64,6 +64,11 @@ class Change:
         self.ancestors = Ancestors(at)
         self._quota = quota
 
+    @staticmethod
+    def foresee(session: Session, tree_id: int) -> None:
+        """``begin`` is called next."""
+        session.foresee(_LOCK, id=tree_id)
+
     @classmethod
     def begin(cls, session: Session, tree_id: int, principal: Principal) -> Change:
         """Lock the tree; waits for the change before this one.
@@ -91,7 +96,7 @@ class Change:
         """Write the journal row of ``seq`` and go on to the next number."""
         from_parent_id, from_name = source or _NOWHERE
         to_parent_id, to_name = target or _NOWHERE
-        self.session.run(
+        self.session.run_later(
             _RECORD,
             tree_id=self.tree_id,
             seq=self.seq,
@@ -117,4 +122,4 @@ class Change:
     def finish(self) -> None:
         """Make the numbers taken the tree's own."""
         self.settle()
-        self.session.run(_ADVANCE, id=self.tree_id, seq=self.seq - 1, at=self.at)
+        self.session.run_later(_ADVANCE, id=self.tree_id, seq=self.seq - 1, at=self.at)

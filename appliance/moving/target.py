@@ -19,6 +19,7 @@ from appliance.db.database import Database
 from appliance.db.location import ARRIVED, ARRIVING, Location
 from appliance.db.models import metadata
 from appliance.db.postgresql import PostgresqlDatabase
+from appliance.db.sql import Sql
 from appliance.db.sqlite import SqliteDatabase
 from appliance.errors import MoveRefused
 from appliance.moving.postgresql_side import PostgresqlSide
@@ -26,6 +27,7 @@ from appliance.moving.side import Side
 from appliance.moving.sqlite_side import SqliteSide
 
 _MOVING = "-moving"
+_ENCODING = Sql("SHOW server_encoding")
 _WITH_IT = ("", "-wal", "-shm", "-journal", "-writers")
 # A copy is smaller than what it is of, whose pages are not all full; PostgreSQL's rows are larger than SQLite's.
 _ROOM = 1.1
@@ -171,8 +173,7 @@ class PostgresqlTarget(Target):
         self.remove_copy()
         with closing(PostgresqlDatabase(self.url, threads=4)) as database:
             with database.read() as session:
-                session.cursor.execute("SHOW server_encoding")
-                encoding = session.cursor.fetchone()[0]
+                encoding = session.value(_ENCODING)
             if encoding != "UTF8":
                 raise MoveRefused(reason=f"{self.shown} keeps text as {encoding}; make a database with UTF8")
             _prepare(database, mark)

@@ -33,6 +33,12 @@ _INSERT_NODE = Sql("""
             :created_at, :modified_at)
     RETURNING id
 """)
+_INSERT_NODE_AS = Sql("""
+    INSERT INTO node (id, tree_id, parent_id, name, name_key, kind, placed_seq, subtree_seq, files, bytes, version_seq,
+                      created_at, modified_at)
+    VALUES (:id, :tree_id, :parent_id, :name, :name_key, :kind, :seq, :seq, :files, :bytes, :version_seq,
+            :created_at, :modified_at)
+""")
 _INSERT_VERSION = Sql("""
     INSERT INTO version (node_id, seq, size, modified_at, created_at, checksum, manifest)
     VALUES (:node_id, :seq, :size, :modified_at, :created_at, :checksum, :manifest)
@@ -57,6 +63,11 @@ _SET_MODIFIED_NODE = Sql("UPDATE node SET modified_at = :modified_at WHERE id = 
 _SET_MODIFIED_VERSION = Sql("UPDATE version SET modified_at = :modified_at WHERE node_id = :id AND seq = :seq")
 
 
+def foresee_file(session: Session) -> None:
+    """``create_file`` may be called in this transaction."""
+    session.foresee_id("node")
+
+
 def create_file(change: Change, parents: Ids, name: str, content: Content) -> Node:
     """A new file."""
     node = _insert(change, parents, name, FILE, content)
@@ -71,7 +82,7 @@ def update_file(change: Change, parents: Ids, file: Node, content: Content) -> N
     """A new version of ``file``. No parents: it is the top of something removed."""
     modified_at = change.at if content.modified_at is None else content.modified_at
     _insert_version(change, file.id, content)
-    change.session.run(_SET_VERSION, id=file.id, seq=change.seq, bytes=content.size, modified_at=modified_at)
+    change.session.run_later(_SET_VERSION, id=file.id, seq=change.seq, bytes=content.size, modified_at=modified_at)
     _touch(change, parents, files=0, size=content.size - file.bytes)
     node = file._replace(version_seq=change.seq, subtree_seq=change.seq, bytes=content.size, modified_at=modified_at)
     change.record(Kind.UPDATE, file.id, target=(parents[-1], file.name) if parents else None)
@@ -91,7 +102,7 @@ def move(change: Change, node: Node, parents: Ids, new_parents: Ids, name: str) 
     """Put ``node`` into another folder, or give it another name; one row, however much is below it."""
     source, target = parents[-1], new_parents[-1]
     _close_placement(change, node)
-    change.session.run(_PLACE, id=node.id, parent_id=target, name=name, name_key=name_key(name), seq=change.seq)
+    change.session.run_later(_PLACE, id=node.id, parent_id=target, name=name, name_key=name_key(name), seq=change.seq)
     _touch(change, parents, files=-node.files, size=-node.bytes)
     _touch(change, new_parents, files=node.files, size=node.bytes)
     for folder_id in {source, target}:
@@ -106,8 +117,8 @@ def remove(change: Change, parents: Ids, node: Node, *, path: str, reason: str) 
     parent_id = parents[-1]
     locks.drop_below(change.session, change.tree_id, node)
     _close_placement(change, node)
-    change.session.run(_TAKE_OUT, id=node.id, seq=change.seq)
-    change.session.run(
+    change.session.run_later(_TAKE_OUT, id=node.id, seq=change.seq)
+    change.session.run_later(
         _INSERT_TRASH,
         node_id=node.id,
         tree_id=change.tree_id,
@@ -126,8 +137,9 @@ def remove(change: Change, parents: Ids, node: Node, *, path: str, reason: str) 
 def put_back(change: Change, node: Node, parents: Ids, name: str) -> Node:
     """Take ``node`` out of the trash."""
     parent_id = parents[-1]
-    change.session.run(_DELETE_TRASH, node_id=node.id)
-    change.session.run(_PLACE, id=node.id, parent_id=parent_id, name=name, name_key=name_key(name), seq=change.seq)
+    change.session.run_later(_DELETE_TRASH, node_id=node.id)
+    key = name_key(name)
+    change.session.run_later(_PLACE, id=node.id, parent_id=parent_id, name=name, name_key=key, seq=change.seq)
     _touch(change, parents, files=node.files, size=node.bytes)
     change.ancestors.members_changed(parent_id)
     change.record(Kind.RESTORE, node.id, target=(parent_id, name))
@@ -136,9 +148,9 @@ def put_back(change: Change, node: Node, parents: Ids, name: str) -> Node:
 
 def set_modified(change: Change, node: Node, modified_at: int) -> None:
     """Set a file's or folder's modification time. Belongs to a ``note_properties`` of the same change."""
-    change.session.run(_SET_MODIFIED_NODE, id=node.id, modified_at=modified_at)
+    change.session.run_later(_SET_MODIFIED_NODE, id=node.id, modified_at=modified_at)
     if node.version_seq is not None:
-        change.session.run(_SET_MODIFIED_VERSION, id=node.id, seq=node.version_seq, modified_at=modified_at)
+        change.session.run_later(_SET_MODIFIED_VERSION, id=node.id, seq=node.version_seq, modified_at=modified_at)
 
 
 def note_properties(change: Change, parents: Ids, node: Node) -> None:
@@ -197,25 +209,29 @@ def _insert(
 def _insert_row(
     change: Change, parent_id: int, name: str, kind: int, files: int, size: int, versioned: bool, modified_at: int
 ) -> int:
-    node_id: int = change.session.value(
-        _INSERT_NODE,
-        tree_id=change.tree_id,
-        parent_id=parent_id,
-        name=name,
-        name_key=name_key(name),
-        kind=kind,
-        seq=change.seq,
-        files=files,
-        bytes=size,
-        version_seq=change.seq if versioned else None,
-        created_at=change.at,
-        modified_at=modified_at,
-    )
+    values = {
+        "tree_id": change.tree_id,
+        "parent_id": parent_id,
+        "name": name,
+        "name_key": name_key(name),
+        "kind": kind,
+        "seq": change.seq,
+        "files": files,
+        "bytes": size,
+        "version_seq": change.seq if versioned else None,
+        "created_at": change.at,
+        "modified_at": modified_at,
+    }
+    node_id = change.session.take_id("node")
+    if node_id is None:
+        given: int = change.session.value(_INSERT_NODE, **values)
+        return given
+    change.session.run_later(_INSERT_NODE_AS, id=node_id, **values)
     return node_id
 
 
 def _insert_version(change: Change, node_id: int, content: Content) -> None:
-    change.session.run(
+    change.session.run_later(
         _INSERT_VERSION,
         node_id=node_id,
         seq=change.seq,
@@ -233,7 +249,7 @@ def _touch(change: Change, parents: Ids, *, files: int, size: int) -> None:
 
 
 def _close_placement(change: Change, node: Node) -> None:
-    change.session.run(
+    change.session.run_later(
         _WAS_PLACED,
         node_id=node.id,
         from_seq=node.placed_seq,

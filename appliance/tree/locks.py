@@ -39,7 +39,7 @@ class Lock(NamedTuple):
 
 
 _COLUMNS = ", ".join(Lock._fields)
-_HELD = Sql(f"SELECT {_COLUMNS} FROM lock WHERE tree_id = :tree_id AND expires_at > :now ORDER BY token")
+_OF_TREE = Sql(f"SELECT {_COLUMNS} FROM lock WHERE tree_id = :tree_id ORDER BY token")
 _INSERT = Sql(f"INSERT INTO lock ({_COLUMNS}) VALUES ({', '.join(f':{name}' for name in Lock._fields)})")
 _REFRESH = Sql("UPDATE lock SET timeout_s = :timeout_s, expires_at = :expires_at WHERE token = :token")
 _DELETE = Sql("DELETE FROM lock WHERE token = :token")
@@ -52,7 +52,14 @@ class Locks:
 
     def __init__(self, session: Session, tree_id: int) -> None:
         self._session = session
-        self._held = [Lock._make(row) for row in session.rows(_HELD, tree_id=tree_id, now=clock.now())]
+        rows = session.rows(_OF_TREE, tree_id=tree_id)
+        now = clock.now() if rows else 0
+        self._held = [lock for lock in map(Lock._make, rows) if lock.expires_at > now]
+
+    @staticmethod
+    def foresee(session: Session, tree_id: int) -> None:
+        """They will be asked for."""
+        session.foresee(_OF_TREE, tree_id=tree_id)
 
     def __bool__(self) -> bool:
         return bool(self._held)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from appliance.db.sql import Session, Sql
+from appliance.db.sql import Row, Session, Sql
 from appliance.tree.paths import Path, name_key
 
 FOLDER = 1
@@ -67,31 +67,67 @@ class Chain(NamedTuple):
     last: Node
 
 
+class Beside(NamedTuple):
+    """Columns that are read along with the node that a path names, whose alias is ``last``."""
+
+    columns: str
+    joins: str
+
+
+NOTHING = Beside("", "")
+
+
+def foresee(session: Session, root_id: int, path: Path) -> None:
+    """``resolve`` will be asked for this."""
+    foresee_with(session, root_id, path, NOTHING)
+
+
+def foresee_with(session: Session, root_id: int, path: Path, beside: Beside, **parameters: Any) -> None:
+    """``resolve_with`` will be asked for this."""
+    if 0 < len(path) <= _STRETCH:
+        session.foresee(_walk(len(path), beside), start=root_id, **_keys(path), **parameters)
+
+
+def _keys(stretch: Path) -> dict[str, str]:
+    return {f"key{index}": name_key(name) for index, name in enumerate(stretch)}
+
+
 def resolve(session: Session, root_id: int, path: Path) -> Chain | None:
     """The nodes along ``path`` as far as they exist, at least the root. None if the root itself is gone.
 
     All of the path exists if the chain has ``len(path) + 1`` ids.
     """
+    found = resolve_with(session, root_id, path, NOTHING)
+    return None if found is None else found[0]
+
+
+def resolve_with(
+    session: Session, root_id: int, path: Path, beside: Beside, **parameters: Any
+) -> tuple[Chain, Row] | None:
+    """``resolve``, and what stands beside the last node of the chain; nothing beside the root. ``parameters``: of
+    ``beside``.
+    """
     root = last = None if path else get(session, root_id)
+    extra: Row = ()
     ids: Ids = (root_id,)
     for position in range(0, len(path), _STRETCH):
         stretch = path[position : position + _STRETCH]
-        keys = {f"key{index}": name_key(name) for index, name in enumerate(stretch)}
-        row = session.row(_walk(len(stretch)), start=ids[-1], **keys)
+        row = session.row(_walk(len(stretch), beside), start=ids[-1], **_keys(stretch), **parameters)
         if row is None:
             return None
         root = root or Node._make(row[:_WIDTH])
         last = Node._make(row[_WIDTH : 2 * _WIDTH])
-        found = row[2 * _WIDTH :]
+        found = row[2 * _WIDTH : 2 * _WIDTH + len(stretch)]
+        extra = row[2 * _WIDTH + len(stretch) :]
         if found[-1] is None:
             ids += found[: found.index(None)]
             break
         ids += found
-    return None if root is None or last is None else Chain(root, ids, last)
+    return None if root is None or last is None else (Chain(root, ids, last), extra)
 
 
 @cache
-def _walk(steps: int) -> Sql:
+def _walk(steps: int, beside: Beside) -> Sql:
     """One statement for a path of so many names: a join costs a fraction of one query a name.
 
     Of the nodes on the way it wants what the index of names has; only the ends are looked up in the table.
@@ -104,8 +140,8 @@ def _walk(steps: int) -> Sql:
     )
     deepest = ", ".join([*reversed(ids), "n0.id"])
     return Sql(f"""
-        SELECT {ends}, {", ".join(ids)} FROM node n0 {joins}
-        JOIN node last ON last.id = COALESCE({deepest}) WHERE n0.id = :start
+        SELECT {ends}, {", ".join(ids)}{beside.columns and ","} {beside.columns} FROM node n0 {joins}
+        JOIN node last ON last.id = COALESCE({deepest}) {beside.joins} WHERE n0.id = :start
     """)
 
 

@@ -86,7 +86,11 @@ class AccountsController(BaseDomainController):
     def basic_auth_user(self, realm: str, user_name: str, password: str, environ: Environ) -> bool:
         try:
             environ[PRINCIPAL] = self._sign_in.principal(
-                user_name, password, face="dav", address=environ.get("REMOTE_ADDR", "")
+                user_name,
+                password,
+                face="dav",
+                address=environ.get("REMOTE_ADDR", ""),
+                foresight=get.foresight(environ),
             )
         except Unauthenticated:
             return False

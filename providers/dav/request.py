@@ -57,6 +57,15 @@ class Face:
     moment: Moment | None = None
 
 
+def path_of(environ: dict[str, Any], face: Face) -> tuple[Path, bool]:
+    """The path that a request is for, and whether it ends in a slash.
+
+    Raises:
+        BadName, BadRequest: the URL names nothing that could exist.
+    """
+    return decode_path(environ["holdfast.target"][len(face.prefix) :] or "/")
+
+
 class DavRequest:
     """One request, authenticated. Headers are parsed when they are asked for."""
 
@@ -72,7 +81,7 @@ class DavRequest:
         self.principal = principal
         self.method: str = environ["REQUEST_METHOD"]
         self.path: Path
-        self.path, self.trailing_slash = decode_path(environ["holdfast.target"][len(face.prefix) :] or "/")
+        self.path, self.trailing_slash = path_of(environ, face)
 
     @property
     def files(self) -> Files:

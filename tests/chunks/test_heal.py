@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -142,7 +142,7 @@ class _Sealed(DatabaseProxy):
     def __init__(self, inner: Database) -> None:
         super().__init__(inner, lambda: None)
 
-    def write(self, work: Work[T]) -> T:
+    def write(self, work: Work[T], *, line: Hashable = None) -> T:
         raise Unavailable(reason="the database cannot be written")
 
 

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from appliance.db import location
-from appliance.db.database import Database
+from appliance.db.database import Database, Work
 from appliance.db.sql import Session, Sql
 from appliance.errors import Moved, ReadOnly
 from tests.support.faults import in_threads
@@ -30,14 +30,18 @@ def insert(database: Database, name: str) -> None:
 
 
 def test_frozen_store_refuses_writes_and_goes_on_reading(database: Database) -> None:
-    """Until it is thawed; maintenance goes on, and the work of a refused write does not run."""
+    """Until it is thawed; maintenance goes on, and nothing of a refused write stays."""
     insert(database, "before")
     since = location.freeze(database, location.LEAVING).frozen_at
-    ran: list[None] = []
-    with pytest.raises(ReadOnly) as caught:
-        database.write(lambda session: ran.append(None))
-    assert caught.value.retry_after_s > 0
-    assert not ran
+    works: list[Work[object]] = [
+        lambda session: None,
+        lambda session: session.run(_INSERT, name="at once"),
+        lambda session: session.run_later(_INSERT, name="later"),
+    ]
+    for work in works:
+        with pytest.raises(ReadOnly) as caught:
+            database.write(work)
+        assert caught.value.retry_after_s > 0
     assert rows(database) == 1
     # Frozen once more it is frozen since the first time.
     assert location.freeze(database, location.LEAVING).frozen_at == since
@@ -79,6 +83,7 @@ def test_no_write_that_began_before_is_committed_after_the_freeze(database: Data
 
     def work(number: int) -> str:
         def slow(session: Session) -> None:
+            session.value(_COUNT)
             begun.set()
             assert goes_on.wait(20)
             session.run(_INSERT, name="slow")

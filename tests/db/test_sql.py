@@ -21,19 +21,19 @@ def fill(database: Database, count: int) -> None:
     "text, sqlite, postgresql, picked",
     [
         ("SELECT 1", "SELECT 1", "SELECT 1", ()),
-        ("SELECT :a", "SELECT ?", "SELECT %s", ("A",)),
-        ("x = :b AND y=:a\n  OR z > :b", "x = ? AND y=? OR z > ?", "x = %s AND y=%s OR z > %s", ("B", "A", "B")),
-        ("x LIKE '%y' AND 7 % :a", "x LIKE '%y' AND 7 % ?", "x LIKE '%%y' AND 7 %% %s", ("A",)),
-        ("x::text, CAST(:a AS BIGINT)", "x::text, CAST(? AS BIGINT)", "x::text, CAST(%s AS BIGINT)", ("A",)),
-        ("WHERE id = :a {lock}", "WHERE id = ? ", "WHERE id = %s FOR NO KEY UPDATE OF tree", ("A",)),
-        ("name {binary} >= :a", "name  >= ?", 'name COLLATE "C" >= %s', ("A",)),
-        ("VALUES (:a, '10:30', 'b:c')", "VALUES (?, '10:30', 'b:c')", "VALUES (%s, '10:30', 'b:c')", ("A",)),
+        ("SELECT :a", "SELECT ?", "SELECT $1", ("A",)),
+        ("x = :b AND y=:a\n  OR z > :b", "x = ? AND y=? OR z > ?", "x = $1 AND y=$2 OR z > $3", ("B", "A", "B")),
+        ("x LIKE '%y' AND 7 % :a", "x LIKE '%y' AND 7 % ?", "x LIKE '%y' AND 7 % $1", ("A",)),
+        ("x::text, CAST(:a AS BIGINT)", "x::text, CAST(? AS BIGINT)", "x::text, CAST($1 AS BIGINT)", ("A",)),
+        ("WHERE id = :a {lock}", "WHERE id = ? ", "WHERE id = $1 FOR NO KEY UPDATE OF tree", ("A",)),
+        ("name {binary} >= :a", "name  >= ?", 'name COLLATE "C" >= $1', ("A",)),
+        ("VALUES (:a, '10:30', 'b:c')", "VALUES (?, '10:30', 'b:c')", "VALUES ($1, '10:30', 'b:c')", ("A",)),
     ],
 )
 def test_statement_is_written_as_each_driver_wants_it(
     text: str, sqlite: str, postgresql: str, picked: tuple[str, ...]
 ) -> None:
-    """Markers, doubled percent signs and row locks; parameters in the order of their places."""
+    """Markers and row locks; parameters in the order of their places."""
     for dialect, expected in ((SQLITE, sqlite), (POSTGRESQL, postgresql)):
         rendered, pick = Sql(text).form(dialect)
         assert rendered == expected
@@ -48,7 +48,7 @@ def test_list_is_written_with_a_marker_for_each_value() -> None:
     assert text == "SELECT ? FROM t WHERE id IN (?, ?, ?) AND y = ?"
     values = {"x": "X", "y": "Y", "ids 0": 1, "ids 1": 2, "ids 2": 3}
     assert tuple(pick(values)) == ("X", 1, 2, 3, "Y")
-    assert sql.form(POSTGRESQL, 1)[0] == "SELECT %s FROM t WHERE id IN (%s) AND y = %s"
+    assert sql.form(POSTGRESQL, 2)[0] == "SELECT $1 FROM t WHERE id IN ($2, $3) AND y = $4"
 
 
 def test_texts_compare_by_code_points_where_it_says_so(database: Database) -> None:

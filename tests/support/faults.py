@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from typing import TypeVar
 
 from appliance.backends.base import Backend, Blob, Buffer
 from appliance.db.database import Database, Work
-from appliance.db.sql import Session
+from appliance.db.sql import Seen, Session
 
 T = TypeVar("T")
 
@@ -110,15 +110,15 @@ class DatabaseProxy(Database):
         self.guard = inner.guard
         self.before_write = before_write
 
-    def read(self) -> AbstractContextManager[Session]:
-        return self.inner.read()
+    def read(self, seen: Seen | None = None) -> AbstractContextManager[Session]:
+        return self.inner.read(seen)
 
     def snapshot(self) -> AbstractContextManager[Session]:
         return self.inner.snapshot()
 
-    def write(self, work: Work[T]) -> T:
+    def write(self, work: Work[T], *, line: Hashable = None) -> T:
         self.before_write()
-        return self.inner.write(work)
+        return self.inner.write(work, line=line)
 
     def maintain(self, work: Work[T]) -> T:
         return self.inner.maintain(work)

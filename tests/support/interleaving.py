@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
@@ -28,7 +28,7 @@ class Stopping(DatabaseProxy):
         self.reached = threading.Event()
         self.go_on = threading.Event()
 
-    def write(self, work: Work[T]) -> T:
+    def write(self, work: Work[T], *, line: Hashable = None) -> T:
         return self.inner.write(lambda session: work(_Watched(session, self)))
 
     def meet(self, sql: Sql) -> None:

@@ -4,21 +4,48 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import chain as joined
+from typing import Any
 from urllib.parse import quote
 
 from appliance import clock
+from appliance.accounts.signin import Foresight
 from appliance.backends.base import Buffer
-from appliance.errors import PreconditionFailed
+from appliance.db.sql import Seen, Session
+from appliance.errors import HoldfastError, PreconditionFailed
 from appliance.files import read
 from appliance.files.read import Opened
+from appliance.principal import Home
 from appliance.tree.paths import show
 from providers.dav import answer, page
 from providers.dav.answer import Answer, Headers
 from providers.dav.conditions import format_http_date, parse_etags, parse_http_date
 from providers.dav.content_types import content_type_of, inline_type
 from providers.dav.ranges import UNSATISFIABLE, ByteRange, content_range, if_range_holds, multipart_parts, parse_range
-from providers.dav.request import DavRequest
+from providers.dav.request import DavRequest, path_of
+
+_FORESIGHT = "holdfast.foresight"
+
+
+def foresight(environ: dict[str, Any]) -> Foresight | None:
+    """What ``get`` will read, to be read with who asks; None for other methods."""
+    provider = environ.get("wsgidav.provider")
+    if environ["REQUEST_METHOD"] not in ("GET", "HEAD") or provider is None or provider.face.moment is not None:
+        return None
+
+    def foresee(session: Session, home: Home) -> None:
+        # What is wrong with the path is told to those who may ask.
+        with suppress(HoldfastError):
+            read.foresee_open(session, home, path_of(environ, provider.face)[0])
+
+    made = environ[_FORESIGHT] = Foresight(foresee)
+    return made
+
+
+def _seen(request: DavRequest) -> Seen | None:
+    found: Foresight | None = request.environ.get(_FORESIGHT)
+    return None if found is None else found.seen
 
 
 def get(request: DavRequest) -> Answer:
@@ -29,6 +56,7 @@ def get(request: DavRequest) -> Answer:
         request.path,
         conditions=request.if_conditions(),
         moment=request.face.moment,
+        seen=_seen(request),
     )
     node = opened.node
     etag = node.etag(request.files.incarnation)
