@@ -8,7 +8,7 @@ rolled back and tells which partitions were really read or written, then as the 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from appliance import config
 from appliance.accounts import users
 from appliance.app import open_appliance
 from appliance.db.database import Database, Work
-from appliance.db.sql import Cursor, Session
+from appliance.db.sql import Cursor, Seen, Session
 from appliance.files import folders, history, lock, properties, read, remove, sync, transfer, trash, write
 from appliance.files.context import Files
 from appliance.files.lock import Wanted
@@ -199,8 +199,8 @@ class Recording(Database):
         self.touched = Touched()
 
     @contextmanager
-    def read(self) -> Iterator[Session]:
-        with self._inner.read() as session:
+    def read(self, seen: Seen | None = None) -> Iterator[Session]:
+        with self._inner.read(seen) as session:
             yield self._watched(session, within=False)
 
     @contextmanager
@@ -208,8 +208,8 @@ class Recording(Database):
         with self._inner.snapshot() as session:
             yield self._watched(session, within=True)
 
-    def write(self, work: Work[T]) -> T:
-        return self._inner.write(lambda session: work(self._watched(session, within=True)))
+    def write(self, work: Work[T], *, line: Hashable = None) -> T:
+        return self._inner.write(lambda session: work(self._watched(session, within=True)), line=line)
 
     def maintain(self, work: Work[T]) -> T:
         return self._inner.maintain(work)

@@ -158,7 +158,7 @@ class Writers:
 
 def foresee(session: Session, write: Write) -> None:
     """``require`` will be asked."""
-    session.foresee(_ALIVE, id=write.writer_id)
+    session.foresee(_ALIVE, id=write.writer_id, generation=write.generation)
 
 
 def require(session: Session, write: Write) -> None:
