@@ -152,11 +152,12 @@ def test_other_browsers_are_shown_and_signed_out(server: Server) -> None:
         assert not other.is_signed_in
 
 
-def test_connect_page_has_the_name_and_the_address(server: Server, browser: Browser) -> None:
+def test_connect_page_has_the_name_and_the_address(browser: Browser) -> None:
     """Ready to be copied."""
     typed = [code.text_content() for code in browser.get("/account/connect").tree.iter("code")]
-    assert f"http://127.0.0.1:{server.port}/dav/" in typed
-    assert f"gio mount dav://{ADMIN}@127.0.0.1:{server.port}/dav/" in typed
+    address = f"127.0.0.1:{browser.connection.port}"
+    assert f"http://{address}/dav/" in typed
+    assert f"gio mount dav://{ADMIN}@{address}/dav/" in typed
 
 
 # -- for administrators -----------------------------------------------------------------------------------------------
@@ -307,6 +308,8 @@ def test_storage_is_added_up_by_a_job(start: Start) -> None:
 def test_server_page_tells_of_processes_and_jobs(start: Start) -> None:
     """A worker that died has a successor with another number; every job has a result and a next time."""
     server = start(workers=2)
+    # A node tells of its own.
+    assert server.process is not None
     with signed_in(server) as browser:
 
         def processes() -> list[tuple[str, str]]:
