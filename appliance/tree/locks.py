@@ -52,8 +52,8 @@ class Locks:
 
     def __init__(self, session: Session, tree_id: int) -> None:
         self._session = session
+        now = clock.now()
         rows = session.rows(_OF_TREE, tree_id=tree_id)
-        now = clock.now() if rows else 0
         self._held = [lock for lock in map(Lock._make, rows) if lock.expires_at > now]
 
     @staticmethod
