@@ -28,7 +28,9 @@ _FORMAT = 1
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured. ``times``: how many times as large as ``nodes`` the further generated stores are."""
+    """How much is measured. ``times``: how many times as large as ``nodes`` the further generated stores are;
+    ``rounds`` of requests in each of them.
+    """
 
     requests: int = 2000
     large_mib: int = 256
@@ -162,7 +164,8 @@ def _measure_stores(
         with database_beside(database_url, template=generated.urls[0]) as parted:
             cut(parted)
             partitions = measure_partitions(plain(parted), generated.blobs("partitions"), USER)
-        measure_lookups(generated, sizes, ports, rounds=plan.rounds)
+        if plan.rounds:
+            measure_lookups(generated, sizes, ports, rounds=plan.rounds)
         return sizes, jobs, partitions
 
 

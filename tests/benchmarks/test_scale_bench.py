@@ -20,12 +20,12 @@ from tests.server.nodes import new_database
 from tests.support import s3
 from tests.support.postgres import NotInstalled, private_server
 
-TINY = replace(Plan.quick(), users=2, uploads=8, connections=(1, 2), seconds=0.05, nodes=1500, requests=10)
+TINY = replace(Plan.quick(), users=2, uploads=8, connections=(1, 2), seconds=0.05, nodes=1500, requests=10, rounds=0)
 
 
 @pytest.fixture(scope="module")
-def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measured]:
-    """One run."""
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """The URLs of a PostgreSQL server and of a place in a bucket; the keys are in the environment."""
     if not {"minio", "versitygw"} & set(s3.present()):
         pytest.skip("there is no S3 server")
     scratch = tmp_path_factory.mktemp("scale")
@@ -39,7 +39,15 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measured]:
         variables.setenv("HOLDFAST_S3_ACCESS_KEY", blobs.credentials.access_key)
         variables.setenv("HOLDFAST_S3_SECRET_KEY", blobs.credentials.secret_key)
         url = f"s3://{blobs.place.bucket}/below?endpoint={blobs.place.endpoint}"
-        yield measure_scale(new_database(server.url), url, TINY, first_port=18_950, scratch=scratch)
+        yield server.url, url
+
+
+@pytest.fixture(scope="module")
+def measured(services: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> Measured:
+    """One run, without requests in generated stores: their nodes take as long as all else."""
+    database, blobs = services
+    scratch = tmp_path_factory.mktemp("nodes")
+    return measure_scale(new_database(database), blobs, TINY, first_port=18_950, scratch=scratch)
 
 
 def test_requests_to_s3_and_statements_are_those_that_the_product_sends(measured: Measured) -> None:
@@ -70,7 +78,6 @@ def test_larger_store_is_the_first_one_so_many_times(measured: Measured) -> None
     assert (large.users, large.nodes) == (2 * small.users, 2 * small.nodes)
     assert large.tables["version"].rows == 2 * small.tables["version"].rows
     assert large.tables["chunk"].rows == 2 * small.tables["chunk"].rows
-    assert set(large.ms) == {"GET", "PROPFIND 0", "PROPFIND 1", "PUT"}
     assert min(measured.jobs.values()) > 1
 
 
@@ -108,3 +115,15 @@ def test_model_takes_what_was_measured(measured: Measured) -> None:
         for each in loads(constants(measured), by, Machines()):
             assert math.isfinite(each.share)
             assert each.share >= 0
+
+
+@pytest.mark.soak
+def test_requests_are_measured_in_each_generated_store(services: tuple[str, str], tmp_path: Path) -> None:
+    """The whole of a quick run, with another prefix in the bucket."""
+    database, blobs = services
+    place = blobs.replace("/below?", "/whole?")
+    found = measure_scale(new_database(database), place, Plan.quick(), first_port=18_950, scratch=tmp_path)
+    for size in found.sizes:
+        assert set(size.ms) == {"GET", "PROPFIND 0", "PROPFIND 1", "PUT"}
+        assert min(size.ms.values()) > 0
+    assert "(1.00x)" in scale_report.report(found)
