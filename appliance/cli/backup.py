@@ -238,5 +238,7 @@ class Shown:
         if progress.unit != "bytes":
             return str(progress)
         percent = 100 * min(progress.done, progress.total) // progress.total if progress.total else 100
-        rate = sizes.show(int(progress.done / max(now - self._began, 0.001)))
-        return f"{progress.step}: {sizes.show(progress.done)} of {sizes.show(progress.total)} ({percent} %), {rate}/s"
+        rate = progress.done / max(now - self._began, 0.001)
+        left = f", {(progress.total - progress.done) / rate:,.0f} s left" if 0 < progress.done < progress.total else ""
+        whole = f"{sizes.show(progress.done)} of {sizes.show(progress.total)} ({percent} %)"
+        return f"{progress.step}: {whole}, {sizes.show(int(rate))}/s{left}"

@@ -65,7 +65,7 @@ class BlobCopy:
             MoveFailed: what arrives is not what was sent.
         """
         left = [blob for blob in self._old.list("") if is_pack(blob.key) and blob.key not in self._copied]
-        self._steps.begin(step, sum(blob.size for blob in left), "bytes")
+        self._steps.begin(f"{step} ({len(left):,} blobs)", sum(blob.size for blob in left), "bytes")
         over = threading.Event()
         count = 0
         with ThreadPoolExecutor(_THREADS, thread_name_prefix="copy") as pool:

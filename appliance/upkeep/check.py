@@ -20,7 +20,9 @@ from typing import NamedTuple
 
 from appliance import clock
 from appliance.backends.base import Backend
+from appliance.db import location
 from appliance.db.database import Database
+from appliance.db.location import ANNOUNCED, COPYING, DROPPING
 from appliance.db.sql import SQLITE, Session, Sql
 from appliance.upkeep import check_accounts, check_attached, check_history, check_journal, check_nodes, check_store
 from appliance.upkeep.check_blobs import check_blobs, notes_on
@@ -134,6 +136,9 @@ def _waiting(database: Database) -> list[str]:
     """What the next sweep clears away, and work that somebody has paused."""
     with database.read() as session:
         expired = session.value(_EXPIRED, now=clock.now())
+        place = location.load(session)
         paused = [row[0] for row in session.rows(_PAUSED, now=clock.now())]
     notes = [f"{expired} expired lock(s) wait for the sweep"] if expired else []
+    if place.state in (ANNOUNCED, COPYING, DROPPING):
+        notes.append(f"blobs are being moved ({place.state}); `holdfast migrate blobs` goes on if nothing does so")
     return notes + [f"the job {name} is paused (`holdfast jobs resume '{name}'`)" for name in paused]

@@ -144,7 +144,7 @@ def test_folder_that_is_not_mounted_is_no_place_without_blobs(data: Path, tmp_pa
     settings, there = settings_of(data), tmp_path / "there"
     die_at(settings, there, "blobs.copied")
     there.rename(tmp_path / "unmounted")
-    with pytest.raises(ConfigError, match="no blobs of a store are at"):
+    with pytest.raises(StoreMismatch, match="no blobs of a store are at"):
         open_appliance(settings)
     (tmp_path / "unmounted").rename(there)
     before = everything(settings)

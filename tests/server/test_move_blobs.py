@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from appliance.backends.s3_place import Credentials
+from appliance.sealing.master import MasterKey
 from tests.server.conftest import Start
+from tests.server.mixed_load import workers_of
 from tests.server.nodes import VARIABLE, Nodes
 from tests.server.running import Server, until
 from tests.server.steady_load import SteadyLoad, fill
 from tests.support import s3
 
-KEYS = ("s3_access_key", "s3_secret_key")
+_OTHER = {"MINIO_ROOT_USER": "another-owner", "MINIO_ROOT_PASSWORD": "not-a-secret-either"}
 
 
 def url(store: s3.Server, prefix: str) -> str:
@@ -86,7 +90,6 @@ def there_and_back(server: Server, data: Path, store: s3.Server, prefix: str, *,
         before = load.answers.total()
         until(lambda: load.answers.total() > before + 40, what="the load at the new place")
     require_clean(server)
-    require_known(server, known)
     assert "store" in blobs_in(store, prefix)
     with SteadyLoad(server, known) as load:
         until(lambda: load.answers.total() > 40, what="the load")
@@ -104,7 +107,95 @@ def there_and_back(server: Server, data: Path, store: s3.Server, prefix: str, *,
 def test_blobs_move_to_s3_and_back_while_clients_work(start: Start, store: s3.Server) -> None:
     """One machine: two workers, whose blobs lie in the data folder."""
     server = start(settings=keys(store))
-    there_and_back(server, server.data, store, "one", files=120, size=60_000)
+    there_and_back(server, server.data, store, "one", files=80, size=60_000)
+
+
+def test_configuration_has_to_name_the_new_place_at_the_next_start(start: Start, store: s3.Server) -> None:
+    """It says which one; until then everything goes on, also what the supervisor starts anew."""
+    server = start(settings=keys(store))
+    known = fill(server, 6, 90_000)
+    at = url(store, "named")
+    said = server.holdfast("migrate", "blobs", "--to", at, seconds=100)
+    assert "set blobs_url to it" in said.stdout
+    assert "not sealed, as they were" in said.stdout
+    server.may_report_errors = True
+    for pid in workers_of(server):
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: _answers(server), what="the new workers")
+    require_known(server, known)
+    assert server.stop() == 0
+    refused = server.holdfast("serve", "--listen", "127.0.0.1:0", succeeds=False)
+    assert (refused.returncode, f"set blobs_url to {at}" in refused.stderr) == (2, True), refused.stderr
+    server.settings["blobs_url"] = at
+    server.start()
+    require_known(server, known)
+    with server.dav() as dav:
+        dav.ok("PUT", "/dav/sealed", os.urandom(200_000))
+    assert [key for key in blobs_in(store, "named") if key.startswith("sealed/packs/")]
+    server.holdfast("migrate", "blobs", "--to", f"file://{server.data}", seconds=100)
+    del server.settings["blobs_url"]
+    server.restart()
+    require_known(server, known)
+
+
+def _answers(server: Server) -> bool:
+    try:
+        with server.dav() as dav:
+            return dav("GET", "/readyz").status == 200
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def other(store: s3.Server, tmp_path: Path) -> Iterator[s3.Server]:
+    """Another one, which the keys of the first do not open."""
+    if store.name != "minio":
+        pytest.skip("of MinIO")
+    running = s3.Running("minio", tmp_path / "other", variables=_OTHER)
+    running.credentials = Credentials(_OTHER["MINIO_ROOT_USER"], _OTHER["MINIO_ROOT_PASSWORD"])
+    with running:
+        yield running
+
+
+def test_blobs_move_between_two_services_with_keys_of_their_own(
+    other: s3.Server, store: s3.Server, start: Start
+) -> None:
+    """The second pair of keys is for the one that `blobs_url` does not name."""
+    both = {**keys(store), **keys(other, "s3_other")}
+    server = start(settings={**both, "blobs_url": url(store, "here"), "master_key": MasterKey.new().text})
+    known = fill(server, 20, 90_000)
+    with SteadyLoad(server, known, clients=2) as load:
+        until(lambda: load.answers.total() > 20, what="the load")
+        assert move(server, url(other, "there"))["not_sealed"] == 0
+        load.require_well()
+    assert blobs_in(store, "here") == []
+    server.settings |= {"blobs_url": url(other, "there"), **keys(other)}
+    server.restart()
+    require_known(server, known)
+
+
+@pytest.mark.parametrize(
+    ("to", "said"),
+    [
+        ("s3://nowhere-at-all/x?endpoint={endpoint}", "has no bucket"),
+        ("s3://{bucket}/x?endpoint=http://127.0.0.1:1", "does not answer"),
+        ("s3://key:secret@{bucket}/x", "may hold no keys"),
+        ("ftp://{bucket}/x", "no place which Holdfast knows"),
+        ("", "where to?"),
+    ],
+)
+def test_command_says_what_is_wrong_with_a_place(server: Server, store: s3.Server, to: str, said: str) -> None:
+    """In a line, before anything is changed."""
+    named = to.format(bucket=store.place.bucket, endpoint=store.place.endpoint)
+    keys_of = {f"HOLDFAST_{name.upper()}": str(value) for name, value in keys(store).items()}
+    arguments = ("--to", named) if named else ()
+    done = server.holdfast("migrate", "blobs", *arguments, succeeds=False, environment=keys_of)
+    assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "secret" not in done.stderr.replace("secret_key", "")
+    assert "nothing was under way" in server.holdfast("migrate", "blobs", "--abort").stdout
+    with server.dav() as dav:
+        assert dav("PUT", "/dav/still", b"x" * 90_000).status in (201, 204)
 
 
 @pytest.mark.soak
