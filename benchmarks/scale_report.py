@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,7 +39,17 @@ _DAY = scale_model.DAY
 
 
 def report(of: Measured) -> str:
-    """Everything between the markers."""
+    """Everything between the markers; paragraphs are wrapped as those around them."""
+    return "\n".join(_wrapped(line) for line in _report(of).splitlines())
+
+
+def _wrapped(line: str) -> str:
+    if line.startswith(("|", "#", "!")):
+        return line
+    return textwrap.fill(line, 120, break_long_words=False, break_on_hyphens=False)
+
+
+def _report(of: Measured) -> str:
     known, on = constants(of), Machines()
     parts = [
         _circumstances(of),
