@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import xxhash
 import zstandard
@@ -30,6 +30,8 @@ _WORTHWHILE = 0.98
 # are incompressible throughout, and a try costs more than storing.
 _FAILURES = 2
 _PAUSE = 1_048_576
+
+_UNSIGNED = (1 << 64) - 1
 
 _compressors: dict[int, deque[zstandard.ZstdCompressor]] = {_FAST: deque(), _THOROUGH: deque()}
 _local = threading.local()
@@ -107,6 +109,17 @@ def checksum(stored: memoryview | bytes) -> int:
     """XXH3-64 of the stored bytes, as a signed number (SQL has no unsigned ones)."""
     value: int = xxhash.xxh3_64_intdigest(stored)
     return value - (1 << 64) if value >= 1 << 63 else value
+
+
+def are_intact(stored: memoryview, sizes: Sequence[int], checksums: Sequence[int]) -> bool:
+    """Whether ``stored`` is chunks of these sizes, side by side, with these checksums."""
+    at = 0
+    for size, expected in zip(sizes, checksums, strict=True):
+        end = at + size
+        if xxhash.xxh3_64_intdigest(stored[at:end]) != expected & _UNSIGNED:
+            return False
+        at = end
+    return at == len(stored)
 
 
 # zstandard's objects serve one thread at a time. Compressors hold one or two MiB, so there are only as many as work at

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple
@@ -18,29 +18,18 @@ from appliance import faults
 from appliance.backends.base import Backend, Buffer
 from appliance.chunks import codec, findings, manifest, rows
 from appliance.chunks.allowance import Allowance
-from appliance.chunks.manifest import Entry, Kind, SegmentIndex, overlapping
+from appliance.chunks.manifest import Entry, Kind, SegmentIndex, Stretch, overlapping
 from appliance.chunks.pack import Record
 from appliance.chunks.places import Course, Indexes, Location
 from appliance.chunks.portions import FIRST, Portions
 from appliance.chunks.rows import Small
+from appliance.chunks.stretches import Part, Piece, Stretches, pieces
 from appliance.db.database import Database
 from appliance.errors import BackendError, BlobDamaged, BlobMissing, Damaged
 
 _AHEAD = 64 * 1_048_576
 # Each takes some hundred KB.
 _SEGMENTS_KEPT = 16
-
-
-class _Piece(NamedTuple):
-    """Part of a chunk: from ``start`` to ``end`` of its plain bytes."""
-
-    entry: Entry
-    start: int
-    end: int
-
-    @property
-    def size(self) -> int:
-        return self.end - self.start
 
 
 def _small_of(entry: Entry, row: Small | None) -> bytes | None:
@@ -55,7 +44,7 @@ class _Run(NamedTuple):
 
     key: str
     records: list[Record]
-    pieces: list[_Piece]
+    pieces: list[Piece]
 
 
 class Reader:
@@ -90,8 +79,8 @@ class Reader:
             raise Damaged(what="a manifest")
         if decoded.kind is Kind.SMALL:
             return iter([self.small(decoded.entries[0], small)[start:end]])
-        pieces = self.entries(decoded, start, end)
-        return self._read_at_once(pieces) if end - start <= FIRST else self._read_ahead(pieces)
+        stretches = Stretches(self._parts(head, decoded, start, end))
+        return self._read_at_once(stretches) if end - start <= FIRST else self._read_ahead(stretches)
 
     def small(self, entry: Entry, row: Small | None = None) -> bytes:
         """The content of a ``small`` row. It has no other checksum than its name."""
@@ -104,14 +93,14 @@ class Reader:
         findings.tell_of_content(self._database, "small", entry.id, "is not what was stored")
         raise Damaged(what=f"small content {entry.id.hex()}")
 
-    def entries(self, decoded: manifest.Manifest, start: int, end: int) -> Iterator[_Piece]:
-        """The chunks that a range touches; segments outside of it are not loaded."""
+    def _parts(self, head: bytes, decoded: manifest.Manifest, start: int, end: int) -> Iterator[Part]:
+        """What a range touches; segments outside of it are not loaded."""
         if decoded.kind is not Kind.SEGMENTED:
-            yield from _pieces(decoded.entries, start, end)
+            if start < end:
+                yield Part(SegmentIndex(head[1:]), start, end)
             return
         for index, first, last in overlapping([each.length for each in decoded.references], start, end):
-            for entry, low, high in self._segment(decoded.references[index]).overlapping(first, last):
-                yield _Piece(entry, low, high)
+            yield Part(self._segment(decoded.references[index]), first, last)
 
     def _segment(self, reference: manifest.Reference) -> SegmentIndex:
         """One that was used last is remembered: whoever plays a film asks for many ranges of the same."""
@@ -138,24 +127,45 @@ class Reader:
         findings.tell_of_content(self._database, "segment", reference.sha256, "is not what was stored")
         raise Damaged(what=f"manifest segment {reference.sha256.hex()}")
 
-    def _read_at_once(self, pieces: Iterator[_Piece]) -> Iterator[Buffer]:
-        """One portion, as of most files."""
-        batch = list(pieces)
-        if batch:
-            yield from self._fetch(batch, Course(self._database, self._indexes))
+    def _read_at_once(self, stretches: Stretches) -> Iterator[Buffer]:
+        """Mostly one portion, as of most files."""
+        course = Course(self._database, self._indexes)
+        while (stretch := stretches.draw(FIRST)) is not None:
+            yield from self._fetch(stretch, course)
 
-    def _read_ahead(self, pieces: Iterator[_Piece]) -> Iterator[Buffer]:
+    def _read_ahead(self, stretches: Stretches) -> Iterator[Buffer]:
         """Fetch the next portions while the present one is consumed, where it is worth the hand-over."""
         course = Course(self._database, self._indexes)
-        portions = Portions(pieces, partial(self._fetch, course=course), self._pool, self._backend.habits, self.ahead)
+        fetch = partial(self._fetch, course=course)
+        portions = Portions(stretches.draw, fetch, self._pool, self._backend.habits, self.ahead)
         try:
             while (blocks := portions.next()) is not None:
                 yield from blocks
         finally:
             portions.close()
 
-    def _fetch(self, batch: list[_Piece], course: Course) -> list[Buffer]:
+    def _fetch(self, stretch: Stretch, course: Course) -> list[Buffer]:
         faults.point("read.batch")
+        together = self._fetch_together(stretch, course)
+        return [together] if together is not None else self._fetch_pieces(pieces(stretch), course)
+
+    def _fetch_together(self, stretch: Stretch, course: Course) -> Buffer | None:
+        """Raw chunks that lie as they are wanted, as they are; None: they do not, or something is wrong with them."""
+        run = course.run(stretch.ids, stretch.lengths)
+        if run is None:
+            return None
+        try:
+            data = memoryview(self._backend.get(run.key, run.offset, sum(stretch.lengths)))
+        except BlobMissing:
+            course.forget(run.key)
+            return None
+        except BlobDamaged:
+            return None
+        if not codec.are_intact(data, stretch.lengths, run.checksums):
+            return None
+        return data if stretch.size == len(data) else data[stretch.skip : stretch.skip + stretch.size]
+
+    def _fetch_pieces(self, batch: list[Piece], course: Course) -> list[Buffer]:
         places = course.places([piece.entry.id for piece in batch])
         blocks: list[Buffer] = []
         for piece in batch:
@@ -186,7 +196,7 @@ class Reader:
                 blocks.append(self._fetch_again(piece))
         return [data] if intact and _is_one_block(run) else blocks
 
-    def _fetch_again(self, piece: _Piece) -> Buffer:
+    def _fetch_again(self, piece: Piece) -> Buffer:
         place = Course(self._database, self._indexes).places([piece.entry.id]).get(piece.entry.id)
         if place is None:
             raise self._lost(piece.entry.id)
@@ -203,12 +213,7 @@ class Reader:
         return Damaged(what=f"chunk {chunk_id.hex()}")
 
 
-def _pieces(entries: Sequence[Entry], start: int, end: int) -> Iterator[_Piece]:
-    for index, first, last in overlapping([entry.length for entry in entries], start, end):
-        yield _Piece(entries[index], first, last)
-
-
-def _runs(batch: list[_Piece], places: dict[bytes, Location]) -> Iterator[_Run]:
+def _runs(batch: list[Piece], places: dict[bytes, Location]) -> Iterator[_Run]:
     run: _Run | None = None
     for piece in batch:
         key, record = places[piece.entry.id]
@@ -231,7 +236,7 @@ def _is_one_block(run: _Run) -> bool:
     )
 
 
-def _plain(record: Record, stored: memoryview, piece: _Piece) -> Buffer:
+def _plain(record: Record, stored: memoryview, piece: Piece) -> Buffer:
     if codec.checksum(stored) != record.xxh3 or record.length != piece.entry.length:
         raise ValueError("the stored bytes are not what was stored")
     plain = codec.decode(record.codec, stored, record.length)

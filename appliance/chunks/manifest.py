@@ -17,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 from itertools import accumulate
@@ -64,6 +64,15 @@ class Segment(NamedTuple):
     sha256: bytes
     length: int
     data: bytes
+
+
+class Stretch(NamedTuple):
+    """Chunks that follow each other in a content; of its bytes those wanted are ``size``, after ``skip``."""
+
+    ids: tuple[bytes, ...]
+    lengths: tuple[int, ...]
+    skip: int
+    size: int
 
 
 class Manifest(NamedTuple):
@@ -124,18 +133,16 @@ class SegmentIndex:
         """Of the content."""
         return self._ends[-1] if self._ends else 0
 
-    def overlapping(self, start: int, end: int) -> Iterator[tuple[Entry, int, int]]:
-        """(entry, from, to) for each that ``start … end`` touches; from and to are within the entry."""
-        if start >= end:
-            return
+    def stretch(self, start: int, end: int, *, size: int, most: int) -> Stretch:
+        """From ``start`` to the end of the chunk with which there are ``size`` bytes or ``most`` chunks, or to ``end``
+        if that comes first. There is something between ``start`` and ``end``.
+        """
         first = bisect_right(self._ends, start)
-        position = self._ends[first - 1] if first else 0
-        for fields in _ENTRY.iter_unpack(memoryview(self._data)[first * _ENTRY.size :]):
-            if position >= end:
-                return
-            entry = Entry._make(fields)
-            yield entry, max(start - position, 0), min(end - position, entry.length)
-            position += entry.length
+        last = min(bisect_left(self._ends, min(start + size, end), first), first + most - 1)
+        skip = start - (self._ends[first - 1] if first else 0)
+        fields = _ENTRY.iter_unpack(memoryview(self._data)[first * _ENTRY.size : (last + 1) * _ENTRY.size])
+        ids, lengths = zip(*fields, strict=True)
+        return Stretch(ids, lengths, skip, min(self._ends[last], end) - start)
 
 
 class ManifestBuilder:

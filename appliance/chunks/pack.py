@@ -48,6 +48,24 @@ class Record(NamedTuple):
     xxh3: int
 
 
+class Columns(NamedTuple):
+    """The records of a pack, field by field: made in a fraction of the time that an object for each would take."""
+
+    ids: tuple[bytes, ...]
+    offsets: tuple[int, ...]
+    stored: tuple[int, ...]
+    lengths: tuple[int, ...]
+    codecs: tuple[int, ...]
+    checksums: tuple[int, ...]
+
+    def record(self, at: int) -> Record:
+        """One of them."""
+        return Record._make([column[at] for column in self])
+
+
+NO_COLUMNS = Columns((), (), (), (), (), ())
+
+
 def pack_key(writer_id: int, counter: int) -> str:
     """The blob's key; a writer never uses a counter twice."""
     return f"{writer_prefix(writer_id)}{counter:08x}"
@@ -99,16 +117,21 @@ def read_index(backend: Backend, key: str, size: int, store_id: str) -> list[Rec
         raise Damaged(what=f"the frame of pack {key}")
     if store.hex() != store_id:
         raise Damaged(what=f"pack {key} (it belongs to another store)")
-    return read_records(backend, key, size)
+    return [Record._make(fields) for fields in _ENTRY.iter_unpack(_read_entries(backend, key, size))]
 
 
-def read_records(backend: Backend, key: str, size: int, *, at_most: int | None = None) -> list[Record]:
+def read_columns(backend: Backend, key: str, size: int, *, at_most: int) -> Columns:
     """Like ``read_index``, mostly in one request: for who knows that it is a pack of this store, and verifies what he
     finds by it. None if there are more than ``at_most``.
 
     Raises:
         Damaged: the blob is missing, shorter, or has no index.
     """
+    entries = _read_entries(backend, key, size, at_most=at_most)
+    return Columns._make(zip(*_ENTRY.iter_unpack(entries), strict=True)) if len(entries) else NO_COLUMNS
+
+
+def _read_entries(backend: Backend, key: str, size: int, *, at_most: int | None = None) -> memoryview:
     if size < FRAME_SIZE:
         raise Damaged(what=f"pack {key}")
     try:
@@ -118,7 +141,7 @@ def read_records(backend: Backend, key: str, size: int, *, at_most: int | None =
         if magic != _INDEX_MAGIC or not whole or offset < _HEADER.size:
             raise Damaged(what=f"the frame of pack {key}")
         if at_most is not None and count > at_most:
-            return []
+            return tail[:0]
         if length + _FOOTER.size <= len(tail):
             index = tail[-length - _FOOTER.size : -_FOOTER.size]
         else:
@@ -127,7 +150,7 @@ def read_records(backend: Backend, key: str, size: int, *, at_most: int | None =
         raise Damaged(what=f"pack {key}") from error
     if checksum(index) != digest:
         raise Damaged(what=f"the index of pack {key}")
-    return [Record._make(fields) for fields in _ENTRY.iter_unpack(index)]
+    return index
 
 
 def _tail_of(size: int) -> int:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from itertools import count
 from typing import NamedTuple
 
 from appliance.backends.base import Backend
 from appliance.chunks import rows
-from appliance.chunks.pack import Record, pack_key, read_records
+from appliance.chunks.codec import RAW
+from appliance.chunks.pack import NO_COLUMNS, Columns, Record, pack_key, read_columns
 from appliance.db.database import Database
 from appliance.errors import BackendError, BlobMissing, Damaged
 
@@ -33,26 +35,62 @@ class Location(NamedTuple):
     record: Record
 
 
+class Run(NamedTuple):
+    """Chunks that lie side by side in a pack as they are, not compressed: from ``offset`` on. Verified by who reads."""
+
+    key: str
+    offset: int
+    checksums: Sequence[int]
+
+
+class Index:
+    """What a pack's index tells: where a chunk is, and whether many lie there in the order in which they are wanted."""
+
+    def __init__(self, key: str, columns: Columns) -> None:
+        self._key = key
+        self._columns = columns
+        self._at = dict(zip(columns.ids, count()))
+
+    def __len__(self) -> int:
+        return len(self._at)
+
+    def get(self, chunk_id: bytes) -> Location | None:
+        """The chunk, if it is in this pack."""
+        at = self._at.get(chunk_id)
+        return None if at is None else Location(self._key, self._columns.record(at))
+
+    def run(self, ids: tuple[bytes, ...], lengths: tuple[int, ...]) -> Run | None:
+        """These chunks, if they lie here like that. No step for each of them: long content is mostly this."""
+        at = self._at.get(ids[0])
+        if at is None:
+            return None
+        columns, end = self._columns, at + len(ids)
+        if columns.ids[at:end] != ids or columns.lengths[at:end] != lengths:
+            return None
+        if columns.codecs[at:end].count(RAW) != len(ids):
+            return None
+        return Run(self._key, columns.offsets[at], columns.checksums[at:end])
+
+
 class Indexes:
     """The indexes of packs that were read last; one for a process."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._mutex = threading.Lock()
-        self._kept: OrderedDict[str, Mapping[bytes, Record]] = OrderedDict()
+        self._kept: OrderedDict[str, Index] = OrderedDict()
 
-    def get(self, key: str, size: int) -> Mapping[bytes, Record]:
-        """By chunk id; empty if the pack has too many, or no readable index (``check`` tells of that)."""
+    def get(self, key: str, size: int) -> Index:
+        """Empty if the pack has too many, or no readable index (``check`` tells of that)."""
         with self._mutex:
             known = self._kept.get(key)
             if known is not None:
                 self._kept.move_to_end(key)
                 return known
         try:
-            records = read_records(self._backend, key, size, at_most=_MOST_RECORDS)
-            found = {record.id: record for record in records}
+            found = Index(key, read_columns(self._backend, key, size, at_most=_MOST_RECORDS))
         except (BackendError, BlobMissing, Damaged):
-            found = {}
+            found = Index(key, NO_COLUMNS)
         with self._mutex:
             self._kept[key] = found
             while len(self._kept) > _INDEXES_KEPT:
@@ -71,21 +109,28 @@ class Course:
     def __init__(self, database: Database, indexes: Indexes | None) -> None:
         self._database = database
         self._indexes = indexes
-        self._at_hand: OrderedDict[str, Mapping[bytes, Record]] = OrderedDict()
+        self._at_hand: OrderedDict[str, Index] = OrderedDict()
         self._last: str | None = None
 
     def places(self, ids: Sequence[bytes]) -> dict[bytes, Location]:
         """Of the next portion's chunks; those unknown are left out."""
         found: dict[bytes, Location] = {}
-        for key, index in self._at_hand.items():
+        for index in self._at_hand.values():
             for chunk_id in ids:
-                record = index.get(chunk_id)
-                if record is not None:
-                    found[chunk_id] = Location(key, record)
+                location = index.get(chunk_id)
+                if location is not None:
+                    found[chunk_id] = location
         missing = [chunk_id for chunk_id in ids if chunk_id not in found]
         if missing:
             found |= self._ask(missing)
         return found
+
+    def run(self, ids: tuple[bytes, ...], lengths: tuple[int, ...]) -> Run | None:
+        """The next portion's chunks, if a pack at hand has them side by side, uncompressed."""
+        for index in self._at_hand.values():
+            if (found := index.run(ids, lengths)) is not None:
+                return found
+        return None
 
     def forget(self, key: str) -> None:
         """The pack is gone: what was in it is somewhere else."""

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from appliance.backends.base import Buffer, Habits
 from appliance.chunks.allowance import Allowance
@@ -23,20 +23,11 @@ FIRST = 262_144
 
 _SMALL = 1_048_576
 _GROWTH = 4
-# Most chunks are larger; this bounds how many are asked of the database together.
-_CHUNK = 16_384
 # From memory a mebibyte takes a fraction of this.
 _SLOW_S = 0.001
 
 
-class Sized(Protocol):
-    """Knows how many bytes it stands for."""
-
-    @property
-    def size(self) -> int: ...
-
-
-T = TypeVar("T", bound=Sized)
+T = TypeVar("T")
 
 
 class _Fetched(NamedTuple):
@@ -58,14 +49,17 @@ class Portions(Generic[T]):
 
     def __init__(
         self,
-        pieces: Iterator[T],
-        fetch: Callable[[list[T]], list[Buffer]],
+        draw: Callable[[int], T | None],
+        fetch: Callable[[T], list[Buffer]],
         pool: ThreadPoolExecutor,
         habits: Habits,
         allowance: Allowance,
     ) -> None:
-        """``fetch`` gives the bytes of some pieces. It is called by threads of the pool, or by the caller's."""
-        self._pieces = pieces
+        """``draw`` says what comes next, of about so many bytes; None at the end.
+
+        ``fetch`` gives the bytes of that. It is called by threads of the pool, or by the caller's.
+        """
+        self._draw = draw
         self._fetch = fetch
         self._pool = pool
         self._habits = habits
@@ -84,7 +78,7 @@ class Portions(Generic[T]):
             fetched = self._await_oldest()
         else:
             batch, self._taken = self._gather(is_further=False)
-            if not batch:
+            if batch is None:
                 return None
             if self._slow:
                 self._submit()
@@ -124,40 +118,30 @@ class Portions(Generic[T]):
         """Let others fetch as many portions as may be under way."""
         while len(self._under_way) < self._most:
             batch, taken = self._gather(is_further=bool(self._under_way))
-            if not batch:
+            if batch is None:
                 return
             self._under_way.append(_UnderWay(self._pool.submit(self._timed, batch), taken))
 
-    def _gather(self, *, is_further: bool) -> tuple[list[T], int]:
-        """The pieces of the next portion, and what it takes of the allowance: no piece if that is used up."""
+    def _gather(self, *, is_further: bool) -> tuple[T | None, int]:
+        """What the next portion consists of, and what it takes of the allowance: None if that is used up."""
         size, taken = self._size, 0
         if size > _SMALL or is_further:
             taken = size if self._allowance.take(size) else 0
             if not taken and is_further:
-                return [], 0
+                return None, 0
             size = taken or _SMALL
         try:
             batch = self._draw(size)
         except BaseException:
             self._allowance.give_back(taken)
             raise
-        if not batch:
+        if batch is None:
             self._allowance.give_back(taken)
-            return [], 0
+            return None, 0
         self._size = max(self._size, min(_SMALL, self._habits.read_size))
         return batch, taken
 
-    def _draw(self, size: int) -> list[T]:
-        batch: list[T] = []
-        drawn = 0
-        for piece in self._pieces:
-            batch.append(piece)
-            drawn += piece.size
-            if drawn >= size or len(batch) * _CHUNK >= size:
-                break
-        return batch
-
-    def _timed(self, batch: list[T]) -> _Fetched:
+    def _timed(self, batch: T) -> _Fetched:
         began = time.monotonic()
         blocks = self._fetch(batch)
         return _Fetched(blocks, time.monotonic() - began)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.chunks import codec
-from appliance.chunks.codec import RAW, ZSTD, Compressor, decode
+from appliance.chunks.codec import RAW, ZSTD, Compressor, are_intact, checksum, decode
 from tests.support.content import MIB, noise, prose
 from tests.support.faults import in_threads
 
@@ -32,6 +32,19 @@ def test_encoded_bytes_come_back(plain: bytes, thorough: bool) -> None:
     else:
         assert how == ZSTD
         assert len(stored) <= 0.98 * len(plain)
+
+
+@given(st.lists(st.binary(min_size=1, max_size=300), min_size=1, max_size=6), st.data())
+def test_side_by_side_chunks_are_intact_only_as_they_were(chunks: list[bytes], data: st.DataObject) -> None:
+    """Whatever byte is another one, or missing, or too many; and whichever of them is where another one should be."""
+    stored, sizes, checksums = b"".join(chunks), list(map(len, chunks)), list(map(checksum, chunks))
+    assert are_intact(memoryview(stored), sizes, checksums)
+    at = data.draw(st.integers(0, len(stored) - 1))
+    wrong = bytes([stored[at] ^ data.draw(st.integers(1, 255))])
+    for other in (stored[:at] + wrong + stored[at + 1 :], stored[:-1], stored + b"x", b""):
+        assert not are_intact(memoryview(other), sizes, checksums)
+    turned = b"".join(reversed(chunks))
+    assert are_intact(memoryview(turned), sizes, checksums) == (turned == stored)
 
 
 def test_text_is_compressed_and_noise_is_not() -> None:

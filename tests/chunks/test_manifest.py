@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pytest
 from hypothesis import given
@@ -21,6 +21,7 @@ from appliance.chunks.manifest import (
     decode,
     overlapping,
 )
+from appliance.chunks.stretches import Part, Piece, Stretches, pieces
 from appliance.errors import Damaged
 
 
@@ -158,19 +159,32 @@ def test_overlap_of_any_range_is_that_of_a_naive_model(lengths: list[int], start
 
 @given(st.integers(17, 6000), st.data())
 def test_range_through_segments_is_that_of_the_whole(count: int, data: st.DataObject) -> None:
-    """Two steps, segments and then entries, find the same as one step over all entries."""
+    """Segments and then stretches of entries, drawn in any size, find the same as one step over all entries."""
     entries = [entry(number, 1 + number % 7) for number in range(count)]
     head, segments = build(entries)
     size = sum(each.length for each in entries)
     start = data.draw(st.integers(0, size))
     end = data.draw(st.integers(start, size))
+    size_of_draw = data.draw(st.sampled_from([1, 50, 5_000, 300_000, 10_000_000]))
     whole = [
         (entries[index], first, last) for index, first, last in overlapping([e.length for e in entries], start, end)
     ]
     decoded = decode(head)
-    found = []
-    for index, first, last in overlapping([part.length for part in decoded.references], start, end):
-        inner = SegmentIndex(segments[index].data)
-        assert inner.length == segments[index].length
-        found += inner.overlapping(first, last)
-    assert found == whole
+
+    def parts() -> Iterator[Part]:
+        for index, first, last in overlapping([part.length for part in decoded.references], start, end):
+            inner = SegmentIndex(segments[index].data)
+            assert inner.length == segments[index].length
+            yield Part(inner, first, last)
+
+    stretches = Stretches(parts())
+    found: list[Piece] = []
+    while (stretch := stretches.draw(size_of_draw)) is not None:
+        drawn = pieces(stretch)
+        assert sum(piece.end - piece.start for piece in drawn) == stretch.size > 0
+        # Never more than it takes for so many bytes.
+        assert stretch.size - (drawn[-1].end - drawn[-1].start) < size_of_draw
+        assert len(drawn) <= max(1, -(-size_of_draw // 16_384))
+        found += drawn
+    assert found == [Piece(*each) for each in whole]
+    assert stretches.draw(size_of_draw) is None

@@ -12,7 +12,7 @@ from appliance.backends.base import Backend
 from appliance.backends.disk import DiskBackend
 from appliance.backends.memory import MemoryBackend
 from appliance.chunks import pack
-from appliance.chunks.pack import Record, pack_key, parse_pack_key, read_index
+from appliance.chunks.pack import NO_COLUMNS, Record, pack_key, parse_pack_key, read_columns, read_index
 from appliance.errors import Damaged
 
 STORE = "00112233445566778899aabbccddeeff"
@@ -75,12 +75,16 @@ def test_index_is_read_back() -> None:
     """The chunk table can be rebuilt from packs alone."""
     blob = whole_pack()
     assert read_index(backend_with(blob), KEY, len(blob), STORE) == RECORDS
+    columns = read_columns(backend_with(blob), KEY, len(blob), at_most=2)
+    assert [columns.record(at) for at in range(len(columns.ids))] == RECORDS
+    assert read_columns(backend_with(blob), KEY, len(blob), at_most=1) == NO_COLUMNS
 
 
 def test_index_of_a_pack_without_records_is_empty() -> None:
     """An odd pack, and a whole one."""
     blob = pack.header(STORE) + pack.trailer([], 32)
     assert read_index(backend_with(blob), KEY, len(blob), STORE) == []
+    assert read_columns(backend_with(blob), KEY, len(blob), at_most=2) == NO_COLUMNS
 
 
 @pytest.mark.parametrize("position", [each for each in range(192) if each not in RESERVED and not 32 <= each < 40])

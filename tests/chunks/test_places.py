@@ -53,6 +53,17 @@ def test_long_reading_asks_the_database_a_few_times(
         assert session.value(Sql("SELECT COUNT(*) FROM pack")) == 1
 
 
+def test_raw_chunks_that_lie_as_they_are_wanted_are_one_block(
+    database: Database, backend: DiskBackend, open_store: OpenStore
+) -> None:
+    """A portion of a mebibyte is one block, as it was read; the first two come before the index is looked into."""
+    store = open_store(database, backend)
+    head = keep(store, database, CONTENT)
+    sizes = [len(block) for block in store.read(head, 0, SIZE)]
+    assert all(size >= MIB for size in sizes[1:-1])
+    assert len(sizes) <= 2 + SIZE // MIB
+
+
 def test_chunks_that_move_while_somebody_reads_are_found(
     database: Database, backend: DiskBackend, open_store: OpenStore, damage: Damage
 ) -> None:
@@ -99,7 +110,7 @@ def test_pack_without_a_readable_index_is_read_all_the_same(
     assert size is not None
     damage.flip(key, size - at)
     assert read(store, head, 0, SIZE) == CONTENT
-    assert Indexes(store.backend).get(key, size) == {}
+    assert len(Indexes(store.backend).get(key, size)) == 0
 
 
 def test_damage_is_found_where_the_index_led(
@@ -160,7 +171,8 @@ def test_few_indexes_are_kept(store: ChunkStore, database: Database, monkeypatch
     indexes = Indexes(noting)
     packs = list(sizes(database))
     for key, size in packs:
-        assert set(indexes.get(key, size)) <= set(all_ids(database))
+        index = indexes.get(key, size)
+        assert len(index) == sum(index.get(chunk_id) is not None for chunk_id in all_ids(database)) > 0
     noting.got.clear()
     assert indexes.get(*packs[2]) is indexes.get(*packs[2])
     assert indexes.get(*packs[1])
@@ -177,7 +189,7 @@ def test_index_of_very_many_chunks_is_left_alone(
     head = keep(store, database, CONTENT)
     ((key, size),) = sizes(database)
     assert len(all_ids(database)) > 100
-    assert Indexes(store.backend).get(key, size) == {}
+    assert len(Indexes(store.backend).get(key, size)) == 0
     assert read(store, head, 0, SIZE) == CONTENT
 
 
