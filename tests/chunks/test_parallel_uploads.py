@@ -115,6 +115,9 @@ def test_rows_come_in_the_order_of_the_packs(database: Database, backend: DiskBa
     sender.start()
     for number in (3, 2):
         gated.open(number)
+    deadline = time.monotonic() + 20
+    while len(list(backend.list("packs/"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
     time.sleep(0.3)
     assert len(list(backend.list("packs/"))) == 2
     assert rows_of(database) == []
