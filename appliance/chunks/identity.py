@@ -131,7 +131,7 @@ def read_blob(backend: Backend) -> dict[str, str] | None:
     if size is None:
         return None
     try:
-        found = json.loads(backend.get(KEY, 0, size))
+        found = json.loads(bytes(backend.get(KEY, 0, size)))
         return {name: str(found[name]) for name in ("store", "incarnation", "chunking")}
     except (ValueError, KeyError, TypeError, BlobMissing) as error:
         raise StoreMismatch(reason=f"the blob {KEY!r}, which says whose blobs these are, cannot be read") from error
