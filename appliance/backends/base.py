@@ -45,7 +45,7 @@ class Habits(NamedTuple):
     """Such portions that are under way at the same time, ahead of the one that is being consumed."""
 
 
-REMOTE = Habits(pack_size=16 * 1_048_576, uploads=4, read_size=4 * 1_048_576, reads_ahead=4)
+REMOTE = Habits(pack_size=16 * 1_048_576, uploads=4, read_size=8 * 1_048_576, reads_ahead=4)
 """Of a store where each request takes some milliseconds, and each connection has a bandwidth of its own."""
 
 
@@ -66,14 +66,14 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    def get(self, key: str, start: int, length: int) -> bytes:
-        """Exactly these bytes.
+    def get(self, key: str, start: int, length: int) -> Buffer:
+        """Exactly these bytes. They are the caller's, for as long as he wants.
 
         Raises:
             BlobMissing: there is no such blob, or it ends before ``start + length``.
         """
 
-    def get_up_to(self, key: str, start: int, length: int) -> bytes:
+    def get_up_to(self, key: str, start: int, length: int) -> Buffer:
         """As many of these bytes as there are; none if the blob ends before ``start``.
 
         One request where the store can answer so; what is here may take three.

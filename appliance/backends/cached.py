@@ -20,7 +20,7 @@ from appliance.backends.wrapper import Wrapper
 from appliance.errors import BlobMissing
 
 # Who wants more at a time reads whole packs, each once: it would push everything out that others read again.
-_BULK = 8 * BLOCK
+_BULK = 12 * BLOCK
 _SIZES_KEPT = 65_536
 
 
@@ -59,13 +59,13 @@ class CachedBackend(Wrapper):
         here.written(key, size, copied.content)
         return size
 
-    def get(self, key: str, start: int, length: int) -> bytes:
+    def get(self, key: str, start: int, length: int) -> Buffer:
         if not 0 < length <= _BULK or not self._keeps(key):
             return self.inner.get(key, start, length)
         check_key(key)
         return self._here().get(key, start, length)
 
-    def get_up_to(self, key: str, start: int, length: int) -> bytes:
+    def get_up_to(self, key: str, start: int, length: int) -> Buffer:
         if not 0 < length <= _BULK or not self._keeps(key):
             return self.inner.get_up_to(key, start, length)
         check_key(key)
@@ -112,7 +112,7 @@ class _Reading:
         self._sizes: OrderedDict[str, int] = OrderedDict()
         self._fetching: dict[tuple[str, int], Future[Buffer]] = {}
 
-    def get(self, key: str, start: int, length: int) -> bytes:
+    def get(self, key: str, start: int, length: int) -> Buffer:
         end = start + length
         numbers = range(start // BLOCK, (end - 1) // BLOCK + 1)
         blocks: dict[int, Buffer] = {}
@@ -128,7 +128,7 @@ class _Reading:
             blocks |= self._far(key, missing, size)
         return _joined(blocks, start, end)
 
-    def get_up_to(self, key: str, start: int, length: int) -> bytes:
+    def get_up_to(self, key: str, start: int, length: int) -> Buffer:
         if key not in self._sizes:
             # A block that is near tells it too.
             self._near(key, start // BLOCK)

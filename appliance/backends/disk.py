@@ -133,7 +133,7 @@ class DiskBackend(Backend):
                 raise BlobMissing(key=key, reason=f"ends before {start}")
         return data
 
-    def get_up_to(self, key: str, start: int, length: int) -> bytes:
+    def get_up_to(self, key: str, start: int, length: int) -> Buffer:
         with self._reading(key) as descriptor:
             return _read(descriptor, start, length)
 

@@ -33,10 +33,10 @@ class ExchangedBackend(Wrapper):
     def habits(self, habits: Habits) -> None:
         """They are those of ``inner``."""
 
-    def get(self, key: str, start: int, length: int) -> bytes:
+    def get(self, key: str, start: int, length: int) -> Buffer:
         return self._tried(key, lambda inner: inner.get(key, start, length))
 
-    def get_up_to(self, key: str, start: int, length: int) -> bytes:
+    def get_up_to(self, key: str, start: int, length: int) -> Buffer:
         return self._tried(key, lambda inner: inner.get_up_to(key, start, length))
 
     def head(self, key: str) -> int | None:

@@ -32,7 +32,7 @@ class MemoryBackend(Backend):
             raise BlobMissing(key=key, reason=f"ends at {len(blob)}, before {start + length}")
         return blob[start : start + length]
 
-    def get_up_to(self, key: str, start: int, length: int) -> bytes:
+    def get_up_to(self, key: str, start: int, length: int) -> Buffer:
         check_key(key)
         blob = self._blobs.get(key)
         if blob is None:

@@ -30,10 +30,10 @@ class MovingBackend(Backend):
     def put(self, key: str, blocks: Iterable[Buffer]) -> int:
         return self._first.put(key, blocks)
 
-    def get(self, key: str, start: int, length: int) -> bytes:
+    def get(self, key: str, start: int, length: int) -> Buffer:
         return self._found(lambda backend: backend.get(key, start, length))
 
-    def get_up_to(self, key: str, start: int, length: int) -> bytes:
+    def get_up_to(self, key: str, start: int, length: int) -> Buffer:
         return self._found(lambda backend: backend.get_up_to(key, start, length))
 
     def _found(self, read: Callable[[Backend], T]) -> T:

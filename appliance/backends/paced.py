@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from appliance.backends.base import Backend
+from appliance.backends.base import Backend, Buffer
 from appliance.backends.wrapper import Wrapper
 
 
@@ -37,10 +37,10 @@ class PacedBackend(Wrapper):
         super().__init__(inner)
         self._pacer = pacer
 
-    def get(self, key: str, start: int, length: int) -> bytes:
+    def get(self, key: str, start: int, length: int) -> Buffer:
         self._pacer.spend(length)
         return self.inner.get(key, start, length)
 
-    def get_up_to(self, key: str, start: int, length: int) -> bytes:
+    def get_up_to(self, key: str, start: int, length: int) -> Buffer:
         self._pacer.spend(length)
         return self.inner.get_up_to(key, start, length)

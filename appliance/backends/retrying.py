@@ -172,10 +172,10 @@ class RetryingBackend(Wrapper):
         self._attempts.circuit.check(key)
         return self.inner.put(key, blocks)
 
-    def get(self, key: str, start: int, length: int) -> bytes:
+    def get(self, key: str, start: int, length: int) -> Buffer:
         return self._attempts.run(key, lambda: self.inner.get(key, start, length))
 
-    def get_up_to(self, key: str, start: int, length: int) -> bytes:
+    def get_up_to(self, key: str, start: int, length: int) -> Buffer:
         return self._attempts.run(key, lambda: self.inner.get_up_to(key, start, length))
 
     def head(self, key: str) -> int | None:

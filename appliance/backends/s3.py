@@ -118,7 +118,7 @@ class S3Backend(Backend):
             raise BackendError(key=key, reason=f"{len(data)} bytes came instead of {length}", temporary=True)
         return data
 
-    def get_up_to(self, key: str, start: int, length: int) -> bytes:
+    def get_up_to(self, key: str, start: int, length: int) -> Buffer:
         check_key(key)
         if not length:
             return super().get_up_to(key, start, length)

@@ -66,7 +66,7 @@ class Header(NamedTuple):
         return _HEADER.pack(_MAGIC, _FORMAT, _SHIFT, 0, self.key_id, self.salt)
 
     @classmethod
-    def read(cls, data: bytes) -> Header:
+    def read(cls, data: Buffer) -> Header:
         """From the first bytes of a blob.
 
         Raises:
@@ -93,19 +93,18 @@ class Cipher:
 
     def seal(self, number: int, plain: Buffer, into: memoryview, *, last: bool) -> int:
         """Seal a segment; returns the bytes that it takes."""
-        # Into memory that is there would be no faster: a segment is small, and copying it costs a tenth of this.
-        stored = self._aead.encrypt(_nonce(number, last), plain, self._covered)
-        into[: len(stored)] = stored
-        return len(stored)
+        size = len(plain) + _TAG
+        self._aead.encrypt_into(_nonce(number, last), plain, self._covered, into[:size])
+        return size
 
-    def open(self, number: int, stored: memoryview, *, last: bool) -> bytes:
-        """The plain bytes of a segment.
+    def open(self, number: int, stored: memoryview, into: memoryview, *, last: bool) -> None:
+        """The plain bytes of a segment, into memory of just their size.
 
         Raises:
-            ValueError: it is not the one that was sealed.
+            ValueError: it is not the one that was sealed; nothing of what is in the memory then may be used.
         """
         try:
-            return self._aead.decrypt(_nonce(number, last), stored, self._covered)
+            self._aead.decrypt_into(_nonce(number, last), stored, self._covered, into)
         except InvalidTag:
             raise ValueError(f"is not what was sealed (segment {number})") from None
 
@@ -153,19 +152,23 @@ class Part(NamedTuple):
         return HEADER + (self.last + 1) * STORED
 
 
-def open_part(cipher: Cipher, first: int, stored: memoryview, *, ends: bool) -> list[bytes]:
+def open_part(cipher: Cipher, first: int, stored: memoryview, into: memoryview, *, ends: bool) -> None:
     """Plain bytes of segments that lie side by side, from number ``first`` on; ``ends``: the blob ends with them.
+
+    ``into`` is as large as these are.
 
     Raises:
         ValueError: they are not those that were sealed.
     """
     if not ends and len(stored) % STORED:
         raise ValueError("ends within a segment")
-    pieces = [stored[at : at + STORED] for at in range(0, len(stored), STORED)]
-    return [
-        cipher.open(number, piece, last=ends and number == first + len(pieces) - 1)
-        for number, piece in enumerate(pieces, first)
-    ]
+    count = -(-len(stored) // STORED)
+    for at in range(count):
+        piece = stored[at * STORED : (at + 1) * STORED]
+        if len(piece) < _TAG:
+            raise ValueError("ends within a tag")
+        plain = into[at * SEGMENT : (at + 1) * SEGMENT]
+        cipher.open(first + at, piece, plain, last=ends and at == count - 1)
 
 
 class Sealing:

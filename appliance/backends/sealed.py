@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple, Protocol
 
 from appliance.backends.base import SEALED, Backend, Blob, Buffer, check_key
+from appliance.backends.reused import Reused
 from appliance.backends.seal import HEADER, Cipher, DataKey, Header, Part, Sealing, open_part, plain_size, stored_size
 from appliance.backends.wrapper import Wrapper
 from appliance.errors import BackendError, BlobDamaged, BlobMissing, DataKeyUnknown
@@ -24,6 +25,8 @@ PLAIN: Final = frozenset({"store", "keys"})
 _NEAR = 262_144
 # Of so many blobs it is remembered where they lie, and how they are opened: some kilobytes each.
 _REMEMBERED = 2048
+# Memory of what was read, for what is read next: the portions of one fast reading of a far store.
+_KEPT = 48 * 1_048_576
 
 
 class Keys(Protocol):
@@ -60,6 +63,7 @@ class SealedBackend(Wrapper):
         self._seals = seals
         self._mutex = threading.Lock()
         self._places: OrderedDict[str, _Place] = OrderedDict()
+        self._memory = Reused(_KEPT)
 
     def over(self, inner: Backend, *, seals: bool) -> SealedBackend:
         """The same data keys, for the same store's blobs at another place."""
@@ -117,7 +121,7 @@ class SealedBackend(Wrapper):
 
     # -- reading
 
-    def get(self, key: str, start: int, length: int) -> bytes:
+    def get(self, key: str, start: int, length: int) -> Buffer:
         _check(key)
         if key in PLAIN:
             return self.inner.get(key, start, length)
@@ -133,10 +137,10 @@ class SealedBackend(Wrapper):
             self._forget(key)
             return self._get_unknown(key, start, length)
 
-    def get_up_to(self, key: str, start: int, length: int) -> bytes:
+    def get_up_to(self, key: str, start: int, length: int) -> Buffer:
         return Backend.get_up_to(self, key, start, length)
 
-    def _nothing(self, key: str, start: int) -> bytes:
+    def _nothing(self, key: str, start: int) -> Buffer:
         size = self.head(key)
         if size is None:
             raise BlobMissing(key=key)
@@ -144,7 +148,7 @@ class SealedBackend(Wrapper):
             raise BlobMissing(key=key, reason=f"ends at {size}, before {start}")
         return b""
 
-    def _get_known(self, key: str, place: _Place, start: int, length: int) -> bytes:
+    def _get_known(self, key: str, place: _Place, start: int, length: int) -> Buffer:
         if place.cipher is None:
             return self.inner.get(key, start, length)
         if place.size is not None and start + length > place.size:
@@ -159,7 +163,7 @@ class SealedBackend(Wrapper):
             )
         return self._opened(key, place.cipher, part, stored, start, length)
 
-    def _get_unknown(self, key: str, start: int, length: int) -> bytes:
+    def _get_unknown(self, key: str, start: int, length: int) -> Buffer:
         """One request more than for a known blob at most."""
         part = Part.of(start, length)
         is_near = part.begin <= _NEAR
@@ -177,12 +181,12 @@ class SealedBackend(Wrapper):
         data = self.inner.get_up_to(SEALED + key, part.begin, part.end + 1 - part.begin)
         return _cut(memoryview(data), part)
 
-    def _get_plain(self, key: str, start: int, length: int) -> bytes:
+    def _get_plain(self, key: str, start: int, length: int) -> Buffer:
         data = self.inner.get(key, start, length)
         self._remember(key, _Place(None, None))
         return data
 
-    def _cipher(self, key: str, data: bytes) -> Cipher:
+    def _cipher(self, key: str, data: Buffer) -> Cipher:
         try:
             header = Header.read(data)
         except ValueError as error:
@@ -192,22 +196,21 @@ class SealedBackend(Wrapper):
             raise DataKeyUnknown(key=key, key_id=header.key_id.hex())
         return Cipher(data_key, header, self._store_id, key)
 
-    def _opened(self, key: str, cipher: Cipher, part: Part, fetched: _Fetched, start: int, length: int) -> bytes:
+    def _opened(self, key: str, cipher: Cipher, part: Part, fetched: _Fetched, start: int, length: int) -> memoryview:
         """The range out of its segments."""
         if not fetched.stored:
             raise BlobMissing(key=key, reason=f"ends before {start}")
+        plain = self._memory.take(plain_size(HEADER + len(fetched.stored)))
         try:
-            plain = open_part(cipher, part.first, fetched.stored, ends=fetched.ends)
+            open_part(cipher, part.first, fetched.stored, plain, ends=fetched.ends)
         except ValueError as error:
             raise BlobDamaged(key=key, reason=str(error)) from None
-        end = part.offset + sum(map(len, plain))
+        end = part.offset + len(plain)
         if fetched.ends:
             self._remember(key, _Place(cipher, end))
         if start + length > end:
             raise BlobMissing(key=key, reason=f"ends at {end}, before {start + length}")
-        plain[-1] = plain[-1][: len(plain[-1]) - (end - start - length)]
-        plain[0] = plain[0][start - part.offset :]
-        return b"".join(plain)
+        return plain[start - part.offset :][:length]
 
     # -- what is known of blobs
 

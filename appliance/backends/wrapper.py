@@ -17,10 +17,10 @@ class Wrapper(Backend):
     def put(self, key: str, blocks: Iterable[Buffer]) -> int:
         return self.inner.put(key, blocks)
 
-    def get(self, key: str, start: int, length: int) -> bytes:
+    def get(self, key: str, start: int, length: int) -> Buffer:
         return self.inner.get(key, start, length)
 
-    def get_up_to(self, key: str, start: int, length: int) -> bytes:
+    def get_up_to(self, key: str, start: int, length: int) -> Buffer:
         return self.inner.get_up_to(key, start, length)
 
     def head(self, key: str) -> int | None:

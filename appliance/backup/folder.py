@@ -25,6 +25,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+from appliance.backends.base import Buffer
 from appliance.backends.disk import DiskBackend
 from appliance.backup.blocks import Sealed, open_block
 from appliance.backup.snapshot import Pack, Piece, Snapshot
@@ -116,7 +117,7 @@ class BackupFolder:
         with self.blaming():
             return {blob.key: blob.size for blob in self.backend.list(prefix)}
 
-    def put(self, key: str, data: bytes) -> None:
+    def put(self, key: str, data: Buffer) -> None:
         """Store a blob; durable on return."""
         with self.blaming():
             self.backend.put(key, [data])
@@ -136,7 +137,7 @@ class BackupFolder:
         size = self.backend.head(key)
         if size is None:
             raise Damaged(what=f"{key} in {self.path}")
-        return self.backend.get(key, 0, size)
+        return bytes(self.backend.get(key, 0, size))
 
     def blaming(self) -> AbstractContextManager[None]:
         """The folder's own failures are not those of the store."""

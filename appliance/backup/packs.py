@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import NamedTuple, TypeVar
 
-from appliance.backends.base import Backend
+from appliance.backends.base import Backend, Buffer
 from appliance.backends.memory import MemoryBackend
 from appliance.chunks.pack import Record
 from appliance.errors import BackendError, BlobDamaged, BlobMissing
@@ -27,7 +27,7 @@ _UNDER_WAY = 4
 class Read(NamedTuple):
     """A pack's bytes, its records, and what is wrong with it ("": nothing). What could not be read has no bytes."""
 
-    data: bytes
+    data: Buffer
     records: list[Record]
     wrong: str
 
@@ -59,7 +59,7 @@ def read_pack(backend: Backend, key: str, size: int, store_id: str) -> Read:
     return Read(data, records, "")
 
 
-def _all_that_can_be_read(backend: Backend, key: str, size: int) -> bytes:
+def _all_that_can_be_read(backend: Backend, key: str, size: int) -> Buffer:
     """The whole blob, with zeros where it is damaged."""
     try:
         return backend.get(key, 0, size)
@@ -69,7 +69,7 @@ def _all_that_can_be_read(backend: Backend, key: str, size: int) -> bytes:
             with suppress(BlobDamaged):
                 end = min(start + _STEP, size)
                 data[start:end] = backend.get(key, start, end - start)
-        return bytes(data)
+        return data
 
 
 def in_turn(work: Callable[[T], R], items: Iterable[T]) -> Generator[R, None, None]:

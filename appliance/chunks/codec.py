@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 import xxhash
 import zstandard
 
+from appliance.backends.base import Buffer
+
 RAW = 0
 ZSTD = 1
 
@@ -48,7 +50,7 @@ class Compressor:
         self._failures = 0
         self._paused = 0
 
-    def encode(self, plain: memoryview | bytes) -> tuple[int, memoryview | bytes]:
+    def encode(self, plain: Buffer) -> tuple[int, Buffer]:
         """(codec, stored bytes); for RAW these are ``plain`` itself."""
         size = len(plain)
         if self._paused > 0:
@@ -67,20 +69,20 @@ class Compressor:
         return RAW, plain
 
 
-def _sample_shrinks(plain: memoryview | bytes) -> bool:
+def _sample_shrinks(plain: Buffer) -> bool:
     start = max(len(plain) - _SAMPLE, 0) // 2
     sample = plain[start : start + _SAMPLE]
     return len(_compress(_FAST, sample)) <= len(sample) * _WORTHWHILE
 
 
-def decode(codec: int, stored: memoryview | bytes, length: int) -> memoryview | bytes:
+def decode(codec: int, stored: Buffer, length: int) -> Buffer:
     """The plain bytes, exactly ``length`` of them.
 
     Raises:
         ValueError: they are not that.
     """
     if codec == RAW:
-        plain: memoryview | bytes = stored
+        plain: Buffer = stored
     elif codec == ZSTD:
         try:
             # The header alone decides how much memory is taken.
@@ -96,7 +98,7 @@ def decode(codec: int, stored: memoryview | bytes, length: int) -> memoryview | 
     return plain
 
 
-def plain_of(codec: int, length: int, stored: memoryview | bytes, *, sha256: bytes) -> memoryview | bytes | None:
+def plain_of(codec: int, length: int, stored: Buffer, *, sha256: bytes) -> Buffer | None:
     """The plain bytes whose digest this is; None: they are others, or cannot be decoded."""
     try:
         plain = decode(codec, stored, length)
@@ -105,7 +107,7 @@ def plain_of(codec: int, length: int, stored: memoryview | bytes, *, sha256: byt
     return plain if hashlib.sha256(plain).digest() == sha256 else None
 
 
-def checksum(stored: memoryview | bytes) -> int:
+def checksum(stored: Buffer) -> int:
     """XXH3-64 of the stored bytes, as a signed number (SQL has no unsigned ones)."""
     value: int = xxhash.xxh3_64_intdigest(stored)
     return value - (1 << 64) if value >= 1 << 63 else value
@@ -124,7 +126,7 @@ def are_intact(stored: memoryview, sizes: Sequence[int], checksums: Sequence[int
 
 # zstandard's objects serve one thread at a time. Compressors hold one or two MiB, so there are only as many as work at
 # the same time.
-def _compress(level: int, plain: memoryview | bytes) -> bytes:
+def _compress(level: int, plain: Buffer) -> bytes:
     idle = _compressors[level]
     try:
         compressor = idle.pop()

@@ -145,7 +145,7 @@ def read_blob(backend: Backend) -> dict[str, str] | None:
     if size is None:
         return None
     try:
-        found = json.loads(backend.get(KEY, 0, size))
+        found = json.loads(bytes(backend.get(KEY, 0, size)))
         told = {name: str(found[name]) for name in ("store", "incarnation", "chunking")}
         return told | {name: str(found.get(name, "")) for name in _OF_A_MOVE}
     except (ValueError, KeyError, TypeError, BlobMissing) as error:

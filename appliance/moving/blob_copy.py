@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import xxhash
 
-from appliance.backends.base import SEALED, Backend, Blob
+from appliance.backends.base import SEALED, Backend, Blob, Buffer
 from appliance.backends.sealed import PLAIN
 from appliance.chunks.pack import parse_pack_key
 from appliance.errors import BlobMissing, MoveFailed
@@ -145,7 +145,7 @@ class BlobCopy:
         return gone
 
 
-def _portions(backend: Backend, key: str, size: int) -> Iterator[bytes]:
+def _portions(backend: Backend, key: str, size: int) -> Iterator[Buffer]:
     for start in range(0, size, _PORTION):
         yield backend.get(key, start, min(_PORTION, size - start))
 

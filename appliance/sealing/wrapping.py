@@ -80,7 +80,7 @@ def read_blob(backend: Backend, store_id: str) -> list[Wrapped]:
     if size is None:
         return []
     try:
-        found = json.loads(backend.get(KEY, 0, size))
+        found = json.loads(bytes(backend.get(KEY, 0, size)))
         if found["format"] != _FORMAT:
             raise KeysUnusable(reason=f"the blob {KEY!r} has format {found['format']}; install a newer Holdfast")
         if found["store"] != store_id:

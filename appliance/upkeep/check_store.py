@@ -166,7 +166,7 @@ def _as_blob(row: Row) -> dict[str, object]:
 def _read_blob(backend: Backend, findings: Findings, where: str) -> dict[str, object] | None:
     try:
         size = backend.head(identity.KEY)
-        text = None if size is None else backend.get(identity.KEY, 0, size)
+        text = None if size is None else bytes(backend.get(identity.KEY, 0, size))
     except BackendError as error:
         findings.add("store-blob", where, f"cannot be read: {error.reason}")
         return None

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from appliance import faults
-from appliance.backends.base import Backend
+from appliance.backends.base import Backend, Buffer
 from appliance.chunks import codec, rows
 from appliance.chunks.channel import Block
 from appliance.chunks.findings import What
@@ -86,7 +86,7 @@ class Places:
         plain = None if stored is None else codec.plain_of(*stored, sha256=place.digest)
         return None if plain is None else bytes(plain)
 
-    def _stored(self, place: Place) -> tuple[int, int, bytes] | None:
+    def _stored(self, place: Place) -> tuple[int, int, Buffer] | None:
         """(codec, length, stored bytes)."""
         if place.record is not None:
             record = place.record

@@ -54,7 +54,7 @@ def wait_until_idle(store: ChunkStore) -> None:
 def test_large_portions_are_under_way_together_and_come_in_order(
     far: ChunkStore, remote: RemoteBackend, head: bytes
 ) -> None:
-    """Four of 4 MiB, and far fewer requests than mebibytes."""
+    """Four of 8 MiB, and far fewer requests than mebibytes."""
     assert within(30, lambda: read(far, head, 0, SIZE)) == CONTENT
     assert 2 <= remote.gets_at_once <= REMOTE.reads_ahead + 1
     assert len(remote.gets) < 25
