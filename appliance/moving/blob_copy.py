@@ -123,7 +123,7 @@ class BlobCopy:
         there = self._digest(self._new, key, size) if stored == self._new.head(key) == size else b""
         return size if there == read.digest() else None
 
-    def _portions(self, key: str, size: int, read: xxhash.xxh3_128) -> Iterator[bytes]:
+    def _portions(self, key: str, size: int, read: xxhash.xxh3_128) -> Iterator[Buffer]:
         for portion in _portions(self._old, key, size):
             read.update(portion)
             yield portion
