@@ -11,6 +11,7 @@ import io
 import os
 import tempfile
 import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,10 @@ from appliance.errors import BackendError, StorageFull
 
 # How many blobs are read back from their files at a time, since each is then in memory as a whole.
 _READ_BACK = 4
+# So many blocks of memory stay for the next blobs that are larger than this: one that is new costs a page fault every
+# 4 KiB, and grows by being copied.
+_KEPT = 3
+_LARGE = 1_048_576
 
 
 class Room:
@@ -34,6 +39,20 @@ class Room:
         self._size = size
         self._taken = 0
         self._mutex = threading.Lock()
+        self._idle: deque[io.BytesIO] = deque(maxlen=_KEPT)
+
+    def lend(self) -> io.BytesIO:
+        """Memory for a large blob, to be written from its beginning; what is behind that may be anything."""
+        try:
+            memory = self._idle.pop()
+        except IndexError:
+            return io.BytesIO()
+        memory.seek(0)
+        return memory
+
+    def keep(self, memory: io.BytesIO) -> None:
+        """For the next one. Who still has a value of it keeps that: it is copied before it would change."""
+        self._idle.append(memory)
 
     def take(self, size: int) -> bool:
         """Whether there was so much left; it never waits, since who holds the rest may be slow."""
@@ -61,6 +80,7 @@ class Gathered:
         self._key = key
         self._held = 0
         self._memory = io.BytesIO()
+        self._is_lent = False
         self._file: BinaryIO | None = None
 
     def __enter__(self) -> Self:
@@ -78,6 +98,8 @@ class Gathered:
         if self._file is None and not self._take(size):
             self._move_to_file()
         if self._file is None:
+            if not self._is_lent and self.size + size > _LARGE:
+                self._enlarge()
             self._memory.write(block)
         else:
             with self._translated():
@@ -88,6 +110,7 @@ class Gathered:
     def content(self) -> Iterator[BinaryIO]:
         """All of it, to be read in one go. May be asked for again."""
         if self._file is None:
+            self._memory.truncate()
             # The value of the whole buffer is the buffer: nothing is copied, here and when it is read.
             yield io.BytesIO(self._memory.getvalue())
             return
@@ -97,6 +120,11 @@ class Gathered:
                 data = self._file.read()
             yield io.BytesIO(data)
 
+    def _enlarge(self) -> None:
+        memory = self._room.lend()
+        memory.write(self._memory.getbuffer())
+        self._memory, self._is_lent = memory, True
+
     def _take(self, size: int) -> bool:
         if not self._room.take(size):
             return False
@@ -105,12 +133,15 @@ class Gathered:
 
     def _move_to_file(self) -> None:
         with self._translated():
+            self._memory.truncate()
             self._file = tempfile.TemporaryFile(dir=self._room.scratch, buffering=0)  # noqa: SIM115 (closed at the end)
             _write_all(self._file, self._memory.getbuffer())
         self._forget_memory()
 
     def _forget_memory(self) -> None:
-        self._memory = io.BytesIO()
+        if self._is_lent:
+            self._room.keep(self._memory)
+        self._memory, self._is_lent = io.BytesIO(), False
         self._room.give_back(self._held)
         self._held = 0
 

@@ -109,3 +109,39 @@ def test_folder_that_is_gone_is_an_error_of_the_product(tmp_path: Path) -> None:
     """It says which blob and why."""
     with pytest.raises(BackendError, match="gathered"), Gathered(Room(0, tmp_path / "gone"), "k") as gathered:
         gathered.add(b"x")
+
+
+def test_large_blobs_one_after_the_other_hold_their_own_bytes(tmp_path: Path) -> None:
+    """They come into the same memory; whoever still has what was in it keeps that, and nobody gets a rest of it."""
+    room = Room(16 << 20, tmp_path)
+    held: list[tuple[bytes, bytes]] = []
+    for size in (5_000_000, 3_000_000, 1_500_000, 6_000_000):
+        content = noise(size)
+        with Gathered(room, "k") as gathered:
+            for start in range(0, size, 700_000):
+                gathered.add(content[start : start + 700_000])
+            assert whole(gathered) == content
+            held.append((whole(gathered), content))
+    assert all(found == content for found, content in held)
+    assert room.taken == 0
+
+
+def test_a_rest_in_used_memory_is_not_moved_to_a_file(tmp_path: Path) -> None:
+    """The file has what came, and not what an earlier and longer blob left."""
+    room = Room(6 << 20, tmp_path)
+    with Gathered(room, "long") as gathered:
+        gathered.add(noise(5 << 20))
+        assert gathered.size == 5 << 20
+        whole(gathered)
+    content = noise(7 << 20)
+    with Gathered(room, "longer") as gathered:
+        for start in range(0, len(content), 1 << 20):
+            gathered.add(content[start : start + (1 << 20)])
+        assert room.taken == 0
+        assert whole(gathered) == content
+    with Gathered(room, "waiting") as waiting, Gathered(room, "other") as other:
+        waiting.add(content[: 2 << 20])
+        other.add(content[: 3 << 20])
+        waiting.add(content[2 << 20 : 4 << 20])
+        assert whole(waiting) == content[: 4 << 20]
+        assert whole(other) == content[: 3 << 20]
