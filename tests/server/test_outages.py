@@ -112,11 +112,17 @@ class Told(dict[str, Counter[str]]):
 
 
 def outage(
-    server: Server, seconds: float, stop: Callable[[], object], start: Callable[[], object], *, unsure: float = 0
+    server: Server,
+    seconds: float,
+    stop: Callable[[], object],
+    start: Callable[[], object],
+    *,
+    until_told: str | None = None,
+    unsure: float = 0,
 ) -> Told:
     """What clients are answered before, between and after the stop and the start.
 
-    Once the server works again, some of its processes may not know it for ``unsure`` seconds.
+    The outage is longer than ``seconds`` on a busy machine, where nobody is ``until_told`` of it by then. Once the server works again, some of its processes may not know it for ``unsure`` seconds.
     """
     phase, done = Phase(), threading.Event()
     clients = [Client(server, number, phase, done) for number in range(4)]
@@ -128,6 +134,7 @@ def outage(
         stop()
         phase.now = "outage"
         time.sleep(seconds)
+        until(lambda: until_told is None or until_told in Told(clients)["outage"], 90, str(until_told))
         phase.now = "starting"
         start()
         phase.now = "recovery"
@@ -182,8 +189,11 @@ def test_s3_that_stops_costs_answers_and_nothing_else(tmp_path: Path, store: s3.
     """Large content is 503 with Retry-After meanwhile; small content, which is in the database, goes on."""
     server = over_s3(tmp_path, store).start()
     # Each process looks by itself every 5 seconds.
-    during = outage(server, seconds, store.kill, lambda: (store.start(), store.ready()), unsure=8)["outage"]
-    assert during["PUT large 503"], during
+    told = "PUT large 503"
+    during = outage(server, seconds, store.kill, lambda: (store.start(), store.ready()), until_told=told, unsure=8)[
+        "outage"
+    ]
+    assert during[told], during
     assert during["PUT small 201"] + during["PUT small 204"], during
     assert during["GET small 200"], during
     assert not during["PUT small 503"], during
