@@ -122,7 +122,8 @@ def outage(
 ) -> Told:
     """What clients are answered before, between and after the stop and the start.
 
-    The outage is longer than ``seconds`` on a busy machine, where nobody is ``until_told`` of it by then. Once the server works again, some of its processes may not know it for ``unsure`` seconds.
+    The outage is longer than ``seconds`` on a busy machine, where nobody is ``until_told`` of it by then. Once the
+    server works again, some of its processes may not know it for ``unsure`` seconds.
     """
     phase, done = Phase(), threading.Event()
     clients = [Client(server, number, phase, done) for number in range(4)]
