@@ -14,7 +14,7 @@ from tests.server.listing import parse
 from tests.server.running import Server
 
 # Nothing, a row, a pack of its own, several portions.
-SIZES = (0, 700, 700, 20_000, 20_000, 90_000, 90_000, 400_000, 1_500_000)
+SIZES = (0, 700, 700, 20_000, 20_000, 90_000, 90_000, 400_000)
 _NAMES = [f"file-{number}" for number in range(12)]
 
 
@@ -122,7 +122,7 @@ class _Slow:
     def step(self) -> str:
         self._turn += 1
         path = f"/dav/slow-{self._turn % 3}"
-        body = random.Random(self._turn).randbytes(5_000_000 + self._turn)
+        body = random.Random(self._turn).randbytes(2_500_000 + self._turn)
         answer = self._dav("PUT", path, _slowly(body))
         assert answer.status in (201, 204), f"slow PUT {answer.status} {answer.text}"
         self._there[path] = body
