@@ -148,7 +148,7 @@ def _bytes(value: float) -> str:
 def draw(known: Constants, on: Machines) -> str:
     """Shares of the limits over the number of users with 10⁴ files each."""
     by = POPULATIONS["10⁵ users, 10⁹ files"]
-    lines = [Line(NAMES[key].replace("`", ""), scale_model.curve(known, by, on, key, _counts)) for key in _DRAWN]
+    lines = [Line(key, scale_model.curve(known, by, on, key, _counts)) for key in _DRAWN]
     return line_chart(
         "Share of each limit by number of users",
         "10⁴ files each; dashed: the limit is met",

@@ -12,7 +12,8 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 200, 46, 50
 _APART = 15
 
 _COLOURS = (
-    "#2f7fc1", "#c1572f", "#3f9a54", "#8a5fbf", "#b8902a", "#3aa3a3", "#b8487f", "#6d7f36", "#52606d", "#a33a3a",
+    "#2f7fc1", "#c1572f", "#3f9a54", "#8a5fbf", "#b8902a", "#3aa3a3", "#b8487f", "#6d7f36", "#7d8896", "#a33a3a",
+    "#5560d6", "#e08a3c", "#2f9e83",
 )  # fmt: skip
 _STYLE = """
     text{font:13px system-ui,sans-serif;fill:#1c2733}

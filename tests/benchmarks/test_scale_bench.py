@@ -20,6 +20,9 @@ from tests.server.nodes import new_database
 from tests.support import s3
 from tests.support.postgres import NotInstalled, private_server
 
+# It starts ten programs; on a machine that does other things as well that takes a minute.
+pytestmark = pytest.mark.timeout(300)
+
 TINY = replace(Plan.quick(), users=2, uploads=8, connections=(1, 2), seconds=0.05, nodes=1500, requests=10, rounds=0)
 
 
