@@ -146,7 +146,12 @@ def _server_claimed(url: str) -> Iterator[None]:
         row = connection.execute("SELECT pg_try_advisory_lock(%s)", (_CLAIM,)).fetchone()
         if row is None or not row[0]:
             raise MoveRefused(reason=_UNDER_WAY)
-        yield
+        try:
+            yield
+        finally:
+            # The server notices some time later that the connection is closed, and whoever comes then is refused.
+            with suppress(psycopg.Error):
+                connection.execute("SELECT pg_advisory_unlock(%s)", (_CLAIM,))
 
 
 def open_side(database: Database) -> Side:
