@@ -316,10 +316,10 @@ def summary(results: list[Result]) -> int:
 
 
 def parallel(args: list[str]) -> list[str]:
-    """One process more than cores, as tests wait a lot; a file of tests in one of them, in the order of collection."""
+    """Two processes more than cores, as tests wait a lot; each file of tests in one, in the order of collection."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     alone = cores == 1 or any(arg.startswith(("-n", "--numprocesses", "--pdb", "--dist", "no:xdist")) for arg in args)
-    return [] if alone else ["-n", str(min(cores, 8) + 1), "--dist", "loadfile", "--no-loadscope-reorder"]
+    return [] if alone else ["-n", str(min(cores, 8) + 2), "--dist", "loadfile", "--no-loadscope-reorder"]
 
 
 def setup(args: list[str]) -> int:

@@ -32,7 +32,7 @@ _CLAUSES = {
     # versitygw's word for it
     "XAdminUserNotFound": f"does not know the access key; see {ACCESS_KEY}",
     "SignatureDoesNotMatch": f"refuses the signature: the secret key does not fit the access key; see {SECRET_KEY}",
-    "AccessDenied": "denies access to the bucket {bucket}; docs/s3.md lists the rights that are needed",
+    "AccessDenied": "denies access to the bucket {bucket}: the keys are wrong, or lack a right that docs/s3.md lists",
     "ExpiredToken": "says that the session token has expired",
     "InvalidToken": "does not know the session token",
     "NoSuchBucket": "has no bucket {bucket}",

@@ -8,7 +8,7 @@ from http import HTTPStatus
 
 from cheroot.server import HTTPRequest
 
-from appliance.errors import BodyIncomplete, BodyStalled
+from appliance.errors import BodyIncomplete, BodyStalled, HoldfastError
 from appliance.principal import Principal
 from providers.http.access import Ended, Entry, shown_path
 from providers.http.body import ChunkedBody, FixedBody
@@ -16,6 +16,13 @@ from providers.http.environ import PRINCIPAL, request_environ
 from providers.http.head import Head
 from providers.http.response import Channel, Response
 from providers.http.service import Environ
+
+
+def _told(error: BaseException) -> str:
+    """An answer that a store broke off is explained by what it said; of a defect of ours the way there is wanted."""
+    if isinstance(error, HoldfastError):
+        return f": broken off, {error}"
+    return "\n" + "".join(traceback.format_exception(error))
 
 
 class Request(HTTPRequest):
@@ -75,8 +82,7 @@ class Request(HTTPRequest):
     def _fail(self, error: BaseException) -> None:
         response = self._response
         if not isinstance(error, (BodyIncomplete, BodyStalled)):
-            what = "".join(traceback.format_exception(error))
-            self._channel.service.report(f"request {self._id}: {self._shown}\n{what}")
+            self._channel.service.report(f"request {self._id}: {self._shown}{_told(error)}")
         if response.begun:
             self._failed = True
             response.closes = True

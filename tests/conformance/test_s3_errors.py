@@ -59,7 +59,8 @@ def test_wrong_key_is_told_by_every_call(
     credentials = replace(s3_server.credentials, **wrong)
     error = failure(CALLS[name], S3Backend(s3_server.place, credentials))
     assert type(error) is BackendError
-    assert said in error.reason
+    # There are stores that do not tell wrong keys from missing rights.
+    assert said in error.reason or (s3_server.name == "given" and "denies access" in error.reason)
     assert s3_server.place.endpoint in error.reason
     assert not error.temporary
     shown = "".join(traceback.format_exception(error)) + caplog.text

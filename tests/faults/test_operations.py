@@ -44,6 +44,7 @@ def named(names: Iterable[str]) -> list[Operation]:
     return [by_name[name] for name in names]
 
 
+@pytest.mark.timeout(600)
 def test_operation_broken_at_each_kind_of_point_leaves_old_or_new(runner: Runner) -> None:
     """Each point once: clear errors, no leftovers, a clean check, and the same request succeeds afterwards."""
     for operation, cases in few(runner, named(_SELECTED)):

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from appliance.errors import BackendError
 from providers.http.limits import Limits
 from tests.http.harness import App, Environ, StartResponse, hello, rss, serving, until
 
@@ -291,6 +292,22 @@ def test_too_short_answer_is_closed_and_reported() -> None:
         assert not client.ask(GET).complete
         until(lambda: len(running.errors) == 1)
         assert "2 bytes shorter" in running.errors[0]
+
+
+def test_answer_that_a_store_breaks_off_is_closed_and_explained_in_one_line() -> None:
+    """An outage is no defect of the program: no traceback."""
+
+    def app(environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
+        start_response("200 OK", [("Content-Length", "10")])
+        yield b"begun"
+        raise BackendError(key="packs/1/1", reason="does not answer", temporary=True)
+
+    with serving(app) as running, running.client() as client:
+        assert not client.ask(GET).complete
+        until(lambda: len(running.errors) == 1)
+        assert "broken off" in running.errors[0]
+        assert "does not answer" in running.errors[0]
+        assert "\n" not in running.errors[0]
 
 
 @pytest.mark.parametrize("status", ["500 Internal Server Error", "503 Service Unavailable", "507 Insufficient Storage"])
