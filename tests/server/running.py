@@ -125,7 +125,8 @@ class Server:
     def _require_clean(self) -> None:
         small = sum(path.stat().st_size for path in self.data.rglob("*") if path.is_file()) < 200_000_000
         settings = config.load(None, self.environment(), {})
-        if settings.blobs_folder is not None:
+        is_mounted = self.data.stat().st_dev != self.scratch.stat().st_dev
+        if settings.blobs_folder is not None and not is_mounted:
             # What the command does, without the start of a program, which would be most of its time.
             database, blobs = open_store(settings)
             with closing(database):

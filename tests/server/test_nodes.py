@@ -131,6 +131,7 @@ def _one_turn(dav: Dav, number: int, turn: int, outcome: Counter[str]) -> None:
     for method, content in (("PUT", slowly() if number == 0 else body), ("GET", None)):
         answer = dav(method, path, content)
         outcome[f"{method} {answer.status}"] += 1
+        assert answer.status in (200, 201, 204), (method, path, answer.status, answer.text)
         assert method == "PUT" or answer.body == body
     answer = dav("PROPFIND", path, headers={"Depth": "0"})
     outcome[f"PROPFIND {answer.status}"] += 1
