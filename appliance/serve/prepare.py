@@ -47,7 +47,7 @@ def prepare_store(settings: Settings, *, tell: Callable[[str], None]) -> None:
     """
     with blaming_blobs(settings):
         # Before the database is opened: on a full disk this may be the room that it needs.
-        Places(settings, make=True).at("").clear_partial(of_living=True)
+        Places(settings, make=True).at("").clear_partial(of_living=not settings.is_shared)
     with blaming_database(settings):
         reserve_of(settings).make_room_to_start()
         faults.point("start.cleared")
@@ -60,7 +60,8 @@ def prepare_store(settings: Settings, *, tell: Callable[[str], None]) -> None:
         with blaming_blobs(settings, now):
             # Synced whatever the durability: what is noted here has to be there after a power cut.
             backend = open_blobs(settings, database, make=True)
-            backend.clear_partial(of_living=True)
+            # Others of this machine may be at a store that is shared.
+            backend.clear_partial(of_living=not settings.is_shared)
             backend.probe()
         if isinstance(database, PostgresqlDatabase):
             _prepare_shared(settings, database, backend, tell)

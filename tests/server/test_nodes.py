@@ -15,12 +15,13 @@ import pytest
 
 from tests.server.dav_client import Dav
 from tests.server.failover import Failover
+from tests.server.holding import HeldPut
 from tests.server.locking import lock
 from tests.server.mixed_clients import SHARED, MixedClient
 from tests.server.mixed_load import require_stored
 from tests.server.nodes import Nodes
 from tests.server.programs import needs
-from tests.server.running import ADMIN, PASSWORD, Server
+from tests.server.running import ADMIN, PASSWORD, Server, until
 from tests.server.test_litmus import require_all_passed
 
 MIB = 1_048_576
@@ -84,6 +85,18 @@ def test_wrong_passwords_count_together(nodes: Nodes) -> None:
     for node in nodes.nodes:
         with node.dav("carol") as dav:
             assert dav("GET", "/dav/").status == 429
+
+
+def test_start_leaves_the_unfinished_uploads_of_another_node_alone(leaving: Nodes, tmp_path: Path) -> None:
+    """Both on one machine: what a living process is writing looks like what a dead one has left."""
+    first, second = leaving.nodes
+    body = random.Random(1).randbytes(12_000_000)
+    with first.dav() as dav, HeldPut(dav, "/dav/file", body, at=9_000_000) as put:
+        until(lambda: any(tmp_path.rglob("partial/*~*")), what="a pack that is being written")
+        second.restart()
+        assert put.finish().status == 201
+    with second.dav() as dav:
+        assert dav.ok("GET", "/dav/file").body == body
 
 
 @needs("haproxy")
