@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import unquote, urlsplit
 
 from appliance import retention, sizes
@@ -18,6 +19,8 @@ from appliance.config.credentials import canonical, name_problem, password_probl
 from appliance.config.table import BY_NAME, Address, BlobPlace, DatabasePlace, Kind, Network, Setting
 from appliance.errors import BadRequest, ConfigError
 from appliance.retention import Retention
+
+T = TypeVar("T")
 
 # Longer numbers are out of every bound, and int() refuses the longest ones with an error of its own.
 _INTEGER = re.compile(r"-?[0-9]{1,30}")
@@ -56,10 +59,7 @@ def database_place(text: str) -> DatabasePlace:
     Raises:
         ConfigError: that is none.
     """
-    setting = BY_NAME["database_url"]
-    found = parse(setting, Given(text, "", Path.cwd()))
-    assert isinstance(found, DatabasePlace)
-    return found
+    return _typed("database_url", text, DatabasePlace)
 
 
 def blob_place(text: str) -> BlobPlace:
@@ -68,9 +68,12 @@ def blob_place(text: str) -> BlobPlace:
     Raises:
         ConfigError: that is none.
     """
-    setting = BY_NAME["blobs_url"]
-    found = parse(setting, Given(text, "", Path.cwd()))
-    assert isinstance(found, BlobPlace)
+    return _typed("blobs_url", text, BlobPlace)
+
+
+def _typed(name: str, text: str, kind: type[T]) -> T:
+    found = parse(BY_NAME[name], Given(text, "", Path.cwd()))
+    assert isinstance(found, kind)
     return found
 
 
