@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple, Protocol, TypeVar
 
 from appliance.errors import BackendError, BlobMissing
 
 Buffer = bytes | bytearray | memoryview
+T = TypeVar("T")
 
 # No part may begin with a dot: hidden and relative names stay out of the way. 200 leaves room for a prefix
 # under the 1,024 bytes of S3 and the 255 of file systems.
@@ -32,6 +33,13 @@ class Blob(NamedTuple):
     size: int
 
 
+class Source(Protocol):
+    """Bytes of a blob, as they come."""
+
+    def read(self, size: int) -> Buffer:
+        """The next ones, which are the caller's: ``size`` bytes, and fewer only where the blob or the range ends."""
+
+
 class Habits(NamedTuple):
     """How a store wants to be used; nothing depends on it but speed. Without arguments: what suits a local disk."""
 
@@ -45,7 +53,7 @@ class Habits(NamedTuple):
     """Such portions that are under way at the same time, ahead of the one that is being consumed."""
 
 
-REMOTE = Habits(pack_size=16 * 1_048_576, uploads=4, read_size=8 * 1_048_576, reads_ahead=4)
+REMOTE = Habits(pack_size=16 * 1_048_576, uploads=4, read_size=17 * 1_048_576, reads_ahead=2)
 """Of a store where each request takes some milliseconds, and each connection has a bandwidth of its own."""
 
 
@@ -89,6 +97,17 @@ class Backend(ABC):
                 raise
             return self.get(key, start, min(length, size - start)) if start < size else b""
 
+    def receive(self, key: str, start: int, length: int, take: Callable[[Source], T]) -> T:
+        """What ``take`` makes of these bytes, as many as there are, while they come.
+
+        ``take`` may be called again, with all of them from the first, when they ceased to come. A store that can give
+        them piece by piece does; what is here has all of them first.
+
+        Raises:
+            BlobMissing: there is no such blob.
+        """
+        return take(Held(self.get_up_to(key, start, length)))
+
     @abstractmethod
     def head(self, key: str) -> int | None:
         """The size, None when there is no such blob."""
@@ -120,6 +139,17 @@ class Backend(ABC):
         What may still be under way is spared, unless ``of_living``: for a caller who knows that nobody else writes.
         """
         return 0
+
+
+class Held(Source):
+    """Bytes that are there already."""
+
+    def __init__(self, data: Buffer) -> None:
+        self._left = memoryview(data)
+
+    def read(self, size: int) -> Buffer:
+        piece, self._left = self._left[:size], self._left[size:]
+        return piece
 
 
 def check_key(key: str) -> None:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Future
 from pathlib import Path
+from typing import TypeVar
 
-from appliance.backends.base import Backend, Buffer, check_key
+from appliance.backends.base import Backend, Buffer, Held, Source, check_key
 from appliance.backends.cache_folder import BLOCK, CacheFolder
 from appliance.backends.cache_keeper import Block, Keeper
 from appliance.backends.wrapper import Wrapper
@@ -22,6 +23,8 @@ from appliance.errors import BlobMissing
 # Who wants more at a time reads whole packs, each once: it would push everything out that others read again.
 _BULK = 12 * BLOCK
 _SIZES_KEPT = 65_536
+
+_T = TypeVar("_T")
 
 
 class CachedBackend(Wrapper):
@@ -60,16 +63,25 @@ class CachedBackend(Wrapper):
         return size
 
     def get(self, key: str, start: int, length: int) -> Buffer:
-        if not 0 < length <= _BULK or not self._keeps(key):
+        if not self._passes(key, length):
             return self.inner.get(key, start, length)
         check_key(key)
         return self._here().get(key, start, length)
 
     def get_up_to(self, key: str, start: int, length: int) -> Buffer:
-        if not 0 < length <= _BULK or not self._keeps(key):
+        if not self._passes(key, length):
             return self.inner.get_up_to(key, start, length)
         check_key(key)
         return self._here().get_up_to(key, start, length)
+
+    def receive(self, key: str, start: int, length: int, take: Callable[[Source], _T]) -> _T:
+        if not self._passes(key, length):
+            return self.inner.receive(key, start, length, take)
+        return take(Held(self.get_up_to(key, start, length)))
+
+    def _passes(self, key: str, length: int) -> bool:
+        """Whether the cache has to do with it."""
+        return 0 < length <= _BULK and self._keeps(key)
 
     def delete(self, key: str) -> None:
         try:

@@ -9,14 +9,16 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from appliance import faults
-from appliance.backends.base import Backend, Blob, Buffer, check_key
+from appliance.backends.base import Backend, Blob, Buffer, Source, check_key
 from appliance.errors import BackendError, BlobMissing, StorageFull
 
+_T = TypeVar("_T")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 # A key that is a folder of others, or continues another one, has no blob.
 _ABSENT = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
@@ -137,6 +139,10 @@ class DiskBackend(Backend):
         with self._reading(key) as descriptor:
             return _read(descriptor, start, length)
 
+    def receive(self, key: str, start: int, length: int, take: Callable[[Source], _T]) -> _T:
+        with self._reading(key) as descriptor:
+            return take(_Incoming(descriptor, start, start + length))
+
     @contextmanager
     def _reading(self, key: str) -> Iterator[int]:
         check_key(key)
@@ -249,6 +255,20 @@ class DiskBackend(Backend):
                 return False
         number = _OF_PROCESS.match(rest)
         return of_living or (number is not None and not _runs(int(number[1])))
+
+
+class _Incoming(Source):
+    """Of an open file, from ``at`` to ``end``."""
+
+    def __init__(self, descriptor: int, at: int, end: int) -> None:
+        self._descriptor = descriptor
+        self._at = at
+        self._end = end
+
+    def read(self, size: int) -> Buffer:
+        data = _read(self._descriptor, self._at, min(size, self._end - self._at))
+        self._at += len(data)
+        return data
 
 
 def _read(descriptor: int, start: int, length: int) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-from appliance.backends.base import Backend, Blob, Buffer, Habits
+from appliance.backends.base import Backend, Blob, Buffer, Habits, Source
 from appliance.backends.wrapper import Wrapper
 from appliance.errors import BackendError, Unavailable
 
@@ -38,6 +38,9 @@ class ExchangedBackend(Wrapper):
 
     def get_up_to(self, key: str, start: int, length: int) -> Buffer:
         return self._tried(key, lambda inner: inner.get_up_to(key, start, length))
+
+    def receive(self, key: str, start: int, length: int, take: Callable[[Source], T]) -> T:
+        return self._tried(key, lambda inner: inner.receive(key, start, length, take))
 
     def head(self, key: str) -> int | None:
         for _ in range(_MOST):

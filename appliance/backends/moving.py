@@ -9,7 +9,7 @@ import heapq
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-from appliance.backends.base import Backend, Blob, Buffer, check_key
+from appliance.backends.base import Backend, Blob, Buffer, Source, check_key
 from appliance.errors import BlobMissing
 
 T = TypeVar("T")
@@ -35,6 +35,9 @@ class MovingBackend(Backend):
 
     def get_up_to(self, key: str, start: int, length: int) -> Buffer:
         return self._found(lambda backend: backend.get_up_to(key, start, length))
+
+    def receive(self, key: str, start: int, length: int, take: Callable[[Source], T]) -> T:
+        return self._found(lambda backend: backend.receive(key, start, length, take))
 
     def _found(self, read: Callable[[Backend], T]) -> T:
         try:

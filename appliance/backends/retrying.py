@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-from appliance.backends.base import Backend, Blob, Buffer
+from appliance.backends.base import Backend, Blob, Buffer, Source
 from appliance.backends.wrapper import Wrapper
 from appliance.errors import BackendError, StorageFull
 
@@ -177,6 +177,9 @@ class RetryingBackend(Wrapper):
 
     def get_up_to(self, key: str, start: int, length: int) -> Buffer:
         return self._attempts.run(key, lambda: self.inner.get_up_to(key, start, length))
+
+    def receive(self, key: str, start: int, length: int, take: Callable[[Source], _T]) -> _T:
+        return self._attempts.run(key, lambda: self.inner.receive(key, start, length, take))
 
     def head(self, key: str) -> int | None:
         return self._attempts.run(key, lambda: self.inner.head(key))

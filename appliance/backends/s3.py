@@ -11,7 +11,7 @@ import os
 import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -19,7 +19,7 @@ from minio import Minio
 from minio.error import MinioException, S3Error
 from urllib3.response import BaseHTTPResponse
 
-from appliance.backends.base import REMOTE, Backend, Blob, Buffer, check_key
+from appliance.backends.base import REMOTE, Backend, Blob, Buffer, Held, Source, check_key
 from appliance.backends.gather import Gathered, Room
 from appliance.backends.s3_client import Client, Encryption, Limits
 from appliance.backends.s3_errors import FOREIGN, is_behind_the_end, is_missing, translate
@@ -119,27 +119,41 @@ class S3Backend(Backend):
         return data
 
     def get_up_to(self, key: str, start: int, length: int) -> Buffer:
+        return self.receive(key, start, length, lambda source: source.read(length))
+
+    def receive(self, key: str, start: int, length: int, take: Callable[[Source], _T]) -> _T:
         check_key(key)
         if not length:
-            return super().get_up_to(key, start, length)
-        with self._asking(key) as store:
+            return take(Held(super().get_up_to(key, start, length)))
+        # What ``take`` raises is not the store's.
+        with self._client().connected(key) as store:
+            response = self._open(store, key, start, length)
+            if response is None:
+                return take(Held(b""))
+            with _closing(response):
+                with self._translated(key):
+                    first, _, total = _range_of(response)
+                    if total is None or (not total and first == 0):
+                        # Nobody says where the blob ends; or it is empty, and all of it came.
+                        response.close()
+                        return take(Held(b"" if total == 0 else super().get_up_to(key, start, length)))
+                    wanted = min(start + length, total) - start
+                    self._check_range(response, key, start, wanted)
+                source = _Incoming(response, key, wanted, self._translated)
+                taken = take(source)
+                if source.left:
+                    response.close()
+                return taken
+
+    def _open(self, store: Minio, key: str, start: int, length: int) -> BaseHTTPResponse | None:
+        """The answer to a GET; None: the blob ends before."""
+        with self._translated(key):
             try:
-                response = store.get_object(self.place.bucket, self.place.prefix + key, start, length)
+                return store.get_object(self.place.bucket, self.place.prefix + key, start, length)
             except S3Error as error:
                 if is_behind_the_end(error):
-                    return b""
+                    return None
                 raise
-            with _closing(response):
-                first, _, total = _range_of(response)
-                if total is None or (not total and first == 0):
-                    # Nobody says where the blob ends; or it is empty, and all of it came.
-                    return b"" if total == 0 else super().get_up_to(key, start, length)
-                wanted = min(start + length, total) - start
-                self._check_range(response, key, start, wanted)
-                data = response.read(decode_content=False)
-        if len(data) != wanted:
-            raise BackendError(key=key, reason=f"{len(data)} bytes came instead of {wanted}", temporary=True)
-        return data
 
     def _check_range(self, response: BaseHTTPResponse, key: str, start: int, length: int) -> None:
         """Refuse an answer that holds other bytes than were asked for."""
@@ -235,11 +249,15 @@ class S3Backend(Backend):
     @contextmanager
     def _asking(self, key: str) -> Iterator[Minio]:
         """The client for one request, with its errors in the product's words."""
-        with self._client().connected(key) as store:
-            try:
-                yield store
-            except FOREIGN as error:
-                raise translate(error, key, self.place) from error
+        with self._client().connected(key) as store, self._translated(key):
+            yield store
+
+    @contextmanager
+    def _translated(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except FOREIGN as error:
+            raise translate(error, key, self.place) from error
 
     def _client(self) -> Client:
         """This process's; those of the process that it was forked from are dropped."""
@@ -251,6 +269,33 @@ class S3Backend(Backend):
             self._clients = {process: self._clients.setdefault(process, client)}
             client = self._clients[process]
         return client
+
+
+class _Incoming(Source):
+    """What is left of an answer. Raises BackendError when it ceases to come."""
+
+    def __init__(
+        self,
+        response: BaseHTTPResponse,
+        key: str,
+        left: int,
+        translated: Callable[[str], AbstractContextManager[None]],
+    ) -> None:
+        self.left = left
+        self._response = response
+        self._key = key
+        self._translated = translated
+
+    def read(self, size: int) -> Buffer:
+        wanted = min(size, self.left)
+        if not wanted:
+            return b""
+        with self._translated(self._key):
+            data = self._response.read(wanted, decode_content=False)
+        if len(data) != wanted:
+            raise BackendError(key=self._key, reason=f"{len(data)} bytes came instead of {wanted}", temporary=True)
+        self.left -= wanted
+        return data
 
 
 @contextmanager

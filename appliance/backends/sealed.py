@@ -10,11 +10,23 @@ import heapq
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Final, NamedTuple, Protocol
 
-from appliance.backends.base import SEALED, Backend, Blob, Buffer, check_key
+from appliance.backends.base import SEALED, Backend, Blob, Buffer, Source, check_key
 from appliance.backends.reused import Reused
-from appliance.backends.seal import HEADER, Cipher, DataKey, Header, Part, Sealing, open_part, plain_size, stored_size
+from appliance.backends.seal import (
+    HEADER,
+    SEGMENT,
+    Cipher,
+    DataKey,
+    Header,
+    Part,
+    Sealing,
+    open_part,
+    plain_size,
+    stored_size,
+)
 from appliance.backends.wrapper import Wrapper
 from appliance.errors import BackendError, BlobDamaged, BlobMissing, DataKeyUnknown
 
@@ -26,7 +38,7 @@ _NEAR = 262_144
 # Of so many blobs it is remembered where they lie, and how they are opened: some kilobytes each.
 _REMEMBERED = 2048
 # Memory of what was read, for what is read next: the portions of one fast reading of a far store.
-_KEPT = 48 * 1_048_576
+_KEPT = 76 * 1_048_576
 
 
 class Keys(Protocol):
@@ -46,11 +58,15 @@ class _Place(NamedTuple):
     size: int | None
 
 
-class _Fetched(NamedTuple):
-    """Sealed segments; ``ends``: the blob ends with them."""
+class _Opened(NamedTuple):
+    """Plain bytes of segments; ``ends``: the blob is known to end with them."""
 
-    stored: memoryview
+    cipher: Cipher
+    plain: memoryview
     ends: bool
+
+
+_NOTHING = memoryview(b"")
 
 
 class SealedBackend(Wrapper):
@@ -149,37 +165,46 @@ class SealedBackend(Wrapper):
         return b""
 
     def _get_known(self, key: str, place: _Place, start: int, length: int) -> Buffer:
-        if place.cipher is None:
+        cipher = place.cipher
+        if cipher is None:
             return self.inner.get(key, start, length)
         if place.size is not None and start + length > place.size:
             raise BlobMissing(key=key, reason=f"ends at {place.size}, before {start + length}")
         part = Part.of(start, length)
         if place.size is None:
-            stored = self._fetch(key, part)
-        else:
-            end = min(part.end, stored_size(place.size))
-            stored = _Fetched(
-                memoryview(self.inner.get(SEALED + key, part.begin, end - part.begin)), end == stored_size(place.size)
-            )
-        return self._opened(key, place.cipher, part, stored, start, length)
+            return self._opened(key, self._fetch(key, cipher, part, ends=None), part, start, length)
+        end = stored_size(place.size)
+        return self._opened(key, self._fetch(key, cipher, part, ends=end <= part.end), part, start, length)
 
     def _get_unknown(self, key: str, start: int, length: int) -> Buffer:
         """One request more than for a known blob at most."""
         part = Part.of(start, length)
         is_near = part.begin <= _NEAR
+
+        def take(source: Source) -> _Opened:
+            cipher = self._cipher(key, source.read(HEADER))
+            if not is_near:
+                return _Opened(cipher, _NOTHING, False)
+            source.read(part.begin - HEADER)
+            return self._open(cipher, part, source, ends=None)
+
         try:
-            data = self.inner.get_up_to(SEALED + key, 0, part.end + 1 if is_near else HEADER)
+            with _damaged(key):
+                opened = self.inner.receive(SEALED + key, 0, part.end + 1 if is_near else HEADER, take)
         except BlobMissing:
             return self._get_plain(key, start, length)
-        cipher = self._cipher(key, data)
-        stored = _cut(memoryview(data)[part.begin :], part) if is_near else self._fetch(key, part)
-        self._remember(key, _Place(cipher, None))
-        return self._opened(key, cipher, part, stored, start, length)
+        if not is_near:
+            opened = self._fetch(key, opened.cipher, part, ends=None)
+        self._remember(key, _Place(opened.cipher, None))
+        return self._opened(key, opened, part, start, length)
 
-    def _fetch(self, key: str, part: Part) -> _Fetched:
+    def _fetch(self, key: str, cipher: Cipher, part: Part, *, ends: bool | None) -> _Opened:
         """Without knowing where the blob ends: one byte more tells whether it does there."""
-        data = self.inner.get_up_to(SEALED + key, part.begin, part.end + 1 - part.begin)
-        return _cut(memoryview(data), part)
+        size = part.end - part.begin + (ends is None)
+        with _damaged(key):
+            return self.inner.receive(
+                SEALED + key, part.begin, size, lambda source: self._open(cipher, part, source, ends=ends)
+            )
 
     def _get_plain(self, key: str, start: int, length: int) -> Buffer:
         data = self.inner.get(key, start, length)
@@ -187,30 +212,25 @@ class SealedBackend(Wrapper):
         return data
 
     def _cipher(self, key: str, data: Buffer) -> Cipher:
-        try:
-            header = Header.read(data)
-        except ValueError as error:
-            raise BlobDamaged(key=key, reason=str(error)) from None
+        header = Header.read(data)
         data_key = self._keys.find(header.key_id)
         if data_key is None:
             raise DataKeyUnknown(key=key, key_id=header.key_id.hex())
         return Cipher(data_key, header, self._store_id, key)
 
-    def _opened(self, key: str, cipher: Cipher, part: Part, fetched: _Fetched, start: int, length: int) -> memoryview:
+    def _open(self, cipher: Cipher, part: Part, source: Source, *, ends: bool | None) -> _Opened:
+        room = self._memory.take((part.last + 1 - part.first) * SEGMENT)
+        size, is_end = open_part(cipher, part, source, room, ends=ends)
+        return _Opened(cipher, room[:size], is_end)
+
+    def _opened(self, key: str, opened: _Opened, part: Part, start: int, length: int) -> memoryview:
         """The range out of its segments."""
-        if not fetched.stored:
-            raise BlobMissing(key=key, reason=f"ends before {start}")
-        plain = self._memory.take(plain_size(HEADER + len(fetched.stored)))
-        try:
-            open_part(cipher, part.first, fetched.stored, plain, ends=fetched.ends)
-        except ValueError as error:
-            raise BlobDamaged(key=key, reason=str(error)) from None
-        end = part.offset + len(plain)
-        if fetched.ends:
-            self._remember(key, _Place(cipher, end))
-        if start + length > end:
-            raise BlobMissing(key=key, reason=f"ends at {end}, before {start + length}")
-        return plain[start - part.offset :][:length]
+        end = part.offset + len(opened.plain)
+        if opened.ends:
+            self._remember(key, _Place(opened.cipher, end))
+        if not opened.plain or start + length > end:
+            raise BlobMissing(key=key, reason=f"ends before {start + length}")
+        return opened.plain[start - part.offset :][:length]
 
     # -- what is known of blobs
 
@@ -233,9 +253,12 @@ class SealedBackend(Wrapper):
             self._places.pop(key, None)
 
 
-def _cut(data: memoryview, part: Part) -> _Fetched:
-    whole = part.end - part.begin
-    return _Fetched(data[:whole], len(data) <= whole)
+@contextmanager
+def _damaged(key: str) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise BlobDamaged(key=key, reason=str(error)) from None
 
 
 def _key(blob: Blob) -> str:

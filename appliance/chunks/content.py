@@ -20,14 +20,14 @@ from appliance.chunks import codec, findings, manifest, rows
 from appliance.chunks.allowance import Allowance
 from appliance.chunks.manifest import Entry, Kind, SegmentIndex, Stretch, overlapping
 from appliance.chunks.pack import Record
-from appliance.chunks.places import Course, Indexes, Location
+from appliance.chunks.places import Course, Indexes, Location, Plan, Run, locate
 from appliance.chunks.portions import FIRST, Portions
 from appliance.chunks.rows import Small
 from appliance.chunks.stretches import Part, Piece, Stretches, pieces
 from appliance.db.database import Database
 from appliance.errors import BackendError, BlobDamaged, BlobMissing, Damaged
 
-_AHEAD = 64 * 1_048_576
+_AHEAD = 72 * 1_048_576
 # Each takes some hundred KB.
 _SEGMENTS_KEPT = 16
 
@@ -39,7 +39,7 @@ def _small_of(entry: Entry, row: Small | None) -> bytes | None:
     return None if plain is None else bytes(plain)
 
 
-class _Run(NamedTuple):
+class _Pieces(NamedTuple):
     """Pieces whose stored bytes lie side by side in one pack."""
 
     key: str
@@ -130,30 +130,32 @@ class Reader:
     def _read_at_once(self, stretches: Stretches) -> Iterator[Buffer]:
         """Mostly one portion, as of most files."""
         course = Course(self._database, self._indexes)
-        while (stretch := stretches.draw(FIRST)) is not None:
-            yield from self._fetch(stretch, course)
+        while (plan := _draw(stretches, course, FIRST)) is not None:
+            yield from self._fetch(plan, course)
 
     def _read_ahead(self, stretches: Stretches) -> Iterator[Buffer]:
         """Fetch the next portions while the present one is consumed, where it is worth the hand-over."""
         course = Course(self._database, self._indexes)
+        draw = partial(_draw, stretches, course)
         fetch = partial(self._fetch, course=course)
-        portions = Portions(stretches.draw, fetch, self._pool, self._backend.habits, self.ahead)
+        portions = Portions(draw, fetch, self._pool, self._backend.habits, self.ahead)
         try:
             while (blocks := portions.next()) is not None:
                 yield from blocks
         finally:
             portions.close()
 
-    def _fetch(self, stretch: Stretch, course: Course) -> list[Buffer]:
+    def _fetch(self, plan: Plan, course: Course) -> list[Buffer]:
         faults.point("read.batch")
-        together = self._fetch_together(stretch, course)
-        return [together] if together is not None else self._fetch_pieces(pieces(stretch), course)
+        if plan.run is None:
+            return self._fetch_pieces(pieces(plan.stretch), plan.places, course)
+        together = self._fetch_together(plan.stretch, plan.run, course)
+        if together is not None:
+            return [together]
+        return self._fetch_pieces(pieces(plan.stretch), locate(self._database, plan.stretch.ids), course)
 
-    def _fetch_together(self, stretch: Stretch, course: Course) -> Buffer | None:
-        """Raw chunks that lie as they are wanted, as they are; None: they do not, or something is wrong with them."""
-        run = course.run(stretch.ids, stretch.lengths)
-        if run is None:
-            return None
+    def _fetch_together(self, stretch: Stretch, run: Run, course: Course) -> Buffer | None:
+        """Raw chunks that lie as they are wanted, as they are; None: they do not any more, or something is wrong."""
         try:
             data = memoryview(self._backend.get(run.key, run.offset, sum(stretch.lengths)))
         except BlobMissing:
@@ -165,8 +167,7 @@ class Reader:
             return None
         return data if stretch.size == len(data) else data[stretch.skip : stretch.skip + stretch.size]
 
-    def _fetch_pieces(self, batch: list[Piece], course: Course) -> list[Buffer]:
-        places = course.places([piece.entry.id for piece in batch])
+    def _fetch_pieces(self, batch: list[Piece], places: dict[bytes, Location], course: Course) -> list[Buffer]:
         blocks: list[Buffer] = []
         for piece in batch:
             if piece.entry.id not in places:
@@ -175,7 +176,7 @@ class Reader:
             blocks += self._fetch_run(run, course)
         return blocks
 
-    def _fetch_run(self, run: _Run, course: Course) -> list[Buffer]:
+    def _fetch_run(self, run: _Pieces, course: Course) -> list[Buffer]:
         first, last = run.records[0].offset, run.records[-1]
         try:
             data = memoryview(self._backend.get(run.key, first, last.offset + last.stored - first))
@@ -197,7 +198,7 @@ class Reader:
         return [data] if intact and _is_one_block(run) else blocks
 
     def _fetch_again(self, piece: Piece) -> Buffer:
-        place = Course(self._database, self._indexes).places([piece.entry.id]).get(piece.entry.id)
+        place = locate(self._database, [piece.entry.id]).get(piece.entry.id)
         if place is None:
             raise self._lost(piece.entry.id)
         key, record = place
@@ -213,8 +214,18 @@ class Reader:
         return Damaged(what=f"chunk {chunk_id.hex()}")
 
 
-def _runs(batch: list[Piece], places: dict[bytes, Location]) -> Iterator[_Run]:
-    run: _Run | None = None
+def _draw(stretches: Stretches, course: Course, size: int) -> Plan | None:
+    """What comes next, of about ``size`` bytes; None at the end."""
+    stretch = stretches.draw(size)
+    if stretch is None:
+        return None
+    plan = course.plan(stretch)
+    stretches.keep(stretch, len(plan.stretch.ids))
+    return plan
+
+
+def _runs(batch: list[Piece], places: dict[bytes, Location]) -> Iterator[_Pieces]:
+    run: _Pieces | None = None
     for piece in batch:
         key, record = places[piece.entry.id]
         if run is not None and run.key == key and run.records[-1].offset + run.records[-1].stored == record.offset:
@@ -223,12 +234,12 @@ def _runs(batch: list[Piece], places: dict[bytes, Location]) -> Iterator[_Run]:
             continue
         if run is not None:
             yield run
-        run = _Run(key, [record], [piece])
+        run = _Pieces(key, [record], [piece])
     if run is not None:
         yield run
 
 
-def _is_one_block(run: _Run) -> bool:
+def _is_one_block(run: _Pieces) -> bool:
     """Whether the stored bytes, end to end, are the plain ones that were asked for."""
     return all(
         record.codec == codec.RAW and piece.start == 0 and piece.end == record.length

@@ -74,6 +74,16 @@ class Stretch(NamedTuple):
     skip: int
     size: int
 
+    def cut(self, count: int) -> tuple[Stretch, Stretch]:
+        """Its first chunks, fewer than there are, and the others."""
+        lengths = self.lengths[:count]
+        first = Stretch(self.ids[:count], lengths, self.skip, sum(lengths) - self.skip)
+        return first, Stretch(self.ids[count:], self.lengths[count:], 0, self.size - first.size)
+
+    def joined(self, other: Stretch) -> Stretch:
+        """With what follows it, which begins with a whole chunk."""
+        return Stretch(self.ids + other.ids, self.lengths + other.lengths, self.skip, self.size + other.size)
+
 
 class Manifest(NamedTuple):
     """A decoded manifest: ``entries`` for SMALL and DIRECT, ``references`` for SEGMENTED."""

@@ -16,7 +16,9 @@ from typing import NamedTuple
 from appliance.backends.base import Backend
 from appliance.chunks import rows
 from appliance.chunks.codec import RAW
+from appliance.chunks.manifest import Stretch
 from appliance.chunks.pack import NO_COLUMNS, Columns, Record, pack_key, read_columns
+from appliance.chunks.rows import Located
 from appliance.db.database import Database
 from appliance.errors import BackendError, BlobMissing, Damaged
 
@@ -24,6 +26,8 @@ _INDEXES_KEPT = 8
 # A record takes some 300 bytes. Raw chunks of the common size are 500 to a pack; of what compresses to almost nothing
 # there could be a hundred thousand, of which a reading would need few.
 _MOST_RECORDS = 4096
+# Bytes of a run that are read as a portion of their own, up to the end of its pack; what follows begins the next one.
+_WORTH_ITS_OWN = 1_048_576
 # Indexes that one reading looks into: files that were changed lie in an old pack and in newer ones.
 _AT_HAND = 3
 
@@ -103,34 +107,41 @@ class Indexes:
             self._kept.pop(key, None)
 
 
+class Plan(NamedTuple):
+    """How to read a stretch: as one run, or chunk by chunk at their ``places``, from which unknown ones are missing."""
+
+    stretch: Stretch
+    run: Run | None
+    places: dict[bytes, Location]
+
+
 class Course:
-    """One reading of content, portion by portion: one after the other, or without ``indexes`` by several threads."""
+    """One reading of content, stretch by stretch. One thread plans; any may ``forget``."""
 
     def __init__(self, database: Database, indexes: Indexes | None) -> None:
+        """Without ``indexes`` each stretch is looked up in the database."""
         self._database = database
         self._indexes = indexes
         self._at_hand: OrderedDict[str, Index] = OrderedDict()
         self._last: str | None = None
 
-    def places(self, ids: Sequence[bytes]) -> dict[bytes, Location]:
-        """Of the next portion's chunks; those unknown are left out."""
-        found: dict[bytes, Location] = {}
-        for index in self._at_hand.values():
-            for chunk_id in ids:
-                location = index.get(chunk_id)
-                if location is not None:
-                    found[chunk_id] = location
-        missing = [chunk_id for chunk_id in ids if chunk_id not in found]
-        if missing:
-            found |= self._ask(missing)
-        return found
-
-    def run(self, ids: tuple[bytes, ...], lengths: tuple[int, ...]) -> Run | None:
-        """The next portion's chunks, if a pack at hand has them side by side, uncompressed."""
-        for index in self._at_hand.values():
-            if (found := index.run(ids, lengths)) is not None:
-                return found
-        return None
+    def plan(self, stretch: Stretch) -> Plan:
+        """Of the next stretch, or of its beginning, where that is a run up to the end of a pack."""
+        for index in list(self._at_hand.values()):
+            if (run := index.run(stretch.ids, stretch.lengths)) is not None:
+                return Plan(stretch, run, {})
+        places = self._near(stretch.ids)
+        missing = [chunk_id for chunk_id in stretch.ids if chunk_id not in places]
+        if not missing:
+            return Plan(stretch, None, places)
+        located = self._ask(missing)
+        count = 0 if places else _side_by_side(stretch, located)
+        if count == len(stretch.ids):
+            return _plan_of_run(stretch, located)
+        if sum(stretch.lengths[:count]) >= _WORTH_ITS_OWN:
+            return _plan_of_run(stretch.cut(count)[0], located)
+        places.update((chunk_id, _location(row)) for chunk_id, row in located.items())
+        return Plan(stretch, None, places)
 
     def forget(self, key: str) -> None:
         """The pack is gone: what was in it is somewhere else."""
@@ -138,18 +149,23 @@ class Course:
         if self._indexes is not None:
             self._indexes.forget(key)
 
-    def _ask(self, ids: Sequence[bytes]) -> dict[bytes, Location]:
+    def _near(self, ids: Sequence[bytes]) -> dict[bytes, Location]:
+        found: dict[bytes, Location] = {}
+        for index in list(self._at_hand.values()):
+            for chunk_id in ids:
+                location = index.get(chunk_id)
+                if location is not None:
+                    found[chunk_id] = location
+        return found
+
+    def _ask(self, ids: Sequence[bytes]) -> dict[bytes, Located]:
         with self._database.read() as session:
             located = rows.locate(session, ids)
-        found = {}
-        packs = set()
-        for chunk_id, (writer_id, counter, size, record) in located.items():
-            key = pack_key(writer_id, counter)
-            found[chunk_id] = Location(key, record)
-            packs.add((key, size))
+        packs = {row[1:4] for row in located.values()}
         if len(packs) == 1:
-            self._look_into(*packs.pop())
-        return found
+            writer_id, counter, size = packs.pop()
+            self._look_into(pack_key(writer_id, counter), size)
+        return located
 
     def _look_into(self, key: str, size: int) -> None:
         """The second portion in a row that lies in one pack: there may be many more."""
@@ -160,3 +176,38 @@ class Course:
             if len(self._at_hand) > _AT_HAND:
                 self._at_hand.popitem(last=False)
         self._last = key
+
+
+def locate(database: Database, ids: Sequence[bytes]) -> dict[bytes, Location]:
+    """As the database has it now; those unknown are left out."""
+    with database.read() as session:
+        located = rows.locate(session, ids)
+    return {chunk_id: _location(row) for chunk_id, row in located.items()}
+
+
+def _location(row: Located) -> Location:
+    chunk_id, writer_id, counter, _, *rest = row
+    return Location(pack_key(writer_id, counter), Record(chunk_id, *rest))
+
+
+def _side_by_side(stretch: Stretch, located: dict[bytes, Located]) -> int:
+    """How many chunks, from the first, lie in one pack in this order, uncompressed."""
+    pack: tuple[int, int] | None = None
+    at = 0
+    for number, (chunk_id, wanted) in enumerate(zip(stretch.ids, stretch.lengths, strict=True)):
+        row = located.get(chunk_id)
+        if row is None:
+            return number
+        _, writer_id, counter, _, offset, stored, length, codec, _ = row
+        if pack is None:
+            pack, at = (writer_id, counter), offset
+        if pack != (writer_id, counter) or offset != at or codec != RAW or stored != wanted or length != wanted:
+            return number
+        at += wanted
+    return len(stretch.ids)
+
+
+def _plan_of_run(stretch: Stretch, located: dict[bytes, Located]) -> Plan:
+    _, writer_id, counter, _, offset, *_ = located[stretch.ids[0]]
+    checksums = [located[chunk_id][-1] for chunk_id in stretch.ids]
+    return Plan(stretch, Run(pack_key(writer_id, counter), offset, checksums), {})

@@ -127,6 +127,8 @@ class Portions(Generic[T]):
         size, taken = self._size, 0
         if size > _SMALL or is_further:
             taken = size if self._allowance.take(size) else 0
+            if not taken and not is_further:
+                taken = self._take_less(size)
             if not taken and is_further:
                 return None, 0
             size = taken or _SMALL
@@ -140,6 +142,13 @@ class Portions(Generic[T]):
             return None, 0
         self._size = max(self._size, min(_SMALL, self._habits.read_size))
         return batch, taken
+
+    def _take_less(self, size: int) -> int:
+        """A part of the allowance that others have left; 0: next to nothing is."""
+        while (size := size // _GROWTH) > _SMALL:
+            if self._allowance.take(size):
+                return size
+        return 0
 
     def _timed(self, batch: T) -> _Fetched:
         began = time.monotonic()

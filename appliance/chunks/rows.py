@@ -60,6 +60,10 @@ _LET_GO = Sql("DELETE FROM forgotten WHERE pack_id IN (:ids*) AND pack_id > 0")
 _DROP = Sql("UPDATE pack SET dropped_at = :now WHERE id IN (:ids*) AND dropped_at IS NULL")
 
 
+Located = tuple[bytes, int, int, int, int, int, int, int, int]
+"""A chunk's id; writer id, counter and size of its pack; offset, stored, length, codec and xxh3."""
+
+
 class Small(NamedTuple):
     """A row of small content, with its bytes as they are stored."""
 
@@ -155,10 +159,9 @@ def renew(session: Session, ids: Sequence[bytes], *, epoch: int) -> set[bytes]:
     return {row[0] for row in session.rows_by(_WANTED, ids) if row[1] >= epoch}
 
 
-def locate(session: Session, ids: Sequence[bytes]) -> dict[bytes, tuple[int, int, int, Record]]:
-    """Where chunks lie: (writer id, counter and size of the pack, record) by id; those unknown are left out."""
-    found = session.rows_by(_LOCATE, list(dict.fromkeys(ids)))
-    return {row[0]: (*row[1:4], Record(row[0], *row[4:])) for row in found}
+def locate(session: Session, ids: Sequence[bytes]) -> dict[bytes, Located]:
+    """Where chunks lie, by id; those unknown are left out. Nothing is made of the rows: long content has many."""
+    return {row[0]: row for row in session.rows_by(_LOCATE, list(dict.fromkeys(ids)))}
 
 
 def small_content(session: Session, sha256: bytes) -> Small | None:
