@@ -177,9 +177,11 @@ def test_range_through_segments_is_that_of_the_whole(count: int, data: st.DataOb
             assert inner.length == segments[index].length
             yield Part(inner, first, last)
 
+    keeps = data.draw(st.sampled_from([1, 2, 5, 10_000]))
     stretches = Stretches(parts())
     found: list[Piece] = []
     while (stretch := stretches.draw(size_of_draw)) is not None:
+        stretch = stretches.keep(stretch, keeps)
         drawn = pieces(stretch)
         assert sum(piece.end - piece.start for piece in drawn) == stretch.size > 0
         # Never more than it takes for so many bytes.

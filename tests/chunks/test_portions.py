@@ -54,10 +54,19 @@ def wait_until_idle(store: ChunkStore) -> None:
 def test_large_portions_are_under_way_together_and_come_in_order(
     far: ChunkStore, remote: RemoteBackend, head: bytes
 ) -> None:
-    """Four of 8 MiB, and far fewer requests than mebibytes."""
+    """Two that are ahead, each of a whole pack as soon as the reading has come to the end of one."""
     assert within(30, lambda: read(far, head, 0, SIZE)) == CONTENT
     assert 2 <= remote.gets_at_once <= REMOTE.reads_ahead + 1
-    assert len(remote.gets) < 25
+    packs = {key for key, _, _ in remote.gets}
+    assert len(packs) >= 3
+    assert len(remote.gets) <= 5 + len(packs)
+    wait_until_idle(far)
+
+
+def test_range_of_any_size_is_the_same_where_portions_end_with_their_pack(far: ChunkStore, head: bytes) -> None:
+    """Begun and ended anywhere, in a chunk and in a pack."""
+    for start, length in ((1, 3 * MIB), (MIB + 7, 20 * MIB), (15 * MIB, 2 * MIB), (16 * MIB + 1, 17 * MIB), (5, SIZE)):
+        assert read(far, head, start, min(start + length, SIZE)) == CONTENT[start : start + length]
     wait_until_idle(far)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from appliance.backends.base import Backend, Buffer
+from appliance.backends.base import Backend, Buffer, Source
 from appliance.errors import BackendError, BlobMissing
 from tests.support.content import MIB, noise
 from tests.support.faults import in_threads
@@ -94,6 +94,37 @@ class BackendContract:
                 assert backend.get_up_to("blob", start, length) == b"abcdef"[start : start + length]
         with pytest.raises(BlobMissing):
             backend.get_up_to("other", 0, 1)
+
+    def test_receive_gives_what_there_is_piece_by_piece(self, backend: Backend) -> None:
+        """Each piece as long as it was asked for, until the range or the blob ends; then nothing comes any more."""
+        content = noise(300_000)
+        backend.put("blob", [content])
+        for start, length in ((0, 300_000), (0, 400_000), (99, 200_000), (299_999, 5), (300_000, 5), (7, 0)):
+            wanted = content[start : start + length]
+
+            def pieces(source: Source) -> list[bytes]:
+                return list(iter(lambda: bytes(source.read(70_000)), b""))
+
+            came = backend.receive("blob", start, length, pieces)
+            assert b"".join(came) == wanted
+            assert all(len(piece) == 70_000 for piece in came[:-1])
+        with pytest.raises(BlobMissing):
+            backend.receive("other", 0, 1, lambda source: source.read(1))
+
+    def test_receiver_may_stop_or_fail_at_any_piece(self, backend: Backend) -> None:
+        """What it raises comes out as it is; the next reading finds nothing of it."""
+        content = noise(300_000)
+        backend.put("blob", [content])
+
+        def fail(source: Source) -> None:
+            source.read(10)
+            raise ValueError("enough")
+
+        for _ in range(40):
+            assert backend.receive("blob", 0, 300_000, lambda source: bytes(source.read(10))) == content[:10]
+            with pytest.raises(ValueError, match="enough"):
+                backend.receive("blob", 0, 300_000, fail)
+        assert backend.get("blob", 0, 300_000) == content
 
     def test_get_and_head_of_what_was_never_put(self, backend: Backend) -> None:
         """A key without a blob is BlobMissing to get and None to head; a part of a key is such a key."""

@@ -80,6 +80,28 @@ def test_get_while_the_server_is_killed_is_no_missing_blob(own_server: s3.Runnin
     assert backend.get("packs/1/1", 0, len(CONTENT)) == CONTENT
 
 
+@pytest.mark.parametrize("at", [0, 100_000, 4 * MIB, len(CONTENT) - 10])
+def test_bytes_that_cease_to_come_come_again_from_the_first(own_server: s3.Running, relay: Relay, at: int) -> None:
+    """Who receives them piece by piece begins anew, with nothing of what had come before."""
+    over(relay, own_server).put("packs/1/1", [CONTENT])
+    broken: list[int] = []
+
+    def once(position: int, piece: bytes) -> bytes | None:
+        if position + len(piece) <= at or broken:
+            return piece
+        broken.append(position)
+        return None
+
+    relay.down = once
+    attempts = Attempts(Circuit())
+    backend = RetryingBackend(over(relay, own_server), attempts)
+    pieces = backend.receive(
+        "packs/1/1", 0, len(CONTENT), lambda source: list(iter(lambda: bytes(source.read(MIB)), b""))
+    )
+    assert broken
+    assert pieces == [CONTENT[start : start + MIB] for start in range(0, len(CONTENT), MIB)]
+
+
 @pytest.mark.parametrize("at", [5000, 4 * MIB])
 def test_bytes_that_change_on_the_way_to_the_store_are_not_stored(
     own_server: s3.Running, relay: Relay, at: int
