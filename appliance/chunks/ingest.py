@@ -18,23 +18,23 @@ from typing import NamedTuple, Protocol
 
 from appliance import faults
 from appliance.backends.base import Backend
-from appliance.chunks import codec, manifest, rows
+from appliance.chunks import codec, manifest
 from appliance.chunks.allowance import Allowance
 from appliance.chunks.closing import Closing
 from appliance.chunks.cutter import Chunking, Cutter
+from appliance.chunks.examining import Examiner, compress, hash_chunks, known_chunks
 from appliance.chunks.garbage import Ahead
 from appliance.chunks.group import GROUP, Buffers, Found, Lent, large_pieces, records
 from appliance.chunks.manifest import Entry, ManifestBuilder, Segment
 from appliance.chunks.packing import OpenPack, StoredPack
 from appliance.chunks.stored import Stored
-from appliance.chunks.writers import Write, Writers, require
+from appliance.chunks.writers import Write, Writers
 from appliance.db.database import Database
-from appliance.db.sql import Session
 
 _THOROUGH_LIMIT = 131_072
 """Content up to this size is compressed thoroughly: most files are, and it makes their PUT less than 1 ms slower."""
 
-_GROUPS_UNDER_WAY = 3
+_GROUPS_UNDER_WAY = 5
 _EXTRA_GROUPS = 16
 _EXTRA_PACKS = 64 * 1_048_576
 
@@ -120,47 +120,10 @@ class Ingestor:
             small=(sha256, len(content), how, bytes(data)),
         )
 
-    def examine(
-        self, block: memoryview, ends: list[int], write: Write, ahead: Ahead, *, thorough: bool = False
-    ) -> list[Found]:
-        """Hash the chunks of a group, and compress those that the store does not have."""
-        faults.point("chunk.hash")
-        starts = [0, *ends]
-        views = [block[start:end] for start, end in zip(starts, ends, strict=False)]
-        ids = [hashlib.sha256(view).digest() for view in views]
-        known = self._known(ids, write, ahead)
-        faults.point("chunk.compress")
-        compressor = codec.Compressor(thorough=thorough)
-        found = []
-        for chunk_id, start, view in zip(ids, starts, views, strict=False):
-            if chunk_id in known:
-                found.append(Found(chunk_id, start, len(view), False))
-                continue
-            known.add(chunk_id)
-            how, stored = compressor.encode(view)
-            found.append(Found(chunk_id, start, len(view), True, how, codec.checksum(stored), stored))
-        return found
-
     def commit_ahead(self, write: Write, ahead: Ahead, pack: StoredPack, segments: list[Segment]) -> None:
         """Commit the rows of a full pack, and of segments that name nothing which has none."""
         part = Stored(b"", 0, write, self.synced, ahead, [pack], segments)
         ahead.commit(self.database, part.commit_ahead)
-
-    def _known(self, ids: list[bytes], write: Write, ahead: Ahead) -> set[bytes]:
-        """Those that are stored, and that no prune takes before this write is finished."""
-        with self.database.read() as session:
-            faults.point("chunk.lookup")
-            wanted = rows.wanted_since(session, ids)
-        stale = [chunk_id for chunk_id, epoch in wanted.items() if epoch < write.epoch]
-        if not stale:
-            return set(wanted)
-
-        def renew(session: Session) -> set[bytes]:
-            require(session, write)
-            faults.point("chunk.renew")
-            return rows.renew(session, stale, epoch=write.epoch)
-
-        return (set(wanted) - set(stale)) | ahead.commit(self.database, renew)
 
 
 class _Group(NamedTuple):
@@ -184,6 +147,8 @@ class _Stream:
         self._extra = 0
         self._pack: OpenPack | None = None
         self._fresh: set[bytes] = set()
+        self._known = partial(known_chunks, ingestor.database, write=write, ahead=self.ahead)
+        self._examiner = Examiner(ingestor.pool, self._known)
         commit = partial(ingestor.commit_ahead, write, self.ahead)
         self._closing = Closing(commit, ingestor.backend.habits.uploads, ingestor.extra_packs)
 
@@ -217,15 +182,15 @@ class _Stream:
     def _alone(self, block: bytearray, size: int) -> None:
         view = memoryview(block)[:size]
         ends = self._cutter.cut(view, last=True)
-        found = self._in.examine(view, ends, self._write, self.ahead, thorough=size <= _THOROUGH_LIMIT)
+        hashed = hash_chunks(view, ends)
+        found = compress(hashed, self._known(hashed.ids), thorough=size <= _THOROUGH_LIMIT)
         self._absorb(Lent(self._in.buffers, block), found)
 
     def _begin(self, block: bytearray, view: memoryview, ends: list[int]) -> None:
         while len(self._groups) >= _GROUPS_UNDER_WAY or (self._groups and not self._in.extra.acquire(blocking=False)):
             self._absorb_oldest()
         self._extra += 1 if self._groups else 0
-        future = self._in.pool.submit(self._in.examine, view, ends, self._write, self.ahead)
-        self._groups.append(_Group(Lent(self._in.buffers, block), future))
+        self._groups.append(_Group(Lent(self._in.buffers, block), self._examiner.begin(view, ends)))
 
     def _absorb_oldest(self) -> None:
         group = self._groups.popleft()
@@ -274,9 +239,9 @@ class _Stream:
 
     def break_off(self) -> None:
         """End what is under way; nothing of it runs any more on return."""
+        self._examiner.end()
         for group in self._groups:
-            if not group.found.cancel():
-                group.found.exception()
+            group.found.exception()
         for _ in range(self._extra):
             self._in.extra.release()
         if self._pack is not None:

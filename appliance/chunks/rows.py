@@ -90,7 +90,7 @@ def insert_pack(
     faults.point("rows.chunks")
     # In one order everywhere, so that two writers never wait for each other's rows.
     ordered = sorted(records)
-    session.run_many(_STORE_CHUNK, [{**record._asdict(), "pack_id": pack_id, "epoch": epoch} for record in ordered])
+    _store_chunks(session, pack_id, ordered, epoch)
     if ordered and findings.any_open(session):
         drop_packs(session, healing.heal_chunks(session, pack_id, ordered, heals_as))
     if ordered and not _holds(session, pack_id, ordered):
@@ -103,9 +103,19 @@ def rebuild(session: Session, pack_id: int, records: Iterable[Record], *, epoch:
     ordered = sorted(records)
     there = {row[0] for row in session.rows_by(_WANTED, [record.id for record in ordered])}
     lost = [record for record in ordered if record.id not in there]
-    session.run_many(_STORE_CHUNK, [{**record._asdict(), "pack_id": pack_id, "epoch": epoch} for record in lost])
+    _store_chunks(session, pack_id, lost, epoch)
     healing.have_rows(session, [record.id for record in ordered])
     return len(lost)
+
+
+def _store_chunks(session: Session, pack_id: int, records: Iterable[Record], epoch: int) -> None:
+    """Of the same chunk twice in a pack the first counts."""
+    once: dict[bytes, Record] = {}
+    for record in records:
+        once.setdefault(record.id, record)
+    session.run_rows(
+        _STORE_CHUNK, [{**record._asdict(), "pack_id": pack_id, "epoch": epoch} for record in once.values()]
+    )
 
 
 def _holds(session: Session, pack_id: int, records: Sequence[Record]) -> bool:

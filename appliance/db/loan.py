@@ -271,6 +271,9 @@ class LoanCursor:
 _ALL = 1 << 62
 
 
+# Rows of one INSERT: few forms of it, which are prepared.
+_TOGETHER = (64, 16, 4, 1)
+
 _NEXT_ID = Sql("SELECT nextval(CAST(:name AS regclass))")
 
 
@@ -314,3 +317,14 @@ class LoanSession(Session):
         faults.point("sql.statement")
         for each in parameters:
             self._loan.send(text, pick(each))
+
+    def run_rows(self, sql: Sql, parameters: Iterable[Mapping[str, Any]]) -> None:
+        _, pick = sql.form(self.dialect)
+        picked = [pick(each) for each in parameters]
+        faults.point("sql.statement")
+        at = 0
+        for count in _TOGETHER:
+            while len(picked) - at >= count:
+                rows = picked[at : at + count]
+                self._loan.send(sql.of_rows(self.dialect, count), [value for row in rows for value in row])
+                at += count

@@ -51,6 +51,34 @@ def test_list_is_written_with_a_marker_for_each_value() -> None:
     assert sql.form(POSTGRESQL, 2)[0] == "SELECT $1 FROM t WHERE id IN ($2, $3) AND y = $4"
 
 
+def test_rows_of_one_insert_are_numbered_through() -> None:
+    """What stands behind the row stays as it is; a statement with parameters elsewhere is none for several rows."""
+    sql = Sql(
+        "INSERT INTO t (a, b) VALUES (:a, :b) ON CONFLICT (a) DO UPDATE SET b = excluded.b WHERE t.b < excluded.b"
+    )
+    for dialect, rows in ((POSTGRESQL, "($1, $2), ($3, $4)"), (SQLITE, "(?, ?), (?, ?)")):
+        assert sql.of_rows(dialect, 2) == sql.text.replace("(:a, :b)", rows)
+    for text in ("SELECT :a", "INSERT INTO t (a) VALUES (:a) ON CONFLICT (a) DO UPDATE SET a = :b"):
+        with pytest.raises(ValueError, match="not an INSERT of one row"):
+            Sql(text).of_rows(POSTGRESQL, 2)
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 4, 16, 63, 64, 65, 148, 1000])
+def test_any_number_of_rows_is_inserted_together(database: Database, count: int) -> None:
+    """Each once, with its own values; those that are there are left as the statement says."""
+    upsert = Sql("""
+        INSERT INTO lease (name, holder, expires_at) VALUES (:name, :holder, :at)
+        ON CONFLICT (name) DO UPDATE SET expires_at = excluded.expires_at
+    """)
+    rows = [{"name": f"l{number:04}", "holder": f"h{number}", "at": number << 40} for number in range(count)]
+    database.write(lambda session: session.run_rows(upsert, rows))
+    again = [{**row, "holder": "other", "at": 1} for row in rows[::3]]
+    database.write(lambda session: session.run_rows(upsert, again))
+    with database.read() as session:
+        found = session.rows(Sql("SELECT name, holder, expires_at FROM lease ORDER BY name"))
+    assert found == [(row["name"], row["holder"], row["at"] if number % 3 else 1) for number, row in enumerate(rows)]
+
+
 def test_texts_compare_by_code_points_where_it_says_so(database: Database) -> None:
     """As Python does, whatever the database's own order is."""
     names = ["B", "Z", "a", "b b", "b-a", "ba", "e\u0301", "z", "\u00e9", "\uffee", "\U0001f600"]
