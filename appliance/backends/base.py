@@ -53,8 +53,11 @@ class Habits(NamedTuple):
     """Such portions that are under way at the same time, ahead of the one that is being consumed."""
 
 
-REMOTE = Habits(pack_size=16 * 1_048_576, uploads=4, read_size=17 * 1_048_576, reads_ahead=2)
+REMOTE = Habits(pack_size=16 * 1_048_576, uploads=4, read_size=17 * 1_048_576, reads_ahead=4)
 """Of a store where each request takes some milliseconds, and each connection has a bandwidth of its own."""
+
+AHEAD = 4 * REMOTE.read_size + 4 * 1_048_576
+"""Bytes that a process holds at a time for fast readings of a remote store: one portion is consumed, three come."""
 
 
 class Backend(ABC):

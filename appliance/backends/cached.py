@@ -14,14 +14,14 @@ from concurrent.futures import CancelledError, Future
 from pathlib import Path
 from typing import TypeVar
 
-from appliance.backends.base import Backend, Buffer, Held, Source, check_key
+from appliance.backends.base import REMOTE, Backend, Buffer, Held, Source, check_key
 from appliance.backends.cache_folder import BLOCK, CacheFolder
 from appliance.backends.cache_keeper import Block, Keeper
 from appliance.backends.wrapper import Wrapper
 from appliance.errors import BlobMissing
 
-# Who wants more at a time reads whole packs, each once: it would push everything out that others read again.
-_BULK = 12 * BLOCK
+# Who wants more at a time reads whole blobs, each once: it would push everything out that others read again.
+_BULK = REMOTE.read_size + 2 * BLOCK
 _SIZES_KEPT = 65_536
 
 _T = TypeVar("_T")

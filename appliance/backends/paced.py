@@ -5,9 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
-from appliance.backends.base import Backend, Buffer
+from appliance.backends.base import Backend, Buffer, Source
 from appliance.backends.wrapper import Wrapper
+
+T = TypeVar("T")
 
 
 class Pacer:
@@ -44,3 +47,7 @@ class PacedBackend(Wrapper):
     def get_up_to(self, key: str, start: int, length: int) -> Buffer:
         self._pacer.spend(length)
         return self.inner.get_up_to(key, start, length)
+
+    def receive(self, key: str, start: int, length: int, take: Callable[[Source], T]) -> T:
+        self._pacer.spend(length)
+        return self.inner.receive(key, start, length, take)

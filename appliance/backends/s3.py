@@ -123,27 +123,34 @@ class S3Backend(Backend):
 
     def receive(self, key: str, start: int, length: int, take: Callable[[Source], _T]) -> _T:
         check_key(key)
-        if not length:
-            return take(Held(super().get_up_to(key, start, length)))
-        # What ``take`` raises is not the store's.
+        # What ``take`` raises is not the store's, so it is never called where the store's errors are translated.
         with self._client().connected(key) as store:
-            response = self._open(store, key, start, length)
-            if response is None:
-                return take(Held(b""))
-            with _closing(response):
-                with self._translated(key):
-                    first, _, total = _range_of(response)
-                    if total is None or (not total and first == 0):
-                        # Nobody says where the blob ends; or it is empty, and all of it came.
-                        response.close()
-                        return take(Held(b"" if total == 0 else super().get_up_to(key, start, length)))
-                    wanted = min(start + length, total) - start
-                    self._check_range(response, key, start, wanted)
-                source = _Incoming(response, key, wanted, self._translated)
-                taken = take(source)
-                if source.left:
+            response = self._open(store, key, start, length) if length else None
+            if response is not None:
+                with _closing(response):
+                    wanted = self._wanted(response, key, start, length)
+                    if wanted is not None:
+                        source = _Incoming(response, key, wanted, self._translated)
+                        taken = take(source)
+                        source.finish()
+                        return taken
                     response.close()
-                return taken
+        if length and response is None:
+            return take(Held(b""))
+        return take(Held(super().get_up_to(key, start, length)))
+
+    def _wanted(self, response: BaseHTTPResponse, key: str, start: int, length: int) -> int | None:
+        """How many bytes come of those asked for; None: whether the blob ends with them cannot be told."""
+        with self._translated(key):
+            first, last, total = _range_of(response)
+            if total is None:
+                return length if (first, last) == (start, start + length - 1) else None
+            if not total and first == 0:
+                # Some stores give all of an empty blob, whatever range was asked for.
+                return 0
+            wanted = min(start + length, total) - start
+            self._check_range(response, key, start, wanted)
+            return wanted
 
     def _open(self, store: Minio, key: str, start: int, length: int) -> BaseHTTPResponse | None:
         """The answer to a GET; None: the blob ends before."""
@@ -296,6 +303,12 @@ class _Incoming(Source):
             raise BackendError(key=self._key, reason=f"{len(data)} bytes came instead of {wanted}", temporary=True)
         self.left -= wanted
         return data
+
+    def finish(self) -> None:
+        """The connection is for others, unless something of the answer may still come."""
+        with self._translated(self._key):
+            if self.left or self._response.read(1, decode_content=False):
+                self._response.close()
 
 
 @contextmanager

@@ -9,11 +9,11 @@ from __future__ import annotations
 import heapq
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, TypeVar
 
-from appliance.backends.base import SEALED, Backend, Blob, Buffer, Source, check_key
+from appliance.backends.base import AHEAD, SEALED, Backend, Blob, Buffer, Source, check_key
 from appliance.backends.reused import Reused
 from appliance.backends.seal import (
     HEADER,
@@ -30,6 +30,8 @@ from appliance.backends.seal import (
 from appliance.backends.wrapper import Wrapper
 from appliance.errors import BackendError, BlobDamaged, BlobMissing, DataKeyUnknown
 
+T = TypeVar("T")
+
 PLAIN: Final = frozenset({"store", "keys"})
 """Keys of blobs that are never sealed: they are read before any data key is known."""
 
@@ -37,8 +39,6 @@ PLAIN: Final = frozenset({"store", "keys"})
 _NEAR = 262_144
 # Of so many blobs it is remembered where they lie, and how they are opened: some kilobytes each.
 _REMEMBERED = 2048
-# Memory of what was read, for what is read next: the portions of one fast reading of a far store.
-_KEPT = 76 * 1_048_576
 
 
 class Keys(Protocol):
@@ -79,7 +79,7 @@ class SealedBackend(Wrapper):
         self._seals = seals
         self._mutex = threading.Lock()
         self._places: OrderedDict[str, _Place] = OrderedDict()
-        self._memory = Reused(_KEPT)
+        self._memory = Reused(AHEAD)
 
     def over(self, inner: Backend, *, seals: bool) -> SealedBackend:
         """The same data keys, for the same store's blobs at another place."""
@@ -156,6 +156,9 @@ class SealedBackend(Wrapper):
     def get_up_to(self, key: str, start: int, length: int) -> Buffer:
         return Backend.get_up_to(self, key, start, length)
 
+    def receive(self, key: str, start: int, length: int, take: Callable[[Source], T]) -> T:
+        return Backend.receive(self, key, start, length, take)
+
     def _nothing(self, key: str, start: int) -> Buffer:
         size = self.head(key)
         if size is None:
@@ -174,7 +177,7 @@ class SealedBackend(Wrapper):
         if place.size is None:
             return self._opened(key, self._fetch(key, cipher, part, ends=None), part, start, length)
         end = stored_size(place.size)
-        return self._opened(key, self._fetch(key, cipher, part, ends=end <= part.end), part, start, length)
+        return self._opened(key, self._fetch(key, cipher, part, ends=end <= part.end, end=end), part, start, length)
 
     def _get_unknown(self, key: str, start: int, length: int) -> Buffer:
         """One request more than for a known blob at most."""
@@ -198,9 +201,9 @@ class SealedBackend(Wrapper):
         self._remember(key, _Place(opened.cipher, None))
         return self._opened(key, opened, part, start, length)
 
-    def _fetch(self, key: str, cipher: Cipher, part: Part, *, ends: bool | None) -> _Opened:
-        """Without knowing where the blob ends: one byte more tells whether it does there."""
-        size = part.end - part.begin + (ends is None)
+    def _fetch(self, key: str, cipher: Cipher, part: Part, *, ends: bool | None, end: int | None = None) -> _Opened:
+        """``end`` of the sealed blob. Without knowing it: one byte more than the part tells whether that ends there."""
+        size = (part.end + 1 if end is None else min(part.end, end)) - part.begin
         with _damaged(key):
             return self.inner.receive(
                 SEALED + key, part.begin, size, lambda source: self._open(cipher, part, source, ends=ends)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
-from appliance.backends.base import Backend, Blob, Buffer
+from appliance.backends.base import Backend, Blob, Buffer, Source
+
+T = TypeVar("T")
 
 
 class Wrapper(Backend):
@@ -22,6 +25,9 @@ class Wrapper(Backend):
 
     def get_up_to(self, key: str, start: int, length: int) -> Buffer:
         return self.inner.get_up_to(key, start, length)
+
+    def receive(self, key: str, start: int, length: int, take: Callable[[Source], T]) -> T:
+        return self.inner.receive(key, start, length, take)
 
     def head(self, key: str) -> int | None:
         return self.inner.head(key)

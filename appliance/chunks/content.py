@@ -15,7 +15,7 @@ from functools import partial
 from typing import NamedTuple
 
 from appliance import faults
-from appliance.backends.base import Backend, Buffer
+from appliance.backends.base import AHEAD, Backend, Buffer
 from appliance.chunks import codec, findings, manifest, rows
 from appliance.chunks.allowance import Allowance
 from appliance.chunks.manifest import Entry, Kind, SegmentIndex, Stretch, overlapping
@@ -27,7 +27,6 @@ from appliance.chunks.stretches import Part, Piece, Stretches, pieces
 from appliance.db.database import Database
 from appliance.errors import BackendError, BlobDamaged, BlobMissing, Damaged
 
-_AHEAD = 72 * 1_048_576
 # Each takes some hundred KB.
 _SEGMENTS_KEPT = 16
 
@@ -56,7 +55,7 @@ class Reader:
         self._indexes = Indexes(backend) if backend.habits.reads_ahead == 1 else None
         self._pool = ThreadPoolExecutor(max(2, 4 * backend.habits.reads_ahead), thread_name_prefix="read")
         # Each reading has a small portion that is consumed and one ahead of it; this is for larger and further ones.
-        self.ahead = Allowance(_AHEAD)
+        self.ahead = Allowance(AHEAD)
         self._mutex = threading.Lock()
         self._segments: OrderedDict[bytes, SegmentIndex] = OrderedDict()
 
@@ -142,6 +141,8 @@ class Reader:
         try:
             while (blocks := portions.next()) is not None:
                 yield from blocks
+                # Its memory is for the next one.
+                del blocks
         finally:
             portions.close()
 

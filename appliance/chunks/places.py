@@ -114,6 +114,11 @@ class Plan(NamedTuple):
     run: Run | None
     places: dict[bytes, Location]
 
+    @property
+    def size(self) -> int:
+        """Of the bytes that are wanted."""
+        return self.stretch.size
+
 
 class Course:
     """One reading of content, stretch by stretch. One thread plans; any may ``forget``."""
@@ -124,6 +129,8 @@ class Course:
         self._indexes = indexes
         self._at_hand: OrderedDict[str, Index] = OrderedDict()
         self._last: str | None = None
+        # Of what was looked up, and will be drawn again.
+        self._left: dict[bytes, Located] = {}
 
     def plan(self, stretch: Stretch) -> Plan:
         """Of the next stretch, or of its beginning, where that is a run up to the end of a pack."""
@@ -139,7 +146,9 @@ class Course:
         if count == len(stretch.ids):
             return _plan_of_run(stretch, located)
         if sum(stretch.lengths[:count]) >= _WORTH_ITS_OWN:
-            return _plan_of_run(stretch.cut(count)[0], located)
+            kept, rest = stretch.cut(count)
+            self._left = {chunk_id: located[chunk_id] for chunk_id in rest.ids if chunk_id in located}
+            return _plan_of_run(kept, located)
         places.update((chunk_id, _location(row)) for chunk_id, row in located.items())
         return Plan(stretch, None, places)
 
@@ -159,8 +168,11 @@ class Course:
         return found
 
     def _ask(self, ids: Sequence[bytes]) -> dict[bytes, Located]:
-        with self._database.read() as session:
-            located = rows.locate(session, ids)
+        located, self._left = self._left, {}
+        unknown = [chunk_id for chunk_id in ids if chunk_id not in located]
+        if unknown:
+            with self._database.read() as session:
+                located |= rows.locate(session, unknown)
         packs = {row[1:4] for row in located.values()}
         if len(packs) == 1:
             writer_id, counter, size = packs.pop()

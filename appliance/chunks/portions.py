@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from appliance.backends.base import Buffer, Habits
 from appliance.chunks.allowance import Allowance
@@ -27,7 +27,16 @@ _GROWTH = 4
 _SLOW_S = 0.001
 
 
-T = TypeVar("T")
+class Drawn(Protocol):
+    """What a portion consists of."""
+
+    @property
+    def size(self) -> int:
+        """Its bytes."""
+        ...
+
+
+T = TypeVar("T", bound=Drawn)
 
 
 class _Fetched(NamedTuple):
@@ -68,6 +77,7 @@ class Portions(Generic[T]):
         self._size = FIRST
         self._most = 1
         self._taken = 0
+        self._failed = False
         # Of a remote store it is known without a try.
         self._slow = habits.reads_ahead > 1
 
@@ -76,18 +86,29 @@ class Portions(Generic[T]):
         self._give_back()
         if self._under_way:
             fetched = self._await_oldest()
-        else:
-            batch, self._taken = self._gather(is_further=False)
-            if batch is None:
-                return None
+            self._slow = fetched.seconds > _SLOW_S
             if self._slow:
                 self._submit()
-            fetched = self._timed(batch)
-            self._grow()
+            return fetched.blocks
+        batch, self._taken = self._gather(is_further=False)
+        if batch is None:
+            return None
+        if self._slow:
+            return self._first_of_slow(batch)
+        fetched = self._timed(batch)
+        self._grow()
         self._slow = fetched.seconds > _SLOW_S
         if self._slow:
             self._submit()
         return fetched.blocks
+
+    def _first_of_slow(self, batch: T) -> list[Buffer]:
+        """It is under way while the second is drawn; the third is drawn when these bytes are on their way."""
+        first = self._pool.submit(self._timed, batch)
+        self._submit()
+        blocks = first.result().blocks
+        self._grow()
+        return blocks
 
     def close(self) -> None:
         """Nothing more is wanted. Waits for nobody: a request that is under way ends by itself, and is the last."""
@@ -116,8 +137,15 @@ class Portions(Generic[T]):
 
     def _submit(self) -> None:
         """Let others fetch as many portions as may be under way."""
-        while len(self._under_way) < self._most:
-            batch, taken = self._gather(is_further=bool(self._under_way))
+        while len(self._under_way) < self._most and not self._failed:
+            try:
+                batch, taken = self._gather(is_further=bool(self._under_way))
+            except Exception as error:  # noqa: BLE001 - it comes behind the bytes before it
+                self._failed = True
+                failed: Future[_Fetched] = Future()
+                failed.set_exception(error)
+                self._under_way.append(_UnderWay(failed, 0))
+                return
             if batch is None:
                 return
             self._under_way.append(_UnderWay(self._pool.submit(self._timed, batch), taken))
@@ -137,11 +165,12 @@ class Portions(Generic[T]):
         except BaseException:
             self._allowance.give_back(taken)
             raise
+        used = 0 if batch is None else min(taken, batch.size)
+        self._allowance.give_back(taken - used)
         if batch is None:
-            self._allowance.give_back(taken)
             return None, 0
         self._size = max(self._size, min(_SMALL, self._habits.read_size))
-        return batch, taken
+        return batch, used
 
     def _take_less(self, size: int) -> int:
         """A part of the allowance that others have left; 0: next to nothing is."""

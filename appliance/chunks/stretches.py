@@ -28,19 +28,24 @@ class Stretches:
         self._parts = parts
         self._part: Part | None = None
         self._at = 0
+        self._failure: Exception | None = None
         self._rest: Stretch | None = None
 
     def draw(self, size: int) -> Stretch | None:
-        """The next chunks: about ``size`` bytes, less at the end of the range. None behind it."""
+        """The next chunks: about ``size`` bytes, less at the end of the range. None behind it.
+
+        What the next part fails with is raised when there is nothing to be drawn before it.
+        """
         most = -(-size // _CHUNK)
         drawn, self._rest = self._rest, None
-        if drawn is None:
-            drawn = self._of_part(size, most)
-        while drawn is not None and drawn.size < size and len(drawn.ids) < most:
-            more = self._of_part(size - drawn.size, most - len(drawn.ids))
-            if more is None:
-                return drawn
-            drawn = drawn.joined(more)
+        while drawn is None or (drawn.size < size and len(drawn.ids) < most):
+            part = self._next_part(is_first=drawn is None)
+            if part is None:
+                break
+            if drawn is None:
+                drawn = self._of(part, size, most)
+            else:
+                drawn = drawn.joined(self._of(part, size - drawn.size, most - len(drawn.ids)))
         if drawn is None:
             return None
         count = bisect_left(list(accumulate(drawn.lengths)), drawn.skip + size) + 1
@@ -54,16 +59,22 @@ class Stretches:
         self._rest = rest if self._rest is None else rest.joined(self._rest)
         return kept
 
-    def _of_part(self, size: int, most: int) -> Stretch | None:
-        if self._part is None:
-            self._part = next(self._parts, None)
-            if self._part is None:
-                return None
-            self._at = self._part.start
-        segment, _, end = self._part
-        stretch = segment.stretch(self._at, end, size=size, most=most)
+    def _next_part(self, *, is_first: bool) -> Part | None:
+        if self._part is None and self._failure is None:
+            try:
+                self._part = next(self._parts, None)
+            except Exception as error:  # noqa: BLE001 - it comes behind what is drawn already
+                self._failure = error
+            if self._part is not None:
+                self._at = self._part.start
+        if self._failure is not None and is_first:
+            raise self._failure
+        return self._part
+
+    def _of(self, part: Part, size: int, most: int) -> Stretch:
+        stretch = part.segment.stretch(self._at, part.end, size=size, most=most)
         self._at += stretch.size
-        if self._at >= end:
+        if self._at >= part.end:
             self._part = None
         return stretch
 

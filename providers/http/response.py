@@ -117,6 +117,8 @@ class Response:
                 self.write(block)
                 if self._bodyless:
                     break
+                # Its memory is for the next one.
+                del block
             if not self.begun:
                 self._begin([], 0)
         if self._chunked:

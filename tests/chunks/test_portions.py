@@ -8,9 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from appliance.backends.base import REMOTE, Backend, Buffer
+from appliance.backends.base import AHEAD, REMOTE, Backend, Buffer
 from appliance.backends.disk import DiskBackend
-from appliance.chunks import content
 from appliance.chunks.store import ChunkStore
 from appliance.db.database import Database
 from appliance.errors import BackendError
@@ -46,9 +45,9 @@ def _head(database: Database, far: ChunkStore, remote: RemoteBackend) -> bytes:
 def wait_until_idle(store: ChunkStore) -> None:
     """Requests that nobody waits for end by themselves, and give back what was for them."""
     until = time.monotonic() + 10
-    while store._reader.ahead.left < content._AHEAD and time.monotonic() < until:
+    while store._reader.ahead.left < AHEAD and time.monotonic() < until:
         time.sleep(0.01)
-    assert store._reader.ahead.left == content._AHEAD
+    assert store._reader.ahead.left == AHEAD
 
 
 def test_large_portions_are_under_way_together_and_come_in_order(
@@ -165,7 +164,7 @@ def test_error_of_a_portion_comes_behind_the_bytes_before_it(
 
 def test_slow_consumers_hold_little_and_fast_ones_go_on(far: ChunkStore, remote: RemoteBackend, head: bytes) -> None:
     """Thirty that stand still, and eight that find the allowance used up: each has a small portion and the next."""
-    used = content._AHEAD
+    used = AHEAD
 
     def consume(number: int) -> None:
         at = number * MIB

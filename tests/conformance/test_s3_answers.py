@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import http.server
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import pytest
 
+from appliance.backends.base import Source
 from appliance.backends.s3 import S3Backend
 from appliance.backends.s3_place import Credentials, Place
 from appliance.errors import BackendError, BlobMissing, HoldfastError, StorageFull
@@ -35,6 +37,9 @@ class Store(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.answer = Answer(200, {})
         self.by_method: dict[str, Answer] = {}
+        self.asked: list[str] = []
+        self.connections = 0
+        self.late_s = 0.0
 
     def backend(self) -> S3Backend:
         return S3Backend(Place("bucket", endpoint=f"http://127.0.0.1:{self.server_port}"), Credentials("a", "b"))
@@ -44,15 +49,25 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: Store
 
+    def setup(self) -> None:
+        super().setup()
+        self.server.connections += 1
+
     def answer(self) -> None:
+        self.server.asked.append(self.command)
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         status, headers, body = self.server.by_method.get(self.command, self.server.answer)
         self.send_response(status)
-        for name, value in {"Content-Length": str(len(body)), "Connection": "close", **headers}.items():
+        chunked = "Transfer-Encoding" in headers
+        length = {} if chunked else {"Content-Length": str(len(body))}
+        for name, value in {**length, "Connection": "close", **headers}.items():
             self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(body)
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(body), body) if chunked else body)
+            if chunked:
+                time.sleep(self.server.late_s)
+                self.wfile.write(b"0\r\n\r\n")
 
     do_GET = do_PUT = do_HEAD = do_DELETE = answer  # noqa: N815 (named by the library)
 
@@ -191,6 +206,43 @@ def test_answer_without_a_range_is_good_if_it_is_all_that_was_asked_for(store: S
     assert store.backend().get("a", 0, 10) == b"0123456789"
     store.answer = Answer(200, TAG, b"")
     assert type(raised(store, "get")) is BlobMissing
+
+
+@pytest.mark.parametrize("total", ["100", "*"])
+def test_store_that_does_not_tell_the_size_is_asked_once_where_all_came(store: Store, total: str) -> None:
+    """The range that was asked for is what there is; a shorter one needs the size."""
+    store.by_method["GET"] = Answer(206, {**TAG, "Content-Range": f"bytes 0-9/{total}"}, b"0123456789")
+    store.by_method["HEAD"] = error("NoSuchKey", 404)
+    assert store.backend().get_up_to("a", 0, 10) == b"0123456789"
+    assert store.asked == ["GET"]
+
+
+def test_connection_is_used_again_once_all_of_an_answer_came(store: Store) -> None:
+    """Whatever follows the bytes: the end of a chunked answer may come late."""
+    head = {**TAG, "Content-Range": "bytes 0-9/10", "Transfer-Encoding": "chunked", "Connection": "keep-alive"}
+    store.answer = Answer(206, head, b"0123456789")
+    store.late_s = 0.02
+    backend = store.backend()
+    for _ in range(5):
+        assert backend.get_up_to("a", 0, 10) == b"0123456789"
+    assert store.connections == 1
+
+
+def test_what_the_receiver_raises_is_not_taken_for_the_stores_error(store: Store) -> None:
+    """Also where the bytes had to be asked for another way."""
+
+    def fail(source: Source) -> None:
+        source.read(1)
+        raise ValueError("mine")
+
+    for answer in (
+        Answer(206, {**TAG, "Content-Range": "bytes 0-9/*"}, b"0123456789"),
+        Answer(206, {**TAG, "Content-Range": "bytes 0-9/10"}, b"0123456789"),
+        Answer(200, TAG, b""),
+    ):
+        store.answer = answer
+        with pytest.raises(ValueError, match="mine"):
+            store.backend().receive("a", 0, 10, fail)
 
 
 def listing(*keys: str, more: str = "") -> Answer:

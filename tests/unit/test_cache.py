@@ -232,9 +232,9 @@ def test_what_is_written_anew_is_never_near(far: RemoteBackend, open_cache: Open
 
 def test_bulk_reading_leaves_the_cache_alone(far: RemoteBackend, open_cache: OpenCache, tmp_path: Path) -> None:
     """Somebody who reads whole packs, each once, pushes nothing out."""
-    far.inner.put("packs/00000001/00000009", [bytes(13 * MIB)])
+    far.inner.put("packs/00000001/00000009", [bytes(20 * MIB)])
     cache = open_cache()
-    assert cache.get("packs/00000001/00000009", 0, 13 * MIB) == bytes(13 * MIB)
+    assert cache.get("packs/00000001/00000009", 0, 20 * MIB) == bytes(20 * MIB)
     assert cache.flush(20)
     assert blocks_of(tmp_path) == []
 

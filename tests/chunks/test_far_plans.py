@@ -1,0 +1,137 @@
+"""Far content is planned ahead of its bytes: how often the database is asked, and what comes when it fails."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from appliance.backends.cached import CachedBackend
+from appliance.backends.disk import DiskBackend
+from appliance.chunks import rows
+from appliance.chunks.store import ChunkStore
+from appliance.db.database import Database
+from appliance.db.sql import Seen, Session
+from appliance.errors import Unavailable
+from tests.support.content import MIB, OpenStore, keep, noise, read
+from tests.support.databases import on_sqlite
+from tests.support.faults import DatabaseProxy, within
+from tests.support.remote import RemoteBackend
+
+pytestmark = on_sqlite
+
+SIZE = 40 * MIB
+CONTENT = noise(SIZE, 11)
+
+
+class Asked(DatabaseProxy):
+    """Counts readings, takes ``latency_s`` for each, and fails from the one of number ``fails_from`` on (0: never)."""
+
+    def __init__(self, inner: Database) -> None:
+        super().__init__(inner, lambda: None)
+        self.reads = 0
+        self.fails_from = 0
+        self.latency_s = 0.0
+
+    def read(self, seen: Seen | None = None) -> AbstractContextManager[Session]:
+        self.reads += 1
+        time.sleep(self.latency_s)
+        if self.fails_from and self.reads >= self.fails_from:
+            raise Unavailable(reason="the database is away")
+        return super().read(seen)
+
+
+@pytest.fixture(name="asked")
+def _asked(database: Database) -> Asked:
+    return Asked(database)
+
+
+@pytest.fixture(name="remote")
+def _remote(backend: DiskBackend) -> RemoteBackend:
+    return RemoteBackend(backend, latency_s=0.005)
+
+
+@pytest.fixture(name="far")
+def _far(asked: Asked, remote: RemoteBackend, open_store: OpenStore) -> ChunkStore:
+    return open_store(asked, remote)
+
+
+@pytest.fixture(name="located")
+def _located(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many chunks each statement was asked for."""
+    found: list[int] = []
+    locate = rows.locate
+
+    def counted(session: Session, ids: Sequence[bytes]) -> dict[bytes, rows.Located]:
+        found.append(len(ids))
+        return locate(session, ids)
+
+    monkeypatch.setattr(rows, "locate", counted)
+    return found
+
+
+def test_each_chunk_is_looked_up_once(far: ChunkStore, asked: Asked, located: list[int]) -> None:
+    """Of new content, and of content in runs of some packs and then some others."""
+    others = [noise(12 * MIB, seed) for seed in (21, 22, 23)]
+    for other in others:
+        keep(far, asked, other)
+    mixed = b"".join(other[at : at + 2 * MIB] for at in range(0, 12 * MIB, 2 * MIB) for other in others)
+    for content in (CONTENT, mixed):
+        head = keep(far, asked, content)
+        located.clear()
+        assert within(30, partial(read, far, head, 0, len(content))) == content
+        assert sum(located) < len(content) // 30_000
+        assert len(located) < 12
+
+
+@pytest.mark.parametrize("fails_from, at_least", [(2, 0), (3, 262_144), (4, MIB)])
+def test_bytes_that_are_there_come_before_the_database_fails(
+    far: ChunkStore, asked: Asked, fails_from: int, at_least: int
+) -> None:
+    """However early that is: portions that were planned are read to their end."""
+    head = keep(far, asked, CONTENT)
+    asked.reads, asked.fails_from = 0, fails_from
+    came = bytearray()
+
+    def consume() -> None:
+        for block in far.read(head, 0, SIZE):
+            came.extend(block)
+
+    with pytest.raises(Unavailable):
+        within(30, consume)
+    assert CONTENT.startswith(came)
+    assert len(came) >= at_least
+    asked.fails_from = 0
+    assert read(far, head, 0, SIZE) == CONTENT
+
+
+def test_first_bytes_wait_for_one_statement_and_the_manifest(far: ChunkStore, asked: Asked) -> None:
+    """Where the second portion lies is asked while the first one is under way."""
+    head = keep(far, asked, CONTENT)
+    asked.latency_s = 0.2
+    began = time.monotonic()
+    blocks = far.read(head, 0, SIZE)
+    next(blocks)
+    # The segment, the first chunks, the second ones.
+    assert time.monotonic() - began < 0.75
+    asked.latency_s = 0
+    blocks.close()  # type: ignore[attr-defined]
+
+
+def test_what_was_read_once_comes_from_the_cache(
+    asked: Asked, remote: RemoteBackend, open_store: OpenStore, tmp_path: Path
+) -> None:
+    """Also in portions of a whole pack."""
+    cached = CachedBackend(remote, tmp_path / "cache", 200 * MIB)
+    far = open_store(asked, cached)
+    head = keep(far, asked, CONTENT)
+    for _ in range(4):
+        # What the cache's thread has no time for is not kept.
+        remote.gets.clear()
+        assert read(far, head, 0, SIZE) == CONTENT
+        assert cached.flush(20)
+    assert remote.gets == []
