@@ -42,6 +42,9 @@ _BEGIN_GUARDED = (
 _LOST_RACES = (errors.SerializationFailure, errors.DeadlockDetected, errors.UniqueViolation)
 
 _WAIT_S = 10.0
+# Whoever starts holds the lock of starts on one, writes on a second, and in between may have to look on a third where
+# the blobs are. With fewer it would wait for itself.
+_LEAST = 3
 # It holds no locks, and hashes what it reads.
 _SNAPSHOT = (
     "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
@@ -52,14 +55,14 @@ _SNAPSHOT = (
 class PostgresqlDatabase(Database):
     """One PostgreSQL database, by a SQLAlchemy URL of the dialect ``postgresql+psycopg``.
 
-    Of ``threads`` that use it half can be at it at a time; the others wait. ``statement_s`` is for one statement, locks
-    that it waits for included. docs/design/concurrency.md has the arithmetic, and all limits.
+    Of ``threads`` that use it half, three at least, can be at it at a time; the others wait. ``statement_s`` is for one
+    statement, locks that it waits for included. docs/design/concurrency.md has the arithmetic, and all limits.
     """
 
     dialect = POSTGRESQL
 
     def __init__(self, url: str, *, threads: int = 32, statement_s: float = 30, wait_s: float = _WAIT_S) -> None:
-        most = max(threads // 2, 2)
+        most = max(threads // 2, _LEAST)
         self.guard = Guard()
         self._connections = Connections(url, Limits(max(most // 2, 1), most, wait_s, statement_s))
         self._groups = Groups(self._lend_to_group)

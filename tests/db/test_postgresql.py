@@ -197,10 +197,10 @@ def test_server_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
 def test_threads_beyond_the_pool_wait_and_do_not_wait_for_ever(database: PostgresqlDatabase) -> None:
     """Connections are bounded; a thread that gets none in time is told to come back."""
     with contextlib.closing(
-        PostgresqlDatabase(database.engine.url.render_as_string(hide_password=False), threads=4, wait_s=0.5)
+        PostgresqlDatabase(database.engine.url.render_as_string(hide_password=False), threads=6, wait_s=0.5)
     ) as small:
         assert in_threads(6, lambda _: small.write(lambda session: session.value(_ONE))) == [1] * 6
-        holding, released = threading.Barrier(3), threading.Event()
+        holding, released = threading.Barrier(4), threading.Event()
 
         def hold(session: Session) -> int:
             holding.wait(20)
@@ -209,7 +209,7 @@ def test_threads_beyond_the_pool_wait_and_do_not_wait_for_ever(database: Postgre
             return value
 
         def work(number: int) -> int:
-            if number < 2:
+            if number < 3:
                 return small.write(hold)
             try:
                 holding.wait(20)
@@ -219,7 +219,19 @@ def test_threads_beyond_the_pool_wait_and_do_not_wait_for_ever(database: Postgre
                 released.set()
             return 1
 
-        assert in_threads(3, work) == [1, 1, 1]
+        assert in_threads(4, work) == [1, 1, 1, 1]
+
+
+def test_start_never_waits_for_itself(database: PostgresqlDatabase) -> None:
+    """With the fewest threads there can be: it looks where the blobs are while it makes the first data key."""
+    url = database.engine.url.render_as_string(hide_password=False)
+    with contextlib.closing(PostgresqlDatabase(url, threads=4, wait_s=0.5)) as small:
+
+        def work(session: Session) -> tuple[int, int]:
+            return session.value(_ONE), _value(small, _ONE)
+
+        with small.exclusive():
+            assert small.write(work) == (1, 1)
 
 
 def test_statements_are_not_wrapped_in_transactions_of_their_own(database: PostgresqlDatabase) -> None:
