@@ -33,6 +33,8 @@ from tests.support.postgres import NotInstalled
 VARIABLE = "HOLDFAST_TEST_NODES"
 """Where the nodes' blobs are: ``files`` or ``s3``."""
 
+begins_with_sqlite = pytest.mark.skipif(bool(os.environ.get(VARIABLE)), reason="begins with SQLite, which has one node")
+
 
 def make_server(scratch: Path, **options: object) -> Server:
     """A server, or two nodes in its place."""
@@ -148,9 +150,9 @@ class Nodes(Server):
     # -- clients ------------------------------------------------------------------------------------------------------
 
     @property
-    def url(self) -> str:
+    def origin(self) -> str:
         """For programs, which ask one address for all: that of a balancer, where there is one."""
-        return self.balancer.url if self.trust is None and find("haproxy") else super().url
+        return self.balancer.origin if self.trust is None and find("haproxy") else super().origin
 
     @property
     def balancer(self) -> Server:

@@ -155,9 +155,14 @@ class Server:
         return [self]
 
     @property
+    def origin(self) -> str:
+        """Scheme, host and port."""
+        return f"{'http' if self.trust is None else 'https'}://127.0.0.1:{self.port}"
+
+    @property
     def url(self) -> str:
         """Where the files are, with a slash at its end."""
-        return f"{'http' if self.trust is None else 'https'}://127.0.0.1:{self.port}/dav/"
+        return f"{self.origin}/dav/"
 
     def dav(
         self, user: str = ADMIN, password: str = PASSWORD, timeout: float = PATIENCE_S, source: str | None = None

@@ -23,8 +23,8 @@ BODY = random.Random(6).randbytes(3_000_000)
 
 @pytest.fixture(scope="module")
 def options() -> dict[str, Any]:
-    """The disk's sync is not what is tested here."""
-    return {"durability": "fast"}
+    """The disk's sync is not what is tested here. Without a quota, S3 has no room that could be told."""
+    return {"durability": "fast", "settings": {"default_quota": 1_000_000_000}}
 
 
 def _run(command: list[str], folder: Path, *arguments: str) -> Any:

@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import pytest
 
@@ -38,7 +38,7 @@ def gio(server: Server) -> Iterator[Desktop]:
 
 
 def _url(server: Server, path: str) -> str:
-    return f"dav://127.0.0.1:{server.port}/dav/{path}"
+    return f"{server.url.replace('http', 'dav', 1)}{path}"
 
 
 @pytest.fixture
@@ -121,14 +121,15 @@ def test_gvfs_many_files_arrive_and_the_server_keeps_every_connection(
     flat.mkdir()
     for number, relative in enumerate(files):
         (tmp_path / "here" / relative).rename(flat / f"{number} {relative.name}")
-    before = _ended_by_server(server.port)
+    port = urlsplit(server.origin).port
+    before = _ended_by_server(port)
     gio("gio", "copy", *map(str, flat.iterdir()), there)
     assert tree(dav, area) == contents(flat)
     # What was left before vanishes by itself after a minute.
-    assert _ended_by_server(server.port) <= before
+    assert _ended_by_server(port) <= before
 
 
-def _ended_by_server(port: int) -> int:
+def _ended_by_server(port: int | None) -> int:
     """Connections in the state TIME_WAIT, which whoever closes first is left with, on the server's side."""
     rows = [line.split() for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]]
     return sum(row[1].endswith(f":{port:04X}") and row[3] == "06" for row in rows)

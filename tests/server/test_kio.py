@@ -34,7 +34,7 @@ class _Kio:
 
     def __init__(self, session: Desktop, server: Server) -> None:
         self._session = session
-        self._address = f"127.0.0.1:{server.port}/dav/"
+        self._address = server.url.removeprefix("http://")
         (session.home / ".config" / "kwalletrc").write_text("[Wallet]\nEnabled=false\nFirst Use=false\n")
         known = ",".join(map(str, _auth_info(f"webdav://{ADMIN}@{self._address}")))
         session(

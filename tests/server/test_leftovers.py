@@ -34,10 +34,11 @@ def used(folder: Path) -> int:
 
 def send_part(server: Server) -> socket.socket:
     """An upload of which most has come; returns once its first pack is in the store."""
+    blobs = server.data / "blobs"
     with server.dav() as dav:
         wire = dav.wire()
         wire.send(dav.head("PUT", "/dav/film", f"Content-Length: {len(FILE)}"), FILE[:SENT])
-    until(lambda: used(server.data / "blobs") > 32 * MIB, what="the first pack")
+    until(lambda: used(blobs) > 32 * MIB, what="the first pack")
     return wire.sock
 
 

@@ -17,8 +17,11 @@ from appliance.db.sqlite import SqliteDatabase
 from tests.server.browsing import Browser
 from tests.server.conftest import Start
 from tests.server.dav_client import Dav
+from tests.server.nodes import begins_with_sqlite
 from tests.server.running import ADMIN, PASSWORD, Server, until
 from tests.support.databases import PostgresqlTemplate
+
+pytestmark = begins_with_sqlite
 
 LOCK = b'<lockinfo xmlns="DAV:"><lockscope><shared/></lockscope><locktype><write/></locktype></lockinfo>'
 CONTENT = b"what is there is there" * 5000

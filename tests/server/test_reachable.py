@@ -70,11 +70,13 @@ def test_key_of_another_certificate_is_one_line(tmp_path: Path) -> None:
 
 
 def test_server_on_loopback_says_how_others_reach_it(start: Any) -> None:
-    """One command, which does what it says with this data folder."""
-    said = start().stdout
+    """One command, which does what it says with this data folder; each node says it of itself."""
+    server = start(settings={"trusted_proxies": "", "public_urls": ""})
+    said = server.stdout
     assert "Only this machine reaches it" in said
-    (line,) = [line.strip() for line in said.splitlines() if line.startswith("  holdfast tls self-signed && ")]
-    assert "--listen 0.0.0.0:" in line
+    first, *others = [line.strip() for line in said.splitlines() if line.startswith("  holdfast tls self-signed && ")]
+    assert len(others) == len(server.turns()) - 1
+    assert "--listen 0.0.0.0:" in first
 
 
 def _move(dav: Dav, name: str, target: str, headers: dict[str, str]) -> int:
@@ -84,7 +86,7 @@ def _move(dav: Dav, name: str, target: str, headers: dict[str, str]) -> int:
 
 def test_trusted_proxy_names_host_and_scheme(start: Any) -> None:
     """A Destination with the address that the client sees is this server's; another one is not."""
-    server = start(settings={"trusted_proxies": "127.0.0.0/8"})
+    server = start(settings={"trusted_proxies": "127.0.0.0/8", "public_urls": ""})
     with server.dav() as dav:
         assert _move(dav, "a", "https://files.example/dav/b", FORWARDED) == 201
         assert _move(dav, "c", "https://other.example/dav/d", FORWARDED) == 502
