@@ -160,10 +160,15 @@ async def _again_and_again(kind: Callable[[Target], Awaitable[None]], target: Ta
         await asyncio.sleep(_PAUSE_S)
 
 
-async def _all(port: int, authority: str | None) -> Counter[str]:
-    target = Target(port, None if authority is None else ssl.create_default_context(cafile=authority))
+async def _all(ports: list[int], authority: str | None) -> Counter[str]:
+    tls = None if authority is None else ssl.create_default_context(cafile=authority)
+    targets = [Target(port, tls) for port in ports]
     times: Counter[str] = Counter()
-    crowd = [asyncio.create_task(_again_and_again(kind, target, times)) for kind in KINDS for _ in range(OF_EACH)]
+    crowd = [
+        asyncio.create_task(_again_and_again(kind, targets[number % len(targets)], times))
+        for kind in KINDS
+        for number in range(OF_EACH)
+    ]
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
     for each in crowd:
         each.cancel()
@@ -174,10 +179,14 @@ async def _all(port: int, authority: str | None) -> Counter[str]:
 
 
 class Hostile:
-    """All kinds at work within a ``with`` block; ``times`` afterwards: how many connections of each there were."""
+    """All kinds at work within a ``with`` block, at all nodes alike.
+
+    ``times`` afterwards: how many connections of each there were.
+    """
 
     def __init__(self, server: Server, authority: str | None = None) -> None:
-        arguments = [str(server.port), *([] if authority is None else [authority])]
+        ports = ",".join(str(node.port) for node in server.turns())
+        arguments = [ports, *([] if authority is None else [authority])]
         self._command = [sys.executable, "-m", "tests.server.hostile", *arguments]
         self.times: dict[str, int] = {}
 
@@ -192,4 +201,5 @@ class Hostile:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(_all(int(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else None))))
+    at = [int(port) for port in sys.argv[1].split(",")]
+    print(json.dumps(asyncio.run(_all(at, sys.argv[2] if len(sys.argv) > 2 else None))))

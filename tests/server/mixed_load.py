@@ -23,7 +23,11 @@ _VERSION = Sql("SELECT manifest, size FROM version WHERE node_id = :node_id AND 
 
 
 def workers_of(server: Server) -> list[int]:
-    """The processes that accept connections, without the supervisor."""
+    """The processes that accept connections, without the supervisor; those of all nodes."""
+    return [pid for node in server.turns() for pid in _workers_of_node(node)]
+
+
+def _workers_of_node(server: Server) -> list[int]:
     listening = [
         line.split()[9]
         for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]

@@ -55,18 +55,19 @@ class Nodes(Server):
         trust: ssl.SSLContext | None = None,
         program: Sequence[str] = (HOLDFAST,),
     ) -> None:
-        if program != (HOLDFAST,):
-            pytest.skip("of a program of its own")
         *ports, self.balancer_port = _free_ports(3)
         urls = [f"{'http' if trust is None else 'https'}://127.0.0.1:{port}" for port in (*ports, self.balancer_port)]
         shared = {"trusted_proxies": SOURCE, **_store(scratch), **(settings or {})}
+        if shared.get("seal") == "on":
+            shared.setdefault("master_key", MasterKey.new().text)
         self.nodes: list[Server] = []
         for number, port in enumerate(ports):
             # The announcement has the first one; a Destination may name any.
             own = {"public_urls": ",".join(urls[number:] + urls[:number]), **shared}
             folder = _made(scratch / f"node-{number + 1}")
             half = max(workers // 2, 1)
-            self.nodes.append(Server(folder, workers=half, durability=durability, settings=own, trust=trust))
+            node = Server(folder, workers=half, durability=durability, settings=own, trust=trust, program=program)
+            self.nodes.append(node)
             self.nodes[-1].port = port
         self.scratch = scratch
         for name in ("home", "cwd"):
@@ -110,6 +111,10 @@ class Nodes(Server):
         for node in self.nodes:
             node.may_report_errors = may
 
+    def configure(self, **settings: object) -> None:
+        for node in self.nodes:
+            node.configure(**settings)
+
     # -- life ---------------------------------------------------------------------------------------------------------
 
     def start(self) -> Server:
@@ -133,9 +138,11 @@ class Nodes(Server):
             node.restart()
 
     def finish(self) -> None:
-        self._closing.close()
-        for node in self.nodes:
-            node.finish()
+        with ExitStack() as ending:
+            # Whatever is wrong with one, none goes on.
+            for node in reversed(self.nodes):
+                ending.callback(node.finish)
+            ending.callback(self._closing.close)
 
     # -- what they say ------------------------------------------------------------------------------------------------
 

@@ -66,6 +66,14 @@ class Server:
         for name in ("home", "cwd"):
             (scratch / name).mkdir(exist_ok=True)
 
+    def configure(self, **settings: object) -> None:
+        """What the next start and the commands go by; None: as if it had never been set."""
+        for name, value in settings.items():
+            if value is None:
+                self.settings.pop(name, None)
+            else:
+                self.settings[name] = value
+
     # -- life ---------------------------------------------------------------------------------------------------------
 
     def start(self) -> Server:

@@ -12,6 +12,7 @@ from tests.server.content import noise
 from tests.server.hostile import KINDS, LARGE, OF_EACH, Hostile
 from tests.server.memory import MB
 from tests.server.mixed_load import Load, require_clean, require_stored
+from tests.server.nodes import make_server
 from tests.server.running import Server
 from tests.support.certificates import Certified
 
@@ -25,7 +26,7 @@ def started(scratch: Path, certified: Certified | None, workers: int) -> Server:
     (scratch / "server").mkdir()
     settings = {**SETTINGS, **(certified.settings if certified else {})}
     trust = certified.client() if certified else None
-    server = Server(scratch / "server", workers=workers, settings=settings, trust=trust).start()
+    server = make_server(scratch / "server", workers=workers, settings=settings, trust=trust).start()
     with server.dav() as dav:
         dav.ok("PUT", LARGE, noise(16_000_000, 1))
     return server

@@ -13,10 +13,14 @@ from tests.server.conftest import Start
 from tests.server.content import noise
 from tests.server.dav_client import Dav
 from tests.server.memory import MB, Growth, proportional
+from tests.server.nodes import VARIABLE
 from tests.server.running import Server
 
 MIB = 1_048_576
 GIB = 1024 * MIB
+# Of one process. Far blobs wait in memory until they are whole, and what is read of them is fetched ahead: all of
+# either kind share 64 MiB (docs/design/remote-blobs.md).
+MOST = 100 * MB + (64 * MIB if os.environ.get(VARIABLE) == "s3" else 0)
 
 
 class Generated:
@@ -73,10 +77,10 @@ def _growths(server: Server, size: int) -> tuple[int, int]:
 
 
 def test_put_and_get_of_256_megabytes_take_little_memory(start: Start) -> None:
-    """Less than 100 MB more than idle, and every byte is right."""
+    """Less than 100 MB more than idle, what waits to go to S3 or comes ahead of it aside, and every byte is right."""
     put, get = _growths(start(durability="fast"), 256 * MIB)
-    assert put < 100 * MB
-    assert get < 100 * MB
+    assert put < MOST
+    assert get < MOST
 
 
 def test_four_large_uploads_at_once_take_little_memory(start: Start) -> None:
@@ -94,7 +98,7 @@ def test_four_large_uploads_at_once_take_little_memory(start: Start) -> None:
             assert [wire.answer().status for wire in wires] == [201] * 4
             for wire in wires:
                 wire.close()
-        assert growth.most < 100 * MB
+        assert growth.most < MOST * server.workers
 
 
 @pytest.mark.soak

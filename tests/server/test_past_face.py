@@ -6,13 +6,13 @@ import base64
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
 from appliance import clock, moments
 from tests.server.behind import change, rows
+from tests.server.conftest import Start
 from tests.server.content import noise
 from tests.server.dav_client import Dav
 from tests.server.listing import names, parse, properties, propfind, propfind_body, tree
@@ -326,9 +326,9 @@ def test_folder_with_a_retention_of_its_own(server: Server, alice: Dav) -> None:
 
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
-def test_five_moments_of_2000_files_read_exactly(tmp_path: Path) -> None:
+def test_five_moments_of_2000_files_read_exactly(start: Start) -> None:
     """With moves and deletes in between."""
-    server = Server(tmp_path, durability="fast").start()
+    server = start(durability="fast")
     with server.dav() as dav:
         recorded = Recorded(dav, 2_000)
         for moment in range(4):
@@ -336,4 +336,3 @@ def test_five_moments_of_2000_files_read_exactly(tmp_path: Path) -> None:
             recorded.remember()
         for name, state in recorded.then.items():
             assert tree(dav, f"/at/{quote(name)}/") == state, name
-    server.finish()

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.server.conftest import Start
 from tests.server.mounts import rclone_mount
 from tests.server.programs import needs, needs_fuse
 from tests.server.recorded import Recorded
@@ -41,9 +42,9 @@ def read(root: Path) -> dict[str, bytes]:
     return found
 
 
-def go_through(tmp_path: Path, files: int, changes: int) -> None:
+def go_through(start: Start, tmp_path: Path, files: int, changes: int) -> None:
     """Every recorded moment, by its time or its number, is what it was; and nothing can be written there."""
-    server = Server(tmp_path, durability="fast").start()
+    server = start(durability="fast")
     with server.dav() as dav:
         recorded = Recorded(dav, files)
         for moment in range(changes):
@@ -61,16 +62,15 @@ def go_through(tmp_path: Path, files: int, changes: int) -> None:
             shutil.rmtree(scratch)
             assert dav("PUT", f"/at/{quote(moment)}/new", b"x").status in (403, 405)
             assert dav("DELETE", f"/at/{quote(moment)}/folder%201/").status in (403, 405)
-    server.finish()
 
 
-def test_moments_can_be_mounted(tmp_path: Path) -> None:
+def test_moments_can_be_mounted(start: Start, tmp_path: Path) -> None:
     """With moves and deletes in between."""
-    go_through(tmp_path, 60, 2)
+    go_through(start, tmp_path, 60, 2)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
-def test_five_moments_of_2000_files_mounted_read_exactly(tmp_path: Path) -> None:
+def test_five_moments_of_2000_files_mounted_read_exactly(start: Start, tmp_path: Path) -> None:
     """Byte by byte."""
-    go_through(tmp_path, 2_000, 4)
+    go_through(start, tmp_path, 2_000, 4)

@@ -21,6 +21,7 @@ from appliance.upkeep.expire import Rules
 from appliance.upkeep.prune import Policy, prune, undo
 from appliance.upkeep.sweep import sweep
 from tests.server import behind
+from tests.server.conftest import Start
 from tests.server.content import noise
 from tests.server.mixed_clients import Stored
 from tests.server.mixed_load import Load, require_clean
@@ -155,15 +156,16 @@ class Backups:
     def require_restorable(self, scratch: Path) -> None:
         """What is in the folder is whole, and so is the store that comes of it."""
         assert "clean" in self._server.holdfast("check-backup", str(self._folder), seconds=300).stdout
-        there = {"HOLDFAST_DATA": str(scratch / "restored")}
-        self._server.holdfast("restore-backup", str(self._folder), environment=there, seconds=300)
-        report = self._server.holdfast("check", "--read-data", environment=there, seconds=300)
-        assert report.stdout.endswith("clean\n"), report.stdout
+        (scratch / "restored").mkdir()
+        there = Server(scratch / "restored")
+        there.holdfast("restore-backup", str(self._folder), seconds=300)
+        require_clean(there)
 
 
-def work(tmp_path: Path, seconds: float, *, crawls: float) -> None:
+def work(start: Start, tmp_path: Path, seconds: float, *, crawls: float) -> None:
     """Eight clients know what has to be there, and look; what they no longer need goes all the time."""
-    server = Server(tmp_path, workers=2, settings={"quarantine_hours": 0}, program=HURRIED).start()
+    # With S3 as well packs are to come of what is small: there they would be less than need to be written anew.
+    server = start(workers=2, settings={"quarantine_hours": 0, "inline_threshold": 4096}, program=HURRIED)
     crawl = Crawl(server, crawls)
     housekeeper = Housekeeper(server)
     backups = Backups(server, tmp_path / "backup")
@@ -185,7 +187,6 @@ def work(tmp_path: Path, seconds: float, *, crawls: float) -> None:
     with database.read() as session:
         packs, size = session.rows(_PACKS)[0]
     database.close()
-    server.finish()
     print(
         f"{took:.0f} s: {len(load.stored)} PUTs acknowledged, {there} of them still versions, all whole; "
         f"{dict(housekeeper.done)}; {backups.taken} backups; "
@@ -197,13 +198,13 @@ def work(tmp_path: Path, seconds: float, *, crawls: float) -> None:
     assert housekeeper.done["repacked"] > 10
 
 
-def test_prune_in_a_loop_beside_writers_at_full_speed_loses_nothing(tmp_path: Path) -> None:
+def test_prune_in_a_loop_beside_writers_at_full_speed_loses_nothing(start: Start, tmp_path: Path) -> None:
     """With an upload that crawls."""
-    work(tmp_path, 20, crawls=5)
+    work(start, tmp_path, 20, crawls=5)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
-def test_five_minutes_of_prune_in_a_loop_beside_writers_at_full_speed(tmp_path: Path) -> None:
+def test_five_minutes_of_prune_in_a_loop_beside_writers_at_full_speed(start: Start, tmp_path: Path) -> None:
     """The upload takes longer than every lease."""
-    work(tmp_path, 300, crawls=150)
+    work(start, tmp_path, 300, crawls=150)
