@@ -98,6 +98,9 @@ class Connections:
             pool_use_lifo=True,
             pool_reset_on_return=None,
             pool_pre_ping=False,
+            # No column has that type. Looking for it costs each process a request, in a transaction of the driver's,
+            # which complains if Ctrl-C comes meanwhile.
+            use_native_hstore=False,
             # Values can be secrets, and errors are logged.
             hide_parameters=True,
         )
