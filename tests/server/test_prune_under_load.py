@@ -164,8 +164,9 @@ class Backups:
 
 def work(start: Start, tmp_path: Path, seconds: float, *, crawls: float) -> None:
     """Eight clients know what has to be there, and look; what they no longer need goes all the time."""
-    # With S3 as well packs are to come of what is small: there they would be less than need to be written anew.
-    server = start(workers=2, settings={"quarantine_hours": 0, "inline_threshold": 4096}, program=HURRIED)
+    # Half of what clients store comes into packs: while nothing is let go there are enough, on slow machines as well.
+    settings = {"quarantine_hours": 0, "inline_threshold": 2048}
+    server = start(workers=2, settings=settings, program=HURRIED)
     crawl = Crawl(server, crawls)
     housekeeper = Housekeeper(server)
     backups = Backups(server, tmp_path / "backup")
@@ -193,7 +194,7 @@ def work(start: Start, tmp_path: Path, seconds: float, *, crawls: float) -> None
         f"{packs} packs of {size / 1e6:.0f} MB are left; slowest answer {load.slowest:.2f} s"
     )
     assert housekeeper.done["runs"] > seconds / 4
-    assert backups.taken > seconds / 10
+    assert backups.taken > seconds / 20
     assert housekeeper.done["chunks"] > 100
     assert housekeeper.done["repacked"] > 10
 
