@@ -13,7 +13,7 @@ import secrets
 import socket
 import ssl
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NoReturn
@@ -243,7 +243,11 @@ def _made(folder: Path) -> Path:
 
 
 def _free_ports(count: int) -> list[int]:
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    """They are used later, so they are none of those that the system gives away meanwhile to whoever asks for any."""
+    held: list[socket.socket] = []
+    while len(held) < count:
+        with suppress(OSError):
+            held.append(socket.create_server(("127.0.0.1", 15_000 + secrets.randbelow(17_000))))
     ports = [each.getsockname()[1] for each in held]
     for each in held:
         each.close()
