@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.server import behind
 from tests.server.dav_client import Dav
 from tests.server.failover import Failover
 from tests.server.holding import HeldPut
@@ -92,7 +93,9 @@ def test_start_leaves_the_unfinished_uploads_of_another_node_alone(leaving: Node
     first, second = leaving.nodes
     body = random.Random(1).randbytes(12_000_000)
     with first.dav() as dav, HeldPut(dav, "/dav/file", body, at=9_000_000) as put:
-        until(lambda: any(tmp_path.rglob("partial/*~*")), what="a pack that is being written")
+        if behind.settings(first).blobs_folder is not None:
+            # Elsewhere a pack is in memory until it is whole.
+            until(lambda: any(tmp_path.rglob("partial/*~*")), what="a pack that is being written")
         second.restart()
         assert put.finish().status == 201
     with second.dav() as dav:
