@@ -278,9 +278,9 @@ def accepts(port: int) -> bool:
 def test_children_end_with_their_supervisor(start: Start) -> None:
     """A supervisor that is killed leaves no worker that holds the port."""
     server = start()
+    assert server.process is not None
     pids = server.pids()
     os.kill(pids[0], signal.SIGKILL)
-    assert server.process is not None
     server.process.wait(10)
     until(lambda: not any(map(runs, pids)), 10.0, "the end of the workers")
     server.start()
