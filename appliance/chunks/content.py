@@ -19,8 +19,8 @@ from appliance.backends.base import AHEAD, Backend, Buffer
 from appliance.chunks import codec, findings, manifest, rows
 from appliance.chunks.allowance import Allowance
 from appliance.chunks.manifest import Entry, Kind, SegmentIndex, Stretch, overlapping
-from appliance.chunks.pack import Record
-from appliance.chunks.places import Course, Indexes, Location, Plan, Run, locate
+from appliance.chunks.pack import HEADER_SIZE, Record
+from appliance.chunks.places import Course, Indexes, Location, Plan, Run, Whole, checksums_of, locate
 from appliance.chunks.portions import FIRST, Portions
 from appliance.chunks.rows import Small
 from appliance.chunks.stretches import Part, Piece, Stretches, pieces
@@ -155,16 +155,20 @@ class Reader:
             return [together]
         return self._fetch_pieces(pieces(plan.stretch), locate(self._database, plan.stretch.ids), course)
 
-    def _fetch_together(self, stretch: Stretch, run: Run, course: Course) -> Buffer | None:
+    def _fetch_together(self, stretch: Stretch, run: Run | Whole, course: Course) -> Buffer | None:
         """Raw chunks that lie as they are wanted, as they are; None: they do not any more, or something is wrong."""
+        size = sum(stretch.lengths)
+        start, length = (run.offset, size) if isinstance(run, Run) else (HEADER_SIZE, run.size - HEADER_SIZE)
         try:
-            data = memoryview(self._backend.get(run.key, run.offset, sum(stretch.lengths)))
+            data = memoryview(self._backend.get(run.key, start, length))
         except BlobMissing:
             course.forget(run.key)
             return None
         except BlobDamaged:
             return None
-        if not codec.are_intact(data, stretch.lengths, run.checksums):
+        checksums = run.checksums if isinstance(run, Run) else checksums_of(run, stretch, data)
+        data = data[:size]
+        if checksums is None or not codec.are_intact(data, stretch.lengths, checksums):
             return None
         return data if stretch.size == len(data) else data[stretch.skip : stretch.skip + stretch.size]
 

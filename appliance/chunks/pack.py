@@ -131,26 +131,59 @@ def read_columns(backend: Backend, key: str, size: int, *, at_most: int) -> Colu
     return Columns._make(zip(*_ENTRY.iter_unpack(entries), strict=True)) if len(entries) else NO_COLUMNS
 
 
+def columns_of(tail: memoryview, key: str, size: int) -> Columns:
+    """The same from bytes that are there: the last ones of a pack of ``size`` bytes, with all of its index.
+
+    Raises:
+        Damaged: they do not end with an index.
+    """
+    footer = _footer_of(tail, key, size)
+    if footer.length + _FOOTER.size > len(tail):
+        raise Damaged(what=f"the frame of pack {key}")
+    return Columns._make(zip(*_ENTRY.iter_unpack(_entries_in(tail, footer, key)), strict=True))
+
+
+class _Footer(NamedTuple):
+    offset: int
+    length: int
+    digest: int
+    entries: int
+    magic: bytes
+
+
+def _footer_of(tail: memoryview, key: str, size: int) -> _Footer:
+    if len(tail) < _FOOTER.size:
+        raise Damaged(what=f"pack {key}")
+    footer = _Footer._make(_FOOTER.unpack(tail[-_FOOTER.size :]))
+    whole = footer.offset + footer.length + _FOOTER.size == size and footer.length == footer.entries * _ENTRY.size
+    if footer.magic != _INDEX_MAGIC or not whole or footer.offset < _HEADER.size:
+        raise Damaged(what=f"the frame of pack {key}")
+    return footer
+
+
+def _entries_in(tail: memoryview, footer: _Footer, key: str) -> memoryview:
+    return _intact(tail[-footer.length - _FOOTER.size : -_FOOTER.size], footer, key)
+
+
+def _intact(index: memoryview, footer: _Footer, key: str) -> memoryview:
+    if checksum(index) != footer.digest:
+        raise Damaged(what=f"the index of pack {key}")
+    return index
+
+
 def _read_entries(backend: Backend, key: str, size: int, *, at_most: int | None = None) -> memoryview:
     if size < FRAME_SIZE:
         raise Damaged(what=f"pack {key}")
     try:
         tail = memoryview(backend.get(key, size - _tail_of(size), _tail_of(size)))
-        offset, length, digest, count, magic = _FOOTER.unpack(tail[-_FOOTER.size :])
-        whole = offset + length + _FOOTER.size == size and length == count * _ENTRY.size
-        if magic != _INDEX_MAGIC or not whole or offset < _HEADER.size:
-            raise Damaged(what=f"the frame of pack {key}")
-        if at_most is not None and count > at_most:
+        footer = _footer_of(tail, key, size)
+        if at_most is not None and footer.entries > at_most:
             return tail[:0]
-        if length + _FOOTER.size <= len(tail):
-            index = tail[-length - _FOOTER.size : -_FOOTER.size]
-        else:
-            index = memoryview(backend.get(key, offset, length))
-    except (BlobMissing, BlobDamaged, struct.error) as error:
+        if footer.length + _FOOTER.size <= len(tail):
+            return _entries_in(tail, footer, key)
+        return _intact(memoryview(backend.get(key, footer.offset, footer.length)), footer, key)
+    except (BlobMissing, BlobDamaged) as error:
         raise Damaged(what=f"pack {key}") from error
-    if checksum(index) != digest:
-        raise Damaged(what=f"the index of pack {key}")
-    return index
 
 
 def _tail_of(size: int) -> int:

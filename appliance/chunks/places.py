@@ -17,7 +17,17 @@ from appliance.backends.base import Backend
 from appliance.chunks import rows
 from appliance.chunks.codec import RAW
 from appliance.chunks.manifest import Stretch
-from appliance.chunks.pack import NO_COLUMNS, Columns, Record, pack_key, read_columns
+from appliance.chunks.pack import (
+    ENTRY_SIZE,
+    FRAME_SIZE,
+    HEADER_SIZE,
+    NO_COLUMNS,
+    Columns,
+    Record,
+    columns_of,
+    pack_key,
+    read_columns,
+)
 from appliance.chunks.rows import Located
 from appliance.db.database import Database
 from appliance.errors import BackendError, BlobMissing, Damaged
@@ -47,6 +57,13 @@ class Run(NamedTuple):
     checksums: Sequence[int]
 
 
+class Whole(NamedTuple):
+    """A pack that seems to hold these chunks and nothing else: its own index, which comes with it, has to say so."""
+
+    key: str
+    size: int
+
+
 class Index:
     """What a pack's index tells: where a chunk is, and whether many lie there in the order in which they are wanted."""
 
@@ -66,14 +83,9 @@ class Index:
     def run(self, ids: tuple[bytes, ...], lengths: tuple[int, ...]) -> Run | None:
         """These chunks, if they lie here like that. No step for each of them: long content is mostly this."""
         at = self._at.get(ids[0])
-        if at is None:
+        if at is None or not _lie_there(self._columns, at, ids, lengths):
             return None
-        columns, end = self._columns, at + len(ids)
-        if columns.ids[at:end] != ids or columns.lengths[at:end] != lengths:
-            return None
-        if columns.codecs[at:end].count(RAW) != len(ids):
-            return None
-        return Run(self._key, columns.offsets[at], columns.checksums[at:end])
+        return Run(self._key, self._columns.offsets[at], self._columns.checksums[at : at + len(ids)])
 
 
 class Indexes:
@@ -111,7 +123,7 @@ class Plan(NamedTuple):
     """How to read a stretch: as one run, or chunk by chunk at their ``places``, from which unknown ones are missing."""
 
     stretch: Stretch
-    run: Run | None
+    run: Run | Whole | None
     places: dict[bytes, Location]
 
     @property
@@ -131,6 +143,8 @@ class Course:
         self._last: str | None = None
         # Of what was looked up, and will be drawn again.
         self._left: dict[bytes, Located] = {}
+        # A whole pack was read last, and so may be the next one.
+        self._was_whole = False
 
     def plan(self, stretch: Stretch) -> Plan:
         """Of the next stretch, or of its beginning, where that is a run up to the end of a pack."""
@@ -141,6 +155,10 @@ class Course:
         missing = [chunk_id for chunk_id in stretch.ids if chunk_id not in places]
         if not missing:
             return Plan(stretch, None, places)
+        if not places and self._indexes is None and (count := self._count_whole(stretch)):
+            _, writer_id, counter, size, *_ = self._left.pop(stretch.ids[0])
+            kept = stretch.cut(count)[0] if count < len(stretch.ids) else stretch
+            return Plan(kept, Whole(pack_key(writer_id, counter), size), {})
         located = self._ask(missing)
         count = 0 if places else _side_by_side(stretch, located)
         if count == len(stretch.ids):
@@ -167,6 +185,19 @@ class Course:
                     found[chunk_id] = location
         return found
 
+    def _count_whole(self, stretch: Stretch) -> int:
+        """Chunks of the stretch's beginning, if they are just what makes the pack in which they begin as long as it is.
+
+        Then no other has to be looked up: long content is mostly such packs.
+        """
+        first = stretch.ids[0]
+        if self._was_whole and first not in self._left:
+            self._left = self._ask([first])
+        row = self._left.get(first)
+        count = 0 if row is None else _count_to_the_end(row, stretch)
+        self._was_whole = count > 0
+        return count
+
     def _ask(self, ids: Sequence[bytes]) -> dict[bytes, Located]:
         located, self._left = self._left, {}
         unknown = [chunk_id for chunk_id in ids if chunk_id not in located]
@@ -188,6 +219,38 @@ class Course:
             if len(self._at_hand) > _AT_HAND:
                 self._at_hand.popitem(last=False)
         self._last = key
+
+
+def checksums_of(whole: Whole, stretch: Stretch, data: memoryview) -> Sequence[int] | None:
+    """Of the chunks, by the index at the end of ``data``, which is all of the pack but its header; None: it holds
+    something else.
+    """
+    try:
+        columns = columns_of(data, whole.key, whole.size)
+    except Damaged:
+        return None
+    count = len(stretch.ids)
+    return columns.checksums[:count] if _lie_there(columns, 0, stretch.ids, stretch.lengths) else None
+
+
+def _lie_there(columns: Columns, at: int, ids: tuple[bytes, ...], lengths: tuple[int, ...]) -> bool:
+    """Whether these chunks stand there in this order, uncompressed."""
+    end = at + len(ids)
+    if columns.ids[at:end] != ids or columns.lengths[at:end] != lengths:
+        return False
+    return columns.codecs[at:end].count(RAW) == len(ids)
+
+
+def _count_to_the_end(row: Located, stretch: Stretch) -> int:
+    _, _, _, size, offset, _, _, codec, _ = row
+    if offset != HEADER_SIZE or codec != RAW or stretch.skip:
+        return 0
+    at = FRAME_SIZE
+    for number, length in enumerate(stretch.lengths, 1):
+        at += length + ENTRY_SIZE
+        if at >= size:
+            return number if at == size else 0
+    return 0
 
 
 def locate(database: Database, ids: Sequence[bytes]) -> dict[bytes, Location]:

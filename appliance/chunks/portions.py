@@ -133,7 +133,9 @@ class Portions(Generic[T]):
 
     def _grow(self) -> None:
         self._most = min(self._most + 1, self._habits.reads_ahead)
-        self._size = min(self._size * _GROWTH, self._habits.read_size)
+        most, size = self._habits.read_size, self._size * _GROWTH
+        # One that is almost as large as it can be would end just before its pack does.
+        self._size = size if 2 * size <= most else most
 
     def _submit(self) -> None:
         """Let others fetch as many portions as may be under way."""
