@@ -57,6 +57,7 @@ def test_power_cut_at_every_moment_leaves_whole_files(tell: Tell, tmp_path: Path
     assert tally.broken == []
 
 
+@pytest.mark.timeout(7200)
 @pytest.mark.soak
 def test_power_cut_during_the_recovery_from_one_leaves_whole_files(brief: Story, trial: Trial, tmp_path: Path) -> None:
     """The start that puts right what a power cut left is cut off itself, at all of its moments."""

@@ -5,6 +5,7 @@ Of two nodes one is killed at a time. What it leaves behind goes when its lease 
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import http.client
 import os
@@ -87,8 +88,9 @@ class Writers:
 
 
 def _packs(server: Server) -> set[tuple[int, int]]:
-    """Writer and counter of every pack on the disk."""
-    return {(int(path.parent.name, 16), int(path.name, 16)) for path in (server.data / "blobs" / "packs").glob("*/*")}
+    """Writer and counter of every pack on the disk; a writer's folder may go meanwhile."""
+    found = glob.glob("*/*", root_dir=server.data / "blobs" / "packs")
+    return {(int(writer, 16), int(counter, 16)) for writer, counter in (path.split("/") for path in found)}
 
 
 def _rowless(server: Server) -> set[tuple[int, int]]:
