@@ -34,7 +34,7 @@ from appliance.db.database import Database
 _THOROUGH_LIMIT = 131_072
 """Content up to this size is compressed thoroughly: most files are, and it makes their PUT less than 1 ms slower."""
 
-_GROUPS_UNDER_WAY = 5
+_GROUPS_UNDER_WAY = 3
 _EXTRA_GROUPS = 16
 _EXTRA_PACKS = 64 * 1_048_576
 
