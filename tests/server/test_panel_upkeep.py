@@ -87,7 +87,7 @@ def test_jobs_are_run_paused_and_resumed(start: Start) -> None:
             (row,) = [row for row in rows if row[0].text_content() == job]
             return str(row[1].text_content()).strip()
 
-        until(lambda: "prune" in browser.get("/admin/server").text, what="the first run")
+        until(lambda: "login failures" in browser.get("/admin/server").text, what="the jobs of this server")
         csrf = browser.get("/admin/server").csrf
         assert browser.post("/admin/jobs/login-failures/pause", {"csrf": csrf}).status == 303
         assert state("login failures").startswith("paused")
