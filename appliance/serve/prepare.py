@@ -53,8 +53,8 @@ def prepare_store(settings: Settings, *, tell: Callable[[str], None]) -> None:
         faults.point("start.cleared")
         database = open_database(settings)
     with closing(database):
-        faults.point("start.opened")
         with blaming_database(settings):
+            faults.point("start.opened")
             require_writable(settings, database)
             now = require_named(settings, database)
         with blaming_blobs(settings, now):
