@@ -63,23 +63,23 @@ class CachedBackend(Wrapper):
         return size
 
     def get(self, key: str, start: int, length: int) -> Buffer:
-        if not self._passes(key, length):
+        if not self._serves(key, length):
             return self.inner.get(key, start, length)
         check_key(key)
         return self._here().get(key, start, length)
 
     def get_up_to(self, key: str, start: int, length: int) -> Buffer:
-        if not self._passes(key, length):
+        if not self._serves(key, length):
             return self.inner.get_up_to(key, start, length)
         check_key(key)
         return self._here().get_up_to(key, start, length)
 
     def receive(self, key: str, start: int, length: int, take: Callable[[Source], _T]) -> _T:
-        if not self._passes(key, length):
+        if not self._serves(key, length):
             return self.inner.receive(key, start, length, take)
         return take(Held(self.get_up_to(key, start, length)))
 
-    def _passes(self, key: str, length: int) -> bool:
+    def _serves(self, key: str, length: int) -> bool:
         """Whether the cache has to do with it."""
         return 0 < length <= _BULK and self._keeps(key)
 

@@ -119,24 +119,27 @@ class S3Backend(Backend):
         return data
 
     def get_up_to(self, key: str, start: int, length: int) -> Buffer:
+        if not length:
+            return super().get_up_to(key, start, length)
         return self.receive(key, start, length, lambda source: source.read(length))
 
     def receive(self, key: str, start: int, length: int, take: Callable[[Source], _T]) -> _T:
         check_key(key)
+        if not length:
+            return super().receive(key, start, length, take)
         # What ``take`` raises is not the store's, so it is never called where the store's errors are translated.
         with self._client().connected(key) as store:
-            response = self._open(store, key, start, length) if length else None
-            if response is not None:
-                with _closing(response):
-                    wanted = self._wanted(response, key, start, length)
-                    if wanted is not None:
-                        source = _Incoming(response, key, wanted, self._translated)
-                        taken = take(source)
-                        source.finish()
-                        return taken
-                    response.close()
-        if length and response is None:
-            return take(Held(b""))
+            response = self._open(store, key, start, length)
+            if response is None:
+                return take(Held(b""))
+            with _closing(response):
+                wanted = self._wanted(response, key, start, length)
+                if wanted is not None:
+                    source = _Incoming(response, key, wanted, self._translated)
+                    taken = take(source)
+                    source.finish()
+                    return taken
+                response.close()
         return take(Held(super().get_up_to(key, start, length)))
 
     def _wanted(self, response: BaseHTTPResponse, key: str, start: int, length: int) -> int | None:

@@ -75,9 +75,10 @@ class Stretch(NamedTuple):
     size: int
 
     def cut(self, count: int) -> tuple[Stretch, Stretch]:
-        """Its first chunks, fewer than there are, and the others."""
+        """Its first chunks, one at least, and the others."""
         lengths = self.lengths[:count]
-        first = Stretch(self.ids[:count], lengths, self.skip, sum(lengths) - self.skip)
+        # What is wanted may end within the last chunk.
+        first = Stretch(self.ids[:count], lengths, self.skip, min(sum(lengths) - self.skip, self.size))
         return first, Stretch(self.ids[count:], self.lengths[count:], 0, self.size - first.size)
 
     def joined(self, other: Stretch) -> Stretch:

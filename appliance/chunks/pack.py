@@ -127,8 +127,7 @@ def read_columns(backend: Backend, key: str, size: int, *, at_most: int) -> Colu
     Raises:
         Damaged: the blob is missing, shorter, or has no index.
     """
-    entries = _read_entries(backend, key, size, at_most=at_most)
-    return Columns._make(zip(*_ENTRY.iter_unpack(entries), strict=True)) if len(entries) else NO_COLUMNS
+    return _columns(_read_entries(backend, key, size, at_most=at_most))
 
 
 def columns_of(tail: memoryview, key: str, size: int) -> Columns:
@@ -140,7 +139,11 @@ def columns_of(tail: memoryview, key: str, size: int) -> Columns:
     footer = _footer_of(tail, key, size)
     if footer.length + _FOOTER.size > len(tail):
         raise Damaged(what=f"the frame of pack {key}")
-    return Columns._make(zip(*_ENTRY.iter_unpack(_entries_in(tail, footer, key)), strict=True))
+    return _columns(_entries_in(tail, footer, key))
+
+
+def _columns(entries: memoryview) -> Columns:
+    return Columns._make(zip(*_ENTRY.iter_unpack(entries), strict=True)) if len(entries) else NO_COLUMNS
 
 
 class _Footer(NamedTuple):

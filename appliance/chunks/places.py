@@ -157,13 +157,10 @@ class Course:
             return Plan(stretch, None, places)
         if not places and self._indexes is None and (count := self._count_whole(stretch)):
             _, writer_id, counter, size, *_ = self._left.pop(stretch.ids[0])
-            kept = stretch.cut(count)[0] if count < len(stretch.ids) else stretch
-            return Plan(kept, Whole(pack_key(writer_id, counter), size), {})
+            return Plan(stretch.cut(count)[0], Whole(pack_key(writer_id, counter), size), {})
         located = self._ask(missing)
         count = 0 if places else _side_by_side(stretch, located)
-        if count == len(stretch.ids):
-            return _plan_of_run(stretch, located)
-        if sum(stretch.lengths[:count]) >= _WORTH_ITS_OWN:
+        if count == len(stretch.ids) or sum(stretch.lengths[:count]) >= _WORTH_ITS_OWN:
             kept, rest = stretch.cut(count)
             self._left = {chunk_id: located[chunk_id] for chunk_id in rest.ids if chunk_id in located}
             return _plan_of_run(kept, located)

@@ -67,12 +67,13 @@ Pick = Callable[[Mapping[str, Any]], Sequence[Any]]
 class Sql:
     """One statement; compare and keep it as a module constant."""
 
-    __slots__ = ("_forms", "listed", "text")
+    __slots__ = ("_forms", "_rows", "listed", "text")
 
     def __init__(self, text: str) -> None:
         self.text = " ".join(text.split())
         self.listed = tuple(name for name, star in _PARAMETER.findall(self.text) if star)
         self._forms: dict[tuple[str, int], tuple[str, Pick]] = {}
+        self._rows: dict[tuple[str, int], str] = {}
 
     def form(self, dialect: Dialect, count: int = 0) -> tuple[str, Pick]:
         """The driver's text, and what picks its positional parameters; ``count`` is the length of the list."""
@@ -84,18 +85,19 @@ class Sql:
 
     def of_rows(self, dialect: Dialect, count: int) -> str:
         """The text of an INSERT of so many rows, whose parameters come row by row."""
-        key = (f"{dialect.name} rows", count)
-        found = self._forms.get(key)
+        key = (dialect.name, count)
+        found = self._rows.get(key)
         if found is None:
-            row = _ROW.search(self.text)
-            if row is None or _PARAMETER.search(self.text[: row.start()] + self.text[row.end() :]):
-                raise ValueError(f"not an INSERT of one row: {self.text}")
-            names = [name for name, _ in _PARAMETER.findall(row[0])]
-            numbers = itertools.count(1)
-            rows = [_PARAMETER.sub(lambda _: dialect.marker.format(next(numbers)), row[0]) for _ in range(count)]
-            text = self.text[: row.start()] + ", ".join(rows) + self.text[row.end() :]
-            found = self._forms[key] = text, _picker(names)
-        return found[0]
+            found = self._rows[key] = self._repeated(dialect, count)
+        return found
+
+    def _repeated(self, dialect: Dialect, count: int) -> str:
+        row = _ROW.search(self.text)
+        if row is None or _PARAMETER.search(self.text[: row.start()] + self.text[row.end() :]):
+            raise ValueError(f"not an INSERT of one row: {self.text}")
+        numbers = itertools.count(1)
+        rows = [_PARAMETER.sub(lambda _: dialect.marker.format(next(numbers)), row[0]) for _ in range(count)]
+        return self.text[: row.start()] + ", ".join(rows) + self.text[row.end() :]
 
     def _render(self, dialect: Dialect, count: int) -> tuple[str, Pick]:
         names: list[str] = []

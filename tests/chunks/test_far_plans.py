@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 
@@ -15,12 +14,12 @@ from appliance.chunks import rows
 from appliance.chunks.pack import HEADER_SIZE
 from appliance.chunks.store import ChunkStore
 from appliance.db.database import Database
-from appliance.db.sql import Seen, Session, Sql
+from appliance.db.sql import Session, Sql
 from appliance.errors import Damaged, Unavailable
 from tests.support.content import MIB, OpenStore, keep, noise, read
 from tests.support.damage import Damage
 from tests.support.databases import on_sqlite
-from tests.support.faults import DatabaseProxy, within
+from tests.support.faults import CountingDatabase, within
 from tests.support.remote import RemoteBackend
 
 pytestmark = on_sqlite
@@ -29,24 +28,9 @@ SIZE = 40 * MIB
 CONTENT = noise(SIZE, 11)
 
 
-class Asked(DatabaseProxy):
-    """Counts readings, and fails from the one of number ``fails_from`` on (0: never)."""
-
-    def __init__(self, inner: Database) -> None:
-        super().__init__(inner, lambda: None)
-        self.reads = 0
-        self.fails_from = 0
-
-    def read(self, seen: Seen | None = None) -> AbstractContextManager[Session]:
-        self.reads += 1
-        if self.fails_from and self.reads >= self.fails_from:
-            raise Unavailable(reason="the database is away")
-        return super().read(seen)
-
-
 @pytest.fixture(name="asked")
-def _asked(database: Database) -> Asked:
-    return Asked(database)
+def _asked(database: Database) -> CountingDatabase:
+    return CountingDatabase(database)
 
 
 @pytest.fixture(name="remote")
@@ -55,7 +39,7 @@ def _remote(backend: DiskBackend) -> RemoteBackend:
 
 
 @pytest.fixture(name="far")
-def _far(asked: Asked, remote: RemoteBackend, open_store: OpenStore) -> ChunkStore:
+def _far(asked: CountingDatabase, remote: RemoteBackend, open_store: OpenStore) -> ChunkStore:
     return open_store(asked, remote)
 
 
@@ -73,7 +57,21 @@ def _located(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return found
 
 
-def test_each_chunk_is_looked_up_once(far: ChunkStore, asked: Asked, located: list[int]) -> None:
+def read_until(store: ChunkStore, head: bytes, error: type[Exception]) -> bytes:
+    """What comes of the content before this error."""
+    came = bytearray()
+
+    def consume() -> None:
+        for block in store.read(head, 0, SIZE):
+            came.extend(block)
+
+    with pytest.raises(error):
+        within(30, consume)
+    assert CONTENT.startswith(came)
+    return bytes(came)
+
+
+def test_each_chunk_is_looked_up_once(far: ChunkStore, asked: CountingDatabase, located: list[int]) -> None:
     """Of new content, and of content in runs of some packs and then some others."""
     others = [noise(12 * MIB, seed) for seed in (21, 22, 23)]
     for other in others:
@@ -88,7 +86,7 @@ def test_each_chunk_is_looked_up_once(far: ChunkStore, asked: Asked, located: li
 
 
 def test_whole_packs_are_found_by_their_first_chunk(
-    far: ChunkStore, asked: Asked, located: list[int], remote: RemoteBackend
+    far: ChunkStore, asked: CountingDatabase, located: list[int], remote: RemoteBackend
 ) -> None:
     """What they hold stands at their end, which comes with the same request."""
     head = keep(far, asked, CONTENT)
@@ -108,7 +106,7 @@ def test_whole_packs_are_found_by_their_first_chunk(
 
 @pytest.mark.parametrize("at", [-1, -20, -2000])
 def test_pack_whose_index_is_damaged_is_read_chunk_by_chunk(
-    far: ChunkStore, asked: Asked, remote: RemoteBackend, damage: Damage, at: int
+    far: ChunkStore, asked: CountingDatabase, remote: RemoteBackend, damage: Damage, at: int
 ) -> None:
     """The database knows its chunks too."""
     head = keep(far, asked, CONTENT)
@@ -118,48 +116,30 @@ def test_pack_whose_index_is_damaged_is_read_chunk_by_chunk(
 
 
 def test_damaged_chunk_of_a_whole_pack_is_told_and_not_given(
-    far: ChunkStore, asked: Asked, remote: RemoteBackend, damage: Damage
+    far: ChunkStore, asked: CountingDatabase, remote: RemoteBackend, damage: Damage
 ) -> None:
     """What stands before it comes."""
     head = keep(far, asked, CONTENT)
     second = list(remote.inner.list("packs/"))[1]
     damage.flip(second.key, second.size // 2)
-    came = bytearray()
-
-    def consume() -> None:
-        for block in far.read(head, 0, SIZE):
-            came.extend(block)
-
-    with pytest.raises(Damaged):
-        within(30, consume)
-    assert CONTENT.startswith(came)
-    assert len(came) > 15 * MIB
+    assert len(read_until(far, head, Damaged)) > 15 * MIB
     with asked.read() as session:
         assert session.value(Sql("SELECT COUNT(*) FROM finding WHERE what = 'chunk'")) == 1
 
 
 @pytest.mark.parametrize("fails_from, at_least", [(2, 0), (3, 262_144), (4, MIB)])
 def test_bytes_that_are_there_come_before_the_database_fails(
-    far: ChunkStore, asked: Asked, fails_from: int, at_least: int
+    far: ChunkStore, asked: CountingDatabase, fails_from: int, at_least: int
 ) -> None:
     """However early that is: portions that were planned are read to their end."""
     head = keep(far, asked, CONTENT)
     asked.reads, asked.fails_from = 0, fails_from
-    came = bytearray()
-
-    def consume() -> None:
-        for block in far.read(head, 0, SIZE):
-            came.extend(block)
-
-    with pytest.raises(Unavailable):
-        within(30, consume)
-    assert CONTENT.startswith(came)
-    assert len(came) >= at_least
+    assert len(read_until(far, head, Unavailable)) >= at_least
     asked.fails_from = 0
     assert read(far, head, 0, SIZE) == CONTENT
 
 
-def test_first_bytes_wait_for_two_portions_to_be_planned(far: ChunkStore, asked: Asked) -> None:
+def test_first_bytes_wait_for_two_portions_to_be_planned(far: ChunkStore, asked: CountingDatabase) -> None:
     """Where the third one lies is asked when they are on their way: so the segment, the first chunks, the second."""
     head = keep(far, asked, CONTENT)
     asked.reads = 0
@@ -170,7 +150,7 @@ def test_first_bytes_wait_for_two_portions_to_be_planned(far: ChunkStore, asked:
 
 
 def test_what_was_read_once_comes_from_the_cache(
-    asked: Asked, remote: RemoteBackend, open_store: OpenStore, tmp_path: Path
+    asked: CountingDatabase, remote: RemoteBackend, open_store: OpenStore, tmp_path: Path
 ) -> None:
     """Also in portions of a whole pack."""
     cached = CachedBackend(remote, tmp_path / "cache", 200 * MIB)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 
 import pytest
 
@@ -19,7 +18,7 @@ from appliance.upkeep.salvage import Broken, copy_intact, move_rows
 from tests.support.content import MIB, OpenStore, keep, noise, read
 from tests.support.damage import Damage
 from tests.support.databases import on_sqlite
-from tests.support.faults import BackendProxy, DatabaseProxy
+from tests.support.faults import BackendProxy, CountingDatabase
 
 pytestmark = on_sqlite
 
@@ -27,23 +26,11 @@ SIZE = 20 * MIB
 CONTENT = noise(SIZE, 7)
 
 
-class Counting(DatabaseProxy):
-    """Counts how often somebody reads."""
-
-    def __init__(self, inner: Database) -> None:
-        super().__init__(inner, lambda: None)
-        self.reads = 0
-
-    def read(self) -> AbstractContextManager[Session]:
-        self.reads += 1
-        return super().read()
-
-
 def test_long_reading_asks_the_database_a_few_times(
     database: Database, backend: DiskBackend, open_store: OpenStore
 ) -> None:
     """Not once a mebibyte; the next reading of the same needs no index again."""
-    counting = Counting(database)
+    counting = CountingDatabase(database)
     store = open_store(counting, backend)
     head = keep(store, counting, CONTENT)
     counting.reads = 0
@@ -68,7 +55,7 @@ def test_chunks_that_move_while_somebody_reads_are_found(
     database: Database, backend: DiskBackend, open_store: OpenStore, damage: Damage
 ) -> None:
     """By the reading that goes on with the old index, which asks for a few of them one by one, and by later ones."""
-    counting = Counting(database)
+    counting = CountingDatabase(database)
     store = open_store(counting, backend)
     head = keep(store, counting, CONTENT)
     came = b""
@@ -117,7 +104,7 @@ def test_damage_is_found_where_the_index_led(
     database: Database, backend: DiskBackend, open_store: OpenStore, damage: Damage
 ) -> None:
     """What the index says is verified like what the rows say."""
-    counting = Counting(database)
+    counting = CountingDatabase(database)
     store = open_store(counting, backend)
     head = keep(store, counting, CONTENT)
     assert read(store, head, 0, SIZE) == CONTENT

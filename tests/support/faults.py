@@ -12,6 +12,7 @@ from typing import TypeVar
 from appliance.backends.base import Backend, Blob, Buffer
 from appliance.db.database import Database, Work
 from appliance.db.sql import Seen, Session
+from appliance.errors import Unavailable
 
 T = TypeVar("T")
 
@@ -125,3 +126,18 @@ class DatabaseProxy(Database):
 
     def close(self) -> None:
         self.inner.close()
+
+
+class CountingDatabase(DatabaseProxy):
+    """Counts readings, and fails from the one of number ``fails_from`` on (0: never)."""
+
+    def __init__(self, inner: Database) -> None:
+        super().__init__(inner, lambda: None)
+        self.reads = 0
+        self.fails_from = 0
+
+    def read(self, seen: Seen | None = None) -> AbstractContextManager[Session]:
+        self.reads += 1
+        if self.fails_from and self.reads >= self.fails_from:
+            raise Unavailable(reason="the database is away")
+        return super().read(seen)
