@@ -39,8 +39,8 @@ _VERSION = """
 """
 _JOURNAL = """
     INSERT INTO journal (tree_id, seq, at, kind, node_id, from_parent_id, from_name, to_parent_id, to_name,
-                         principal, user_id, device_id, face, address)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'user', ?, NULL, 'dav', '127.0.0.1')
+                         user_id, device_id, face, address)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, 'dav', '127.0.0.1')
 """
 _PLACEMENT = """
     INSERT INTO placement (node_id, from_seq, to_seq, tree_id, parent_id, name, name_key) VALUES (?, ?, ?, ?, ?, ?, ?)

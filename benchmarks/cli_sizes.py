@@ -23,8 +23,8 @@ def add_commands(commands: Any) -> None:
     command.add_argument("--peers", default=",".join(PEERS), metavar="NAMES", help="separated by commas, or none")
     command.add_argument("--scale", type=float, default=1.0, metavar="X", help="a part of each series (default: 1)")
     command.add_argument("--quick", action="store_true", help=f"scale {_QUICK}: a smoke test")
-    command.add_argument("--settle", type=float, default=5.0, metavar="SECONDS",
-                         help="time for the server's own jobs before it is stopped (default: 5)")  # fmt: skip
+    command.add_argument("--settle", type=float, default=70.0, metavar="SECONDS",
+                         help="the most time to merge small packs before it is stopped (default: 70)")  # fmt: skip
     command.add_argument("--no-verify", action="store_true", help="do not read the versions back")
     command.add_argument("--cache", type=Path, metavar="FOLDER", help="where downloaded releases are kept")
     command.add_argument("--scratch", type=Path, metavar="FOLDER", help="where stores are while it runs")

@@ -56,9 +56,8 @@ _MAKE = """
                 VALUES (of, 2 * of + 1, name, name, 2, s, s, 1, length(content), s, s, s) RETURNING id INTO made;
             INSERT INTO version (node_id, seq, size, modified_at, created_at, manifest)
                 VALUES (made, s, length(content), s, s, 'S'::bytea || digest || '1234'::bytea);
-            INSERT INTO journal (tree_id, seq, at, kind, node_id, to_parent_id, to_name, principal, user_id, face,
-                                 address)
-                VALUES (of, s, s, 'create', made, 2 * of + 1, name, 'user', of, 'dav', '127.0.0.1');
+            INSERT INTO journal (tree_id, seq, at, kind, node_id, to_parent_id, to_name, user_id, face, address)
+                VALUES (of, s, s, 'create', made, 2 * of + 1, name, of, 'dav', '127.0.0.1');
             UPDATE node SET subtree_seq = s, files = files + 1, bytes = bytes + length(content)
                 WHERE id IN (2 * of, 2 * of + 1);
             UPDATE tree SET seq = s, changed_at = s WHERE id = of;

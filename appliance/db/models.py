@@ -103,6 +103,7 @@ data_key = Table(
     Column("created_at", BigInteger, nullable=False),
     # Since when nothing more is sealed with it; NULL for the newest.
     Column("retired_at", BigInteger),
+    sqlite_with_rowid=False,
 )
 
 writer = Table(
@@ -293,6 +294,7 @@ scrub = Table(
     # When the pass under way began; every row behind `position` was verified or written since `before_at`.
     Column("began_at", BigInteger, nullable=False),
     Column("before_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 fence = Table(
@@ -512,8 +514,7 @@ journal = Table(
     Column("from_name", Text),
     Column("to_parent_id", BigInteger),
     Column("to_name", Text),
-    # Who: "user" | "system"; NULL ids: none. `device_id` is an app password.
-    Column("principal", Text, nullable=False),
+    # Who; NULL: the system. `device_id` is an app password, NULL: none.
     Column("user_id", BigInteger),
     Column("device_id", BigInteger),
     # "dav", "cli", …, and the peer's address ("" for local commands).
@@ -538,6 +539,7 @@ trash = Table(
     Column("parent_id", BigInteger, nullable=False),
     Column("path", Text, nullable=False),
     Column("user_id", BigInteger),
+    sqlite_with_rowid=False,
 )
 
 kept = Table(
@@ -561,6 +563,7 @@ folder_rule = Table(
     Column("retention", Text),
     # As in `tree`. Invariant: at most the tree's seq.
     Column("kept_since", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 folder_kept = Table(
@@ -602,7 +605,7 @@ lock = Table(
     # A DAV write lock (RFC 4918 §6). Invariant: the node exists and is not removed.
     Column("token", Text, primary_key=True),
     Column("tree_id", BigInteger, nullable=False, index=True),
-    Column("node_id", BigInteger, nullable=False, index=True),
+    Column("node_id", BigInteger, nullable=False),
     # "exclusive" | "shared"; "0" | "infinity".
     Column("scope", Text, nullable=False),
     Column("depth", Text, nullable=False),
@@ -613,6 +616,7 @@ lock = Table(
     Column("path", Text, nullable=False),
     Column("timeout_s", Integer, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 lease = Table(
@@ -622,6 +626,7 @@ lease = Table(
     Column("name", Text, primary_key=True),
     Column("holder", Text, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 job = Table(
@@ -638,6 +643,7 @@ job = Table(
     Column("paused_until", BigInteger),
     # When somebody last wanted it to run now, unless a run that began since has come to its end. No two are equal.
     Column("asked_at", BigInteger),
+    sqlite_with_rowid=False,
 )
 
 job_run = Table(

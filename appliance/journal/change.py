@@ -38,9 +38,9 @@ _LOCK = Sql("SELECT root_id, seq, changed_at, quota_bytes FROM tree WHERE id = :
 _ADVANCE = Sql("UPDATE tree SET seq = :seq, changed_at = :at WHERE id = :id")
 _RECORD = Sql("""
     INSERT INTO journal (tree_id, seq, at, kind, node_id, from_parent_id, from_name, to_parent_id, to_name,
-                         principal, user_id, device_id, face, address)
+                         user_id, device_id, face, address)
     VALUES (:tree_id, :seq, :at, :kind, :node_id, :from_parent_id, :from_name, :to_parent_id, :to_name,
-            :principal, :user_id, :device_id, :face, :address)
+            :user_id, :device_id, :face, :address)
 """)
 _NOWHERE = (None, None)
 
@@ -107,7 +107,6 @@ class Change:
             from_name=from_name,
             to_parent_id=to_parent_id,
             to_name=to_name,
-            principal=self.principal.kind,
             user_id=self.principal.user_id,
             device_id=self.principal.device_id,
             face=self.principal.face,

@@ -74,10 +74,10 @@ RULES = (
     ),
     Rule(
         "journal-form",
-        "tree_id, seq, kind, principal",
-        f"FROM journal WHERE kind NOT IN ({_KINDS}) OR principal NOT IN ('user', 'system')",
+        "tree_id, seq, kind",
+        f"FROM journal WHERE kind NOT IN ({_KINDS})",
         "journal {0}/{1}",
-        "has the kind {2} and the principal {3}, one of which is unknown",
+        "has the kind {2}, which is unknown",
     ),
     Rule(
         "journal-node",

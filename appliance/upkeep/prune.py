@@ -25,18 +25,13 @@ from appliance.errors import BackendError, Damaged, StorageFull, Unavailable
 from appliance.upkeep import marks
 from appliance.upkeep.check_report import Progress, Steps
 from appliance.upkeep.marks import CHUNKS, SEGMENTS, SMALL, Named, Part, Table
+from appliance.upkeep.merging import small_packs
 from appliance.upkeep.paging import LEAST, count, newest, paged
 from appliance.upkeep.repack import Repacker, groups
 from appliance.upkeep.weights import Weighed, Weights
 
 DEAD_PERCENT = 25
 """A pack of which so much is dead weight is written anew."""
-
-SMALL_PART = 4
-"""A pack below this part of the usual size is small; small ones are merged when they are worth it."""
-
-MERGED_FROM = 64
-"""Fewer small packs stay as they are, unless they fill half a pack."""
 
 _LEAST_EPOCH = Sql("""
     SELECT COALESCE(MIN(epoch), (SELECT prune_epoch FROM store WHERE id = 1)) FROM writer WHERE state = 'alive'
@@ -47,9 +42,6 @@ _DROPPED = Sql("""
     WHERE id > :id AND dropped_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM fence) ORDER BY id LIMIT 100
 """)
 _REMOVE = Sql("DELETE FROM pack WHERE id IN (:ids*) AND dropped_at IS NOT NULL")
-_SMALL_PACKS = Sql("""
-    SELECT id, writer_id, counter, size FROM pack WHERE size < :size AND dropped_at IS NULL ORDER BY id LIMIT 4096
-""")
 
 # So many rows of a table are deleted in one transaction: every other writer waits for it, and content is large.
 _TOGETHER = {CHUNKS: 2000, SMALL: 200, SEGMENTS: 20}
@@ -117,7 +109,28 @@ def prune(
         if looks:
             run.release()
             run.forget()
-            run.merge()
+            run.merge(small_packs(database))
+    except _Stopped:
+        pass
+    finally:
+        run.end()
+    return run.result()
+
+
+def tidy(
+    database: Database,
+    backend: Backend,
+    packs: Iterable[Weighed],
+    *,
+    source: Backend,
+    stopping: Callable[[], bool] = lambda: False,
+    tell: Callable[[Progress], None] | None = None,
+    room: Callable[[], int | None] = lambda: None,
+) -> Pruned:
+    """Merge these small packs, and nothing else; the arguments are those of ``prune``."""
+    run = _Run(database, backend, AT_ONCE, source, stopping, Steps(tell), room)
+    try:
+        run.merge(packs)
     except _Stopped:
         pass
     finally:
@@ -142,15 +155,6 @@ def least_epoch(database: Database) -> int:
     with database.read() as session:
         bound: int = session.value(_LEAST_EPOCH)
     return bound
-
-
-def small_packs(database: Database) -> list[Weighed]:
-    """Packs that are worth to be merged: many, or much together. How much of them is used is not known."""
-    with database.read() as session:
-        found = session.rows(_SMALL_PACKS, size=packing.PACK_SIZE // SMALL_PART)
-    if len(found) < MERGED_FROM and sum(row[3] for row in found) < packing.PACK_SIZE // 2:
-        return []
-    return [Weighed(row[0], pack_key(row[1], row[2]), row[3], row[3]) for row in found]
 
 
 def rows_are_there(database: Database, part: Part, named: Named, there: int) -> bool:
@@ -274,12 +278,12 @@ class _Run:
         self.database.write(lambda session: garbage.clear(session, ripe))
         faults.point("prune.dropped")
 
-    def merge(self) -> None:
+    def merge(self, packs: Iterable[Weighed]) -> None:
         """Move what many small packs hold into few. Where room is short that can wait."""
         room = self.room()
         if room is not None and room < _ROOMY * packing.PACK_SIZE:
             return
-        self._repack(small_packs(self.database), is_marked=False)
+        self._repack(packs, is_marked=False)
 
     def _bound(self) -> int:
         """What is wanted since then may be needed by somebody who writes. Read before what manifests name."""

@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 from appliance.backends.base import Backend
 from appliance.db.database import Database
-from appliance.upkeep.prune import Policy, Pruned, prune
+from appliance.upkeep.merging import tiny_packs
+from appliance.upkeep.prune import Policy, Pruned, prune, tidy
 from appliance.upkeep.turn import Turn
 
 _log = logging.getLogger(__name__)
@@ -17,6 +18,9 @@ _log = logging.getLogger(__name__)
 
 class PruneJob:
     """``prune`` every ``every_s``, and whenever it is called while it ``hurries``; one call at a time.
+
+    Calls in between merge the tiny packs that have come meanwhile, if there are many: each takes a file of its own, and
+    a part of a block that nobody uses.
 
     Between two readings of all manifests is ten times what the first one took, however it ended. In a hurry nothing
     stays in quarantine.
@@ -48,13 +52,16 @@ class PruneJob:
         self._stopping = stopping
         self._due = -math.inf
         self._rests_until = -math.inf
+        # The last pack that a call in between has looked at: what it could not merge waits for the next prune.
+        self._tidied = 0
 
     def __call__(self, turn: Turn) -> Pruned | None:
-        """None: it was not yet time."""
+        """None: it was not yet time, and there was nothing to merge."""
         began = time.monotonic()
         hurries = self._hurries()
         if began < self._due and not hurries and not turn.is_asked:
-            return None
+            return self._tidy(turn)
+        self._tidied = 0
         self._due = began + self._every_s - self._EARLY
         looks = began >= self._rests_until or turn.is_asked
         pruned: Pruned | None = None
@@ -76,3 +83,18 @@ class PruneJob:
         if pruned.failed:
             _log.warning("%d packs that nobody needs could not be removed, and will be tried again", pruned.failed)
         return pruned
+
+    def _tidy(self, turn: Turn) -> Pruned | None:
+        packs = tiny_packs(self._database, self._tidied)
+        if not packs:
+            return None
+        self._tidied = packs[-1].id
+        return tidy(
+            self._database,
+            self._backend,
+            packs,
+            source=self._source,
+            stopping=lambda: self._stopping() or turn.is_lost(),
+            tell=turn.tell,
+            room=self._room,
+        )

@@ -16,8 +16,9 @@ from appliance.upkeep import marks
 from appliance.upkeep.check_blobs import check_blobs, notes_on
 from appliance.upkeep.check_report import Findings, Steps
 from appliance.upkeep.marks import CHUNKS, Part, Table
+from appliance.upkeep.merging import small_packs
 from appliance.upkeep.paging import newest
-from appliance.upkeep.prune import Policy, rows_are_there, small_packs
+from appliance.upkeep.prune import Policy, rows_are_there
 from appliance.upkeep.weights import Weights
 
 _DROPPED = Sql("SELECT COUNT(*), CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM pack WHERE dropped_at IS NOT NULL")

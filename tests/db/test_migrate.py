@@ -103,7 +103,7 @@ def tables(path: Path) -> dict[str, list[str]]:
     """
     query = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'alembic%'"
     with closing(sqlite3.connect(path)) as connection:
-        return {name: sorted(re.findall(r"\w+|[^\w\s]", sql)) for name, sql in connection.execute(query)}
+        return {name: sorted(re.findall(r"\w+|[^\w\s\"]", sql)) for name, sql in connection.execute(query)}
 
 
 def test_migrated_sqlite_is_what_the_models_say(sqlite_database: SqliteDatabase, folder: Path) -> None:

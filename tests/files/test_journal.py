@@ -113,12 +113,12 @@ def test_journal_rows_name_the_principal(alice: Person) -> None:
     alice.put("/a")
     by_phone.put("/a")
     command.move("/a", "/b")
-    rows = alice.rows("SELECT principal, user_id, device_id, face, address FROM journal ORDER BY seq")
+    rows = alice.rows("SELECT user_id, device_id, face, address FROM journal ORDER BY seq")
     mine = alice.principal.user_id
     assert rows == [
-        ("user", mine, None, "test", ""),
-        ("user", mine, device, "dav", "192.0.2.1"),
-        ("system", None, None, "cli", ""),
+        (mine, None, "test", ""),
+        (mine, device, "dav", "192.0.2.1"),
+        (None, None, "cli", ""),
     ]
     newest, oldest = alice.versions("/a")
     assert (newest.user_id, newest.device_id, newest.face) == (mine, device, "dav")

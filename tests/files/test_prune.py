@@ -14,10 +14,8 @@ from appliance.files import write
 from appliance.tree.conditions import Conditions
 from appliance.tree.paths import parse
 from appliance.upkeep import marks
-from appliance.upkeep.prune import AT_ONCE, Pruned, prune
-from appliance.upkeep.prune_job import PruneJob
+from appliance.upkeep.prune import Pruned, prune
 from appliance.upkeep.sweep import declare_all_dead
-from appliance.upkeep.turn import Turn
 from providers.dav.conditions import EtagList
 from tests.files.person import Person
 from tests.files.pruning import (
@@ -271,84 +269,6 @@ def test_pack_of_which_every_chunk_was_stored_twice_goes_too(alice: Person) -> N
     assert rows == []
     assert blobs(alice) == count(alice, "pack")
     assert alice.get("/film0") == alice.get("/film1") == LARGE
-
-
-class Clocked:
-    """A job whose clock a test moves; its runs by the rows that they took, None where it was not yet time."""
-
-    def __init__(self, who: Person, patch: pytest.MonkeyPatch, *, every_s: float) -> None:
-        self.now = 1000.0
-        self.hurries = False
-        patch.setattr("appliance.upkeep.prune_job.time.monotonic", lambda: self.now)
-        self.job = PruneJob(
-            who.files.database,
-            who.files.chunks.backend,
-            policy=AT_ONCE,
-            source=who.files.chunks.backend,
-            every_s=every_s,
-            hurries=lambda: self.hurries,
-            room=lambda: None,
-            stopping=lambda: False,
-        )
-        self._who = who
-
-    def run(self) -> int | None:
-        pruned = self.job(Turn())
-        self._who.files.chunks.writers.renew()
-        return None if pruned is None else pruned.chunks
-
-    def wait(self, seconds: float) -> None:
-        self.now += seconds
-
-
-def test_job_rests_ten_times_as_long_as_it_read(alice: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A store whose manifests take an hour to read is not read without a pause."""
-    clocked = Clocked(alice, monkeypatch, every_s=0)
-    cut(alice, "/film")
-    assert clocked.run() == 0
-    with at_point("prune.marked", lambda: clocked.wait(60)):
-        assert clocked.run()
-    cut(alice, "/film")
-    clocked.wait(599)
-    assert clocked.run() == clocked.run() == 0
-    assert count(alice, "garbage") == 1
-    clocked.wait(2)
-    clocked.run()
-    assert clocked.run()
-
-
-def test_job_that_fails_rests_as_well(alice: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a full disk, say: what it has read it would read again and again."""
-    clocked = Clocked(alice, monkeypatch, every_s=0)
-    cut(alice, "/film")
-    clocked.run()
-
-    def fail() -> None:
-        clocked.wait(60)
-        raise Unavailable(reason="the disk is full")
-
-    with at_point("prune.marked", fail), pytest.raises(Unavailable):
-        clocked.job(Turn())
-    clocked.wait(599)
-    assert clocked.run() == 0
-    clocked.wait(2)
-    assert clocked.run()
-
-
-def test_job_waits_for_its_time_unless_it_hurries(alice: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is called every minute, since a disk may have become full."""
-    clocked = Clocked(alice, monkeypatch, every_s=300)
-    assert clocked.run() == 0
-    clocked.wait(290)
-    assert clocked.run() is None
-    clocked.hurries = True
-    assert clocked.run() == 0
-    clocked.hurries = False
-    clocked.wait(290)
-    assert clocked.run() is None
-    # A moment early, as a scheduler may be.
-    clocked.wait(9.9)
-    assert clocked.run() == 0
 
 
 def test_disk_is_as_empty_as_before(alice: Person, backend: DiskBackend) -> None:

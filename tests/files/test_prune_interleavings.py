@@ -19,7 +19,7 @@ from appliance.chunks import packing
 from appliance.db.sql import Sql
 from appliance.errors import Unavailable
 from appliance.files.context import Files
-from appliance.upkeep import prune as prune_module
+from appliance.upkeep import merging
 from appliance.upkeep.check import check
 from appliance.upkeep.prune import Policy, prune, undo
 from appliance.upkeep.sweep import declare_all_dead, sweep
@@ -45,7 +45,7 @@ _FORGET_THE_DEAD = Sql("DELETE FROM writer WHERE state = 'dead'")
 def tiny_packs(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that little content makes several, and few are many."""
     monkeypatch.setattr(packing, "PACK_SIZE", 60 * KIB)
-    monkeypatch.setattr(prune_module, "MERGED_FROM", 4)
+    monkeypatch.setattr(merging, "MERGED_FROM", 4)
 
 
 class World:

@@ -11,7 +11,7 @@ from appliance.accounts import users
 from appliance.backends.base import Buffer
 from appliance.chunks import packing
 from appliance.errors import StorageFull
-from appliance.upkeep import prune as prune_module
+from appliance.upkeep import merging
 from appliance.upkeep.check import check
 from appliance.upkeep.prune import Policy, prune
 from appliance.upkeep.repair import repair
@@ -194,7 +194,7 @@ def test_little_room_is_not_taken_for_copies(thinned: Person) -> None:
 
 def test_many_small_packs_wait_where_room_is_short(alice: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     """To merge them gives little."""
-    monkeypatch.setattr(prune_module, "MERGED_FROM", 4)
+    monkeypatch.setattr(merging, "MERGED_FROM", 4)
     for index in range(6):
         alice.put(f"/file{index}", noise(30_000, index))
     assert prune(alice.files.database, alice.files.chunks.backend, room=lambda: 15 * MIB).repacked == 0
@@ -203,7 +203,7 @@ def test_many_small_packs_wait_where_room_is_short(alice: Person, monkeypatch: p
 
 def test_many_small_packs_become_few(alice: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     """What single requests left; without reading a manifest, in the order in which it came."""
-    monkeypatch.setattr(prune_module, "MERGED_FROM", 20)
+    monkeypatch.setattr(merging, "MERGED_FROM", 20)
     contents = {f"/file{index}": noise(20_000 + index, 100 + index) for index in range(30)}
     for index, (path, content) in enumerate(contents.items()):
         alice.put(path, content)
@@ -221,7 +221,7 @@ def test_many_small_packs_become_few(alice: Person, monkeypatch: pytest.MonkeyPa
 
 def test_small_packs_are_merged_as_they_come(alice: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     """Again and again; overwritten and removed files in between leave nothing behind for ever."""
-    monkeypatch.setattr(prune_module, "MERGED_FROM", 8)
+    monkeypatch.setattr(merging, "MERGED_FROM", 8)
     chance = random.Random(3)
     expected: dict[str, bytes] = {}
     for number in range(60):
@@ -240,7 +240,7 @@ def test_merging_keeps_a_pack_whose_rows_were_lost(
     alice: Person, damage: Damage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It holds what a file needs, until somebody has looked for that."""
-    monkeypatch.setattr(prune_module, "MERGED_FROM", 4)
+    monkeypatch.setattr(merging, "MERGED_FROM", 4)
     for index in range(6):
         alice.put(f"/file{index}", noise(30_000, index))
     pack_id, key = pack_of(alice)

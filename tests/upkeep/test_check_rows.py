@@ -40,8 +40,8 @@ def folder(node_id: int, parent: str, tree: str = TREE) -> str:
 def journal(tree: str, seq: int) -> str:
     """Inserts a row into a journal."""
     return f"""
-        INSERT INTO journal (tree_id, seq, at, kind, node_id, principal, face, address)
-        VALUES ({tree}, {seq}, 9, 'folder', {ROOT}, 'system', 'cli', '')
+        INSERT INTO journal (tree_id, seq, at, kind, node_id, face, address)
+        VALUES ({tree}, {seq}, 9, 'folder', {ROOT}, 'cli', '')
     """
 
 
@@ -144,7 +144,6 @@ BREAKS: dict[str, tuple[str, ...]] = {
     "journal-time/falls": (f"UPDATE journal SET at = 5 WHERE tree_id = {TREE} AND seq = 5",),
     "journal-time/tree": (f"UPDATE tree SET changed_at = 5 WHERE id = {TREE}",),
     "journal-form/kind": (f"UPDATE journal SET kind = 'dance' WHERE tree_id = {TREE} AND seq = 3",),
-    "journal-form/principal": (f"UPDATE journal SET principal = 'ghost' WHERE tree_id = {TREE} AND seq = 3",),
     "journal-node/itself": (f"UPDATE journal SET node_id = 9999 WHERE tree_id = {TREE} AND seq = 3",),
     "journal-node/parent": (f"UPDATE journal SET to_parent_id = 9999 WHERE tree_id = {TREE} AND seq = 3",),
     "journal-node/other tree": (f"UPDATE journal SET node_id = {BRUNOS_ROOT} WHERE tree_id = {TREE} AND seq = 3",),
