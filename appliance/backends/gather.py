@@ -107,7 +107,7 @@ class Gathered:
         self.size += size
 
     @contextmanager
-    def content(self) -> Iterator[BinaryIO]:
+    def content(self) -> Iterator[io.BytesIO]:
         """All of it, to be read in one go. May be asked for again."""
         if self._file is None:
             self._memory.truncate()

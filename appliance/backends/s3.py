@@ -7,11 +7,13 @@ without blobs: a blob is missing only if the store says so in S3's own words.
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import secrets
+import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -24,6 +26,7 @@ from appliance.backends.gather import Gathered, Room
 from appliance.backends.s3_client import Client, Encryption, Limits
 from appliance.backends.s3_errors import FOREIGN, is_behind_the_end, is_missing, translate
 from appliance.backends.s3_place import Credentials, Place
+from appliance.backends.s3_sums import LARGE, SummingMinio
 from appliance.errors import BackendError, BlobMissing
 
 _T = TypeVar("_T")
@@ -84,8 +87,7 @@ class S3Backend(Backend):
             return gathered.size
 
     def _send(self, key: str, gathered: Gathered) -> None:
-        # Over http the client signs SHA-256 of the body, over https it sends MD5: the store refuses other bytes.
-        with gathered.content() as content, self._asking(key) as store:
+        with gathered.content() as content, self._asking(key) as store, self._summed(store, content, gathered.size):
             written = store.put_object(
                 self.place.bucket,
                 self.place.prefix + key,
@@ -96,6 +98,13 @@ class S3Backend(Backend):
             )
             if not written.etag:
                 raise BackendError(key=key, reason=f"{self.place.store} says OK to a PUT as no S3 store does")
+
+    def _summed(self, store: SummingMinio, content: io.BytesIO, size: int) -> AbstractContextManager[None]:
+        """In it, the store refuses other bytes than these (appliance.backends.s3_sums)."""
+        if size < LARGE or not self._client().compares(sse=self._sse):
+            return nullcontext()
+        # The value of what nobody wrote to is not copied; a view of it would be.
+        return store.with_sum(zlib.crc32(content.getvalue()))
 
     def get(self, key: str, start: int, length: int) -> bytes:
         check_key(key)
@@ -257,7 +266,7 @@ class S3Backend(Backend):
             raise BackendError(key=key, reason=f"{self.place.store} still has what was deleted")
 
     @contextmanager
-    def _asking(self, key: str) -> Iterator[Minio]:
+    def _asking(self, key: str) -> Iterator[SummingMinio]:
         """The client for one request, with its errors in the product's words."""
         with self._client().connected(key) as store, self._translated(key):
             yield store

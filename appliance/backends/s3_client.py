@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import urllib3
-from minio import Minio
 from minio.sse import Sse
 from urllib3.response import BaseHTTPResponse
 
 from appliance.backends.gather import Room
 from appliance.backends.s3_place import Credentials, Place
+from appliance.backends.s3_sums import SummingMinio, compares
 from appliance.errors import BackendError
 
 # The time limit of a connection is for each piece of a body that is sent, and not for 32 MiB over a slow line.
@@ -40,7 +40,7 @@ class Client:
         self._place = place
         self._limits = limits
         self._free = threading.BoundedSemaphore(limits.connections)
-        self._minio = Minio(
+        self._minio = SummingMinio(
             place.host,
             access_key=credentials.access_key,
             secret_key=credentials.secret_key,
@@ -58,9 +58,17 @@ class Client:
             self._minio.enable_virtual_style_endpoint()  # type: ignore[no-untyped-call]
         else:
             self._minio.disable_virtual_style_endpoint()  # type: ignore[no-untyped-call]
+        self._compares: bool | None = None
+
+    def compares(self, **named: Any) -> bool:
+        """Whether the store refuses a body whose CRC-32 is another; it is asked once. ``named``: for ``put_object``."""
+        if self._compares is None:
+            # Two threads that ask at the same time get the same answer.
+            self._compares = compares(self._minio, self._place.bucket, self._place.prefix, **named)
+        return self._compares
 
     @contextmanager
-    def connected(self, key: str) -> Iterator[Minio]:
+    def connected(self, key: str) -> Iterator[SummingMinio]:
         """The client, for one request."""
         if not self._free.acquire(timeout=self._limits.read_s):
             reason = f"all {self._limits.connections} connections to {self._place.store} were busy for too long"

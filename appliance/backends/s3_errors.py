@@ -17,6 +17,7 @@ from minio.error import InvalidResponseError, MinioException, S3Error, ServerErr
 from urllib3 import exceptions as http
 
 from appliance.backends.s3_place import ACCESS_KEY, SECRET_KEY, Place
+from appliance.backends.s3_sums import REFUSALS
 from appliance.errors import BackendError, BlobMissing, HoldfastError, StorageFull
 
 FOREIGN: Final = (MinioException, http.HTTPError, OSError, ET.ParseError, ValueError)
@@ -41,13 +42,7 @@ _CLAUSES = {
     "InvalidRegion": "is another region than {region}",
 }
 # What arrived was not what was sent: worth to send again.
-_BROKEN_ON_THE_WAY = {
-    "BadDigest",
-    "XAmzContentSHA256Mismatch",
-    "XAmzContentChecksumMismatch",
-    "InvalidDigest",
-    "IncompleteBody",
-}
+_BROKEN_ON_THE_WAY = {*REFUSALS, "IncompleteBody"}
 _TEMPORARY = {
     "SlowDown",
     "SlowDownRead",
