@@ -11,7 +11,6 @@ import io
 import os
 import re
 import secrets
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -26,7 +25,7 @@ from appliance.backends.gather import Gathered, Room
 from appliance.backends.s3_client import Client, Encryption, Limits
 from appliance.backends.s3_errors import FOREIGN, is_behind_the_end, is_missing, translate
 from appliance.backends.s3_place import Credentials, Place
-from appliance.backends.s3_sums import LARGE, SummingMinio
+from appliance.backends.s3_sums import LARGE, SummingMinio, sum_of
 from appliance.errors import BackendError, BlobMissing
 
 _T = TypeVar("_T")
@@ -104,7 +103,7 @@ class S3Backend(Backend):
         if size < LARGE or not self._client().compares(sse=self._sse):
             return nullcontext()
         # The value of what nobody wrote to is not copied; a view of it would be.
-        return store.with_sum(zlib.crc32(content.getvalue()))
+        return store.with_sum(sum_of(content.getvalue()))
 
     def get(self, key: str, start: int, length: int) -> bytes:
         check_key(key)

@@ -11,6 +11,7 @@ import urllib3
 from minio.sse import Sse
 from urllib3.response import BaseHTTPResponse
 
+from appliance.backends.base import REMOTE
 from appliance.backends.gather import Room
 from appliance.backends.s3_place import Credentials, Place
 from appliance.backends.s3_sums import SummingMinio, compares
@@ -28,8 +29,8 @@ class Limits(NamedTuple):
     """To connect, and to send a piece of 256 KiB."""
     read_s: float = 30.0
     """Between two pieces of an answer; also how long a request waits for a free connection."""
-    memory_bytes: int = 67_108_864
-    """For blocks that wait until their blob is whole."""
+    memory_bytes: int = (REMOTE.uploads + 1) * REMOTE.read_size
+    """For blocks that wait until their blob is whole: the packs of one stream, with the one that is being filled."""
 
 
 class Client:
@@ -61,7 +62,7 @@ class Client:
         self._compares: bool | None = None
 
     def compares(self, **named: Any) -> bool:
-        """Whether the store refuses a body whose CRC-32 is another; it is asked once. ``named``: for ``put_object``."""
+        """Whether the store refuses a body with the CRC-32C of another; asked once. ``named``: for ``put_object``."""
         if self._compares is None:
             # Two threads that ask at the same time get the same answer.
             self._compares = compares(self._minio, self._place.bucket, self._place.prefix, **named)

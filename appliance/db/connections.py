@@ -40,6 +40,11 @@ _DEFAULTS: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,
 }
+# The planner takes a table for almost empty until it is analyzed, minutes after it was made, and keeps the plan that it
+# made first: to read all of it for each question. A statement that has less time than this has to find its rows by an
+# index, whatever the planner thinks; and such plans are not worth to be compiled.
+_LONG_S = 300
+_BY_INDEX = ("-c enable_seqscan=off", "-c jit=off")
 
 
 class Limits(NamedTuple):
@@ -157,7 +162,8 @@ class Connections:
             "lock_timeout": min(_LOCK_S, statement_s),
             "idle_in_transaction_session_timeout": _IDLE_S,
         }
-        return " ".join(f"-c {name}={int(seconds * 1000)}" for name, seconds in limits.items())
+        by_index = _BY_INDEX if statement_s < _LONG_S else ()
+        return " ".join([*(f"-c {name}={int(seconds * 1000)}" for name, seconds in limits.items()), *by_index])
 
     def _connected(self, driver: Any, record: Any) -> None:
         # Names of prepared statements are the wire's; the driver would make its own.

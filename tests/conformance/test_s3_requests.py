@@ -218,7 +218,7 @@ def test_tls_is_used_and_trusts_what_the_system_trusts(
         assert small["x-amz-content-sha256"] == big["x-amz-content-sha256"] == "UNSIGNED-PAYLOAD"
         assert "Content-MD5" in small
         assert "Content-MD5" not in big
-        assert big["x-amz-checksum-crc32"]
+        assert big["x-amz-checksum-crc32c"]
         monkeypatch.setenv("SSL_CERT_FILE", os.devnull)
         with pytest.raises(BackendError, match=r"the certificate of https://127.0.0.1:.* is not trusted") as caught:
             server.backend().head("a")

@@ -1,20 +1,20 @@
-"""A store is asked once whether it compares CRC-32; one that does not gets the sums that it has to know."""
+"""A store is asked once whether it compares CRC-32C; one that does not gets the sums that it has to know."""
 
 from __future__ import annotations
 
 import base64
-import zlib
 from typing import Any
 
 import pytest
 
 from appliance.backends import s3_client
+from appliance.backends.s3_sums import sum_of
 from appliance.errors import BackendError
 from tests.support import s3
 from tests.support.content import MIB, noise
 from tests.support.faults import in_threads
 
-COMPARES = {"minio": True, "versitygw": True, "rclone": False, "moto": False}
+COMPARES = {"minio": True, "versitygw": True, "moto": False}
 CONTENT = noise(2 * MIB)
 
 
@@ -34,12 +34,12 @@ def puts(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
 
 
 def with_crc(puts: list[dict[str, str]]) -> list[dict[str, str]]:
-    """Those of blobs, not of probes, that carry the right CRC-32 and are signed without a sum."""
-    expected = base64.b64encode(zlib.crc32(CONTENT).to_bytes(4)).decode()
+    """Those of blobs, not of probes, that carry the right CRC-32C and are signed without a sum."""
+    expected = base64.b64encode(sum_of(CONTENT).to_bytes(4)).decode()
     return [
         put
         for put in puts
-        if (put.get("x-amz-checksum-crc32"), put["x-amz-content-sha256"]) == (expected, "UNSIGNED-PAYLOAD")
+        if (put.get("x-amz-checksum-crc32c"), put["x-amz-content-sha256"]) == (expected, "UNSIGNED-PAYLOAD")
         and "content-md5" not in put
     ]
 

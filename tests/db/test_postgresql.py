@@ -45,6 +45,16 @@ def fail_with(code: str) -> Sql:
     return Sql(f"DO $$ BEGIN RAISE EXCEPTION 'as asked' USING ERRCODE = '{code}'; END $$")
 
 
+def test_plan_made_while_a_table_is_new_reads_no_whole_table(database: PostgresqlDatabase) -> None:
+    """The planner takes it for almost empty, and would keep to that while it grows."""
+    ids = {f"id{number}": bytes([number]) * 32 for number in range(64)}
+    asked = Sql(f"EXPLAIN SELECT id, wanted FROM chunk WHERE id IN ({', '.join(f':{name}' for name in ids)})")
+    with database.read() as session:
+        plan = "\n".join(row[0] for row in session.rows(asked, **ids))
+    assert "pk_chunk" in plan
+    assert "Seq Scan" not in plan
+
+
 def test_transactions_that_block_each_other_are_both_committed(database: PostgresqlDatabase) -> None:
     """The server ends one of them; it runs again, and nobody hears of it."""
     both = threading.Barrier(2)
