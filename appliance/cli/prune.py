@@ -48,7 +48,9 @@ def _prune(context: Context, options: argparse.Namespace) -> int:
             _undo(database)
         else:
             _follow(database)
-            _print_done(prune(database, backend, policy, room=lambda: room_for_content(settings)), database)
+            done = prune(database, backend, policy, room=lambda: room_for_content(settings))
+            database.compact()
+            _print_done(done, database)
             swept = sweep.sweep(database, backend)
             if swept.blobs:
                 print(f"{swept.blobs} blobs of dead writers, {sizes.show(swept.bytes)}, are removed")

@@ -99,6 +99,12 @@ class Checkpointer:
             _begin_log(connection)
 
 
+def empty_log(connection: sqlite3.Connection) -> None:
+    """Move everything into the database file, unless somebody reads what would be overwritten. No one may write."""
+    _checkpoint(connection, "TRUNCATE")
+    _begin_log(connection)
+
+
 def _begin_log(connection: sqlite3.Connection) -> None:
     """Commit what is there already: whoever commits first in an empty log has to sync its head, half a millisecond in
     which a client waits.

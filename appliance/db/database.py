@@ -54,6 +54,10 @@ class Database(ABC):
     def maintain(self, work: Work[T]) -> T:
         """The same, also if the store is frozen or elsewhere: for what makes it so, and for what makes databases."""
 
+    def compact(self) -> bool:
+        """Give back the room that deleted rows have left, where that takes but a moment; whether it was done."""
+        return False
+
     @abstractmethod
     def close(self) -> None:
         """Close every connection. Nobody may be using one; later use opens new ones."""

@@ -12,12 +12,12 @@ import os
 import sqlite3
 import weakref
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 from appliance import faults
-from appliance.db.checkpoints import Checkpointer
+from appliance.db.checkpoints import Checkpointer, empty_log
 from appliance.db.commits import CommitQueue, Pending
 from appliance.db.database import Database, Work
 from appliance.db.guard import LOOK, Guard
@@ -36,6 +36,9 @@ _LOG = (4096, 67_108_864)
 # The same where the disk is full, for so many groups of commits: a log that takes all that is left cannot be moved.
 _SHORT_LOG = (32, 131_072)
 _SHORT_GROUPS = 2000
+# If one page in so many is free, a database of no more bytes than that is written anew: a fifth of a second.
+_WORTH_IT = 50
+_MOMENT = 33_554_432
 
 
 def _no_room(certain: bool) -> bool:
@@ -112,6 +115,21 @@ class SqliteDatabase(Database):
 
     def maintain(self, work: Work[T]) -> T:
         return self._commits.submit(work, is_guarded=False)
+
+    def compact(self) -> bool:
+        """Only a small database is written anew: in a large one the pages are used again soon, and writers wait here.
+        Where it fails, of a full disk say, nothing has changed.
+        """
+        with suppress(sqlite3.Error), self.exclusive(), closing(self._connect()) as connection:
+            asked = ("page_count", "freelist_count", "page_size")
+            pages, free, size = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in asked)
+            if free * _WORTH_IT >= pages and pages * size <= _MOMENT:
+                # Who reads just now keeps the file as long as it is; the log is emptied later then.
+                connection.execute("PRAGMA busy_timeout = 0")
+                connection.execute("VACUUM")
+                empty_log(connection)
+                return True
+        return False
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:

@@ -80,6 +80,7 @@ class PruneJob:
             if looks and (pruned is None or pruned.looked):
                 ended = time.monotonic()
                 self._rests_until = ended + self._REST * (ended - began)
+        self._database.compact()
         if pruned.failed:
             _log.warning("%d packs that nobody needs could not be removed, and will be tried again", pruned.failed)
         return pruned
@@ -89,7 +90,7 @@ class PruneJob:
         if not packs:
             return None
         self._tidied = packs[-1].id
-        return tidy(
+        done = tidy(
             self._database,
             self._backend,
             packs,
@@ -98,3 +99,5 @@ class PruneJob:
             tell=turn.tell,
             room=self._room,
         )
+        self._database.compact()
+        return done

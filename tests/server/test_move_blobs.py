@@ -113,6 +113,8 @@ def test_blobs_move_to_s3_and_back_while_clients_work(start: Start, store: s3.Se
 def test_configuration_has_to_name_the_new_place_at_the_next_start(start: Start, store: s3.Server) -> None:
     """It says which one; until then everything goes on, also what the supervisor starts anew."""
     server = start(settings=keys(store))
+    # Two nodes have no folder that blobs could come from: they are sealed at S3 from the beginning.
+    data = server.data
     known = fill(server, 6, 90_000)
     at = url(store, "named")
     said = server.holdfast("migrate", "blobs", "--to", at, seconds=100)
@@ -132,7 +134,7 @@ def test_configuration_has_to_name_the_new_place_at_the_next_start(start: Start,
     with server.dav() as dav:
         dav.ok("PUT", "/dav/sealed", os.urandom(200_000))
     assert [key for key in blobs_in(store, "named") if key.startswith("sealed/packs/")]
-    server.holdfast("migrate", "blobs", "--to", f"file://{server.data}", seconds=100)
+    server.holdfast("migrate", "blobs", "--to", f"file://{data}", seconds=100)
     del server.settings["blobs_url"]
     server.restart()
     require_known(server, known)
