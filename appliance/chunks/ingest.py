@@ -35,6 +35,8 @@ _THOROUGH_LIMIT = 131_072
 """Content up to this size is compressed thoroughly: most files are, and it makes their PUT less than 1 ms slower."""
 
 _GROUPS_UNDER_WAY = 3
+# With a store that is far away the tables mostly are as well: what waits for them goes with the next question.
+_GROUPS_A_PACK = 2
 _EXTRA_GROUPS = 16
 _EXTRA_PACKS = 64 * 1_048_576
 
@@ -80,6 +82,7 @@ class Ingestor:
         self.buffers = Buffers(GROUP + chunking.most, kept=_EXTRA_GROUPS)
         # A slow client keeps one group for long; the further groups of a fast one are limited for the process.
         self.extra = threading.BoundedSemaphore(_EXTRA_GROUPS)
+        self.groups_under_way = max(_GROUPS_UNDER_WAY, _GROUPS_A_PACK * backend.habits.uploads)
         # A stream has one pack being filled and one being stored; further ones may be in the backend's memory as well.
         self.extra_packs = Allowance(_EXTRA_PACKS)
 
@@ -187,7 +190,8 @@ class _Stream:
         self._absorb(Lent(self._in.buffers, block), found)
 
     def _begin(self, block: bytearray, view: memoryview, ends: list[int]) -> None:
-        while len(self._groups) >= _GROUPS_UNDER_WAY or (self._groups and not self._in.extra.acquire(blocking=False)):
+        most = self._in.groups_under_way
+        while len(self._groups) >= most or (self._groups and not self._in.extra.acquire(blocking=False)):
             self._absorb_oldest()
         self._extra += 1 if self._groups else 0
         self._groups.append(_Group(Lent(self._in.buffers, block), self._examiner.begin(view, ends)))
