@@ -138,8 +138,7 @@ def _compared(embedded: Site, node: Site, bare: _Bare, rounds: int) -> list[Figu
         for site in (embedded, node):
             site.begin_run(turn)
         for name in _LARGE:
-            pair = [_value(node, name), float(getattr(bare, name)())]
-            taken[name].append((pair[0], pair[1]))
+            taken[name].append(_beside(node, bare, name, bare_first=bool(turn % 2)))
         for name in _SMALL:
             sites = (node, embedded) if turn % 2 else (embedded, node)
             values = {site.name: _value(site, name) for site in sites}
@@ -147,6 +146,15 @@ def _compared(embedded: Site, node: Site, bare: _Bare, rounds: int) -> list[Figu
         for site in (embedded, node):
             site.end_run()
     return [_figure(name, pairs) for name, pairs in taken.items()]
+
+
+def _beside(node: Site, bare: _Bare, name: str, *, bare_first: bool) -> tuple[float, float]:
+    """Each begins with nothing left to be written by the disk."""
+    values: dict[bool, float] = {}
+    for is_bare in (bare_first, not bare_first):
+        os.sync()
+        values[is_bare] = float(getattr(bare, name)()) if is_bare else _value(node, name)
+    return values[False], values[True]
 
 
 def _value(site: Site, name: str) -> float:
