@@ -1,22 +1,18 @@
-"""A node over PostgreSQL and S3 beside the embedded default and the bare S3 client, and two nodes beside one."""
+"""A node over PostgreSQL and S3 beside the embedded default and bare S3 clients, and two nodes beside one."""
 
 from __future__ import annotations
 
 import os
-import secrets
 import statistics
-import time
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
-import urllib3
-from minio import Minio
-
-from appliance.backends.s3_place import parse_place, read_credentials
 from benchmarks import holdfast
+from benchmarks.bare_s3 import Bare, clients
 from benchmarks.compare import temporary_folder
 from benchmarks.payload import MIB, Payload
 from benchmarks.processes import cpu_seconds
@@ -86,74 +82,38 @@ def measure_nodes(
             return Site(name, server.endpoint, server.pid, Sizes(), payload)
 
         embedded, first = start("embedded", {}), start("node 1", far)
-        figures = _compared(embedded, first, _Bare(blobs_url, variables, payload), rounds)
+        figures = _compared(embedded, first, clients(blobs_url, variables, payload, closing), rounds)
         key = (folder / "node 1" / "data" / "master.key").read_text(encoding="ascii").strip()
         second = start("node 2", {**far, "HOLDFAST_MASTER_KEY": key})
         figures.append(_second_node(first, second, rounds))
         return figures
 
 
-class _Bare:
-    """The S3 client by itself, with one object of the large file's bytes."""
-
-    def __init__(self, url: str, variables: Mapping[str, str], payload: Payload) -> None:
-        self._place = parse_place(url)
-        keys = read_credentials(variables)
-        self._client = Minio(
-            self._place.host, access_key=keys.access_key, secret_key=keys.secret_key, secure=self._place.secure,
-            region=self._place.region, http_client=urllib3.PoolManager(maxsize=16),
-        )  # fmt: skip
-        self._payload = payload
-        self._name = f"{self._place.prefix}bare-{secrets.token_hex(4)}"
-
-    def put_large(self) -> float:
-        """MB/s; the client sends parts side by side."""
-        blob = self._payload.blob(0)
-        began = time.perf_counter()
-        with os.fdopen(os.dup(blob.descriptor), "rb") as file:
-            file.seek(0)
-            self._client.put_object(self._place.bucket, self._name, file, blob.size)
-        return blob.size / (time.perf_counter() - began) / 1e6
-
-    def get_large(self) -> float:
-        """MB/s, in one request, into the same memory as that of the other download."""
-        room = self._payload.room(0)
-        room.clear()
-        at, view = 0, room.view
-        began = time.perf_counter()
-        response = self._client.get_object(self._place.bucket, self._name)
-        while count := response.readinto(view[at : at + MIB]):
-            at += count
-        response.release_conn()
-        seconds = time.perf_counter() - began
-        room.require(self._payload.blob(0))
-        return at / seconds / 1e6
-
-
-def _compared(embedded: Site, node: Site, bare: _Bare, rounds: int) -> list[Figure]:
-    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in _MARKS}
+def _compared(embedded: Site, node: Site, bares: Sequence[Bare], rounds: int) -> list[Figure]:
+    taken: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
     for turn in range(rounds):
-        if turn:
-            node.payload.refresh()
         for site in (embedded, node):
             site.begin_run(turn)
-        for name in _LARGE:
-            taken[name].append(_beside(node, bare, name, bare_first=bool(turn % 2)))
+        for bare in bares:
+            # Else it would be stored already.
+            node.payload.refresh()
+            for name in _LARGE:
+                taken[name, bare.name].append(_beside(node, bare, name, bare_first=bool(turn % 2)))
         for name in _SMALL:
             sites = (node, embedded) if turn % 2 else (embedded, node)
             values = {site.name: _value(site, name) for site in sites}
-            taken[name].append((values[node.name], values[embedded.name]))
+            taken[name, "embedded"].append((values[node.name], values[embedded.name]))
         for site in (embedded, node):
             site.end_run()
-    return [_figure(name, pairs) for name, pairs in taken.items()]
+    return [_figure(name, other, pairs) for (name, other), pairs in taken.items()]
 
 
-def _beside(node: Site, bare: _Bare, name: str, *, bare_first: bool) -> tuple[float, float]:
+def _beside(node: Site, bare: Bare, name: str, *, bare_first: bool) -> tuple[float, float]:
     """Each begins with nothing left to be written by the disk."""
     values: dict[bool, float] = {}
     for is_bare in (bare_first, not bare_first):
         os.sync()
-        values[is_bare] = float(getattr(bare, name)()) if is_bare else _value(node, name)
+        values[is_bare] = bare.rates[name]() if is_bare else _value(node, name)
     return values[False], values[True]
 
 
@@ -166,11 +126,10 @@ def _value(site: Site, name: str) -> float:
     return found.value
 
 
-def _figure(name: str, pairs: list[tuple[float, float]]) -> Figure:
+def _figure(name: str, other: str, pairs: list[tuple[float, float]]) -> Figure:
     ratio = statistics.median(ours / other for ours, other in pairs)
-    ours, other = (statistics.median(column) for column in zip(*pairs, strict=True))
-    beside = "the bare client" if name in _LARGE else "embedded"
-    return Figure(f"{name}, {beside}", ours, other, "MB/s" if name in _LARGE else "requests/s", ratio, _MARKS[name])
+    ours, others = (statistics.median(column) for column in zip(*pairs, strict=True))
+    return Figure(f"{name}, {other}", ours, others, "MB/s" if name in _LARGE else "requests/s", ratio, _MARKS[name])
 
 
 def _second_node(first: Site, second: Site, rounds: int) -> Figure:
