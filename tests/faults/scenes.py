@@ -178,6 +178,8 @@ _FIRST = (
     ("docs/empty", b""),
 )
 _FIRST_REVISION = """
+    CREATE INDEX ix_lock_node_id ON lock (node_id);
+    ALTER TABLE journal ADD COLUMN principal TEXT NOT NULL DEFAULT 'user';
     ALTER TABLE writer DROP COLUMN generation;
     ALTER TABLE writer DROP COLUMN opened;
     DROP TABLE data_key;
