@@ -90,16 +90,18 @@ def compares(store: SummingMinio, bucket: str, prefix: str, **named: Any) -> boo
         return False
     name, content = f"{prefix}probe-{secrets.token_hex(8)}", secrets.token_bytes(64)
 
-    def is_taken(crc: int) -> bool:
+    def is_taken(crc: int) -> bool | None:
         try:
             with store.with_sum(crc):
                 store.put_object(bucket, name, io.BytesIO(content), len(content), **named)
         except S3Error as error:
-            if error.code in REFUSALS or error.response.status in _UNKNOWN:
+            if error.code in REFUSALS:
                 return False
+            if error.response.status in _UNKNOWN:
+                return None
             raise
         store.remove_object(bucket, name)
         return True
 
     right = sum_of(content)
-    return not is_taken(right ^ 1) and is_taken(right)
+    return is_taken(right ^ 1) is False and is_taken(right) is True

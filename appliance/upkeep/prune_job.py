@@ -80,7 +80,9 @@ class PruneJob:
             if looks and (pruned is None or pruned.looked):
                 ended = time.monotonic()
                 self._rests_until = ended + self._REST * (ended - began)
-        self._database.compact()
+        if not hurries:
+            # Its log would take what little room there is.
+            self._database.compact()
         if pruned.failed:
             _log.warning("%d packs that nobody needs could not be removed, and will be tried again", pruned.failed)
         return pruned
@@ -99,5 +101,6 @@ class PruneJob:
             tell=turn.tell,
             room=self._room,
         )
-        self._database.compact()
+        if done.repacked:
+            self._database.compact()
         return done
