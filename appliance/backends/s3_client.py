@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -19,6 +21,8 @@ from appliance.errors import BackendError
 
 # The time limit of a connection is for each piece of a body that is sent, and not for 32 MiB over a slow line.
 _PIECE = 262_144
+# What a store may have refused for reasons of the moment.
+_ASKS_AGAIN_S = 600
 
 
 class Limits(NamedTuple):
@@ -60,13 +64,18 @@ class Client:
         else:
             self._minio.disable_virtual_style_endpoint()  # type: ignore[no-untyped-call]
         self._compares: bool | None = None
+        self._asks_from = -math.inf
 
     def compares(self, **named: Any) -> bool:
-        """Whether the store refuses a body with the CRC-32C of another; asked once. ``named``: for ``put_object``."""
-        if self._compares is None:
+        """Whether the store refuses a body with the CRC-32C of another; asked once, if it has an answer.
+
+        ``named``: for ``put_object``.
+        """
+        if self._compares is None and time.monotonic() >= self._asks_from:
+            self._asks_from = time.monotonic() + _ASKS_AGAIN_S
             # Two threads that ask at the same time get the same answer.
             self._compares = compares(self._minio, self._place.bucket, self._place.prefix, **named)
-        return self._compares
+        return self._compares is True
 
     @contextmanager
     def connected(self, key: str) -> Iterator[SummingMinio]:

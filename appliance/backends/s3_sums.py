@@ -19,7 +19,7 @@ from typing import Any
 
 import google_crc32c
 from minio import Minio
-from minio.error import S3Error
+from minio.error import InvalidResponseError, S3Error, ServerError
 
 LARGE = 1_048_576
 """Bodies from this size on are worth it."""
@@ -32,8 +32,6 @@ REFUSALS = {
 }
 """What stores say when the sum is not that of the bytes."""
 
-# A store may refuse a body without a sum that it knows, in whatever words.
-_UNKNOWN = {400, 403, 501}
 _HEADER = "x-amz-checksum-crc32c"
 # Where the package comes without its extension, the sums of the client are faster.
 _IS_FAST = google_crc32c.implementation == "c"
@@ -80,28 +78,32 @@ class SummingMinio(Minio):
         return built, date
 
 
-def compares(store: SummingMinio, bucket: str, prefix: str, **named: Any) -> bool:
-    """Whether the store takes a body with its CRC-32C, and refuses one that has another. Leaves nothing.
+def compares(store: SummingMinio, bucket: str, prefix: str, **named: Any) -> bool | None:
+    """Whether the store takes a body with its CRC-32C, and says of another sum that it is wrong. Leaves nothing.
+
+    None: it gave other reasons, which may be of the moment.
 
     ``prefix`` is that of a new name; ``named`` is for ``put_object``. Raises what the client raises when the store
-    cannot be asked.
+    cannot be reached.
     """
     if not _IS_FAST:
         return False
-    name, content = f"{prefix}probe-{secrets.token_hex(8)}", secrets.token_bytes(64)
+    name, content = f"{prefix}probe-{secrets.token_hex(8)}", secrets.token_bytes(LARGE)
 
     def is_taken(crc: int) -> bool | None:
         try:
             with store.with_sum(crc):
                 store.put_object(bucket, name, io.BytesIO(content), len(content), **named)
         except S3Error as error:
-            if error.code in REFUSALS:
-                return False
-            if error.response.status in _UNKNOWN:
-                return None
-            raise
+            return False if error.code in REFUSALS else None
+        except (InvalidResponseError, ServerError):
+            # Of something in between, which may not know the header; what the store itself says comes with the blob.
+            return None
         store.remove_object(bucket, name)
         return True
 
     right = sum_of(content)
-    return is_taken(right ^ 1) is False and is_taken(right) is True
+    wrong = is_taken(right ^ 1)
+    if wrong is not False:
+        return False if wrong else None
+    return is_taken(right)

@@ -36,7 +36,7 @@ _THOROUGH_LIMIT = 131_072
 
 _GROUPS_UNDER_WAY = 3
 # With a store that is far away the tables mostly are as well: what waits for them goes with the next question.
-_GROUPS_A_PACK = 2
+_GROUPS_AN_UPLOAD = 2
 _EXTRA_GROUPS = 16
 _EXTRA_PACKS = 64 * 1_048_576
 
@@ -82,7 +82,7 @@ class Ingestor:
         self.buffers = Buffers(GROUP + chunking.most, kept=_EXTRA_GROUPS)
         # A slow client keeps one group for long; the further groups of a fast one are limited for the process.
         self.extra = threading.BoundedSemaphore(_EXTRA_GROUPS)
-        self.groups_under_way = max(_GROUPS_UNDER_WAY, _GROUPS_A_PACK * backend.habits.uploads)
+        self.groups_under_way = max(_GROUPS_UNDER_WAY, _GROUPS_AN_UPLOAD * backend.habits.uploads)
         # A stream has one pack being filled and one being stored; further ones may be in the backend's memory as well.
         self.extra_packs = Allowance(_EXTRA_PACKS)
 
@@ -190,6 +190,9 @@ class _Stream:
         self._absorb(Lent(self._in.buffers, block), found)
 
     def _begin(self, block: bytearray, view: memoryview, ends: list[int]) -> None:
+        # What is done lets others have its place, however slowly more comes.
+        while self._groups and self._groups[0].found.done():
+            self._absorb_oldest()
         most = self._in.groups_under_way
         while len(self._groups) >= most or (self._groups and not self._in.extra.acquire(blocking=False)):
             self._absorb_oldest()

@@ -44,6 +44,7 @@ _RENEW = Sql("""
 # A row is past a generation when no unfinished write is of it: nothing that was put then may come to have rows.
 _ALIVE = Sql("SELECT 1 FROM writer WHERE id = :id AND state = 'alive' AND generation <= :generation {share}")
 _RETIRE = Sql("UPDATE writer SET state = 'dead' WHERE id = :id")
+_FORGET = Sql("DELETE FROM writer WHERE id = :id AND state = 'alive'")
 
 
 class Write(NamedTuple):
@@ -128,12 +129,16 @@ class Writers:
         if is_behind:
             self.renew()
 
-    def retire(self) -> None:
-        """Give the lease back at an orderly end."""
+    def retire(self, *, leaves_nothing: bool = False) -> None:
+        """Give the lease back at an orderly end.
+
+        ``leaves_nothing``: every put has ended well, and has its row. Then nobody has to look for leftovers.
+        """
         with self._mutex:
             writer_id, self._id = self._id, None
         if writer_id is not None:
-            self._database.write(lambda session: session.run(_RETIRE, id=writer_id))
+            how = _FORGET if leaves_nothing else _RETIRE
+            self._database.write(lambda session: session.run(how, id=writer_id))
 
     def _register(self) -> None:
         def register(session: Session) -> tuple[int, int, int]:

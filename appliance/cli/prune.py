@@ -49,7 +49,6 @@ def _prune(context: Context, options: argparse.Namespace) -> int:
         else:
             _follow(database)
             done = prune(database, backend, policy, room=lambda: room_for_content(settings))
-            database.compact()
             _print_done(done, database)
             swept = sweep.sweep(database, backend)
             if swept.blobs:

@@ -8,11 +8,12 @@ upgraded from a read.
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import sqlite3
 import weakref
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,6 +28,8 @@ from appliance.errors import Damaged, StorageFull, Unavailable
 
 T = TypeVar("T")
 
+_log = logging.getLogger(__name__)
+
 _BUSY_MS = 10_000
 # A write that finds the disk full is run so many times at most.
 _ATTEMPTS = 10
@@ -36,7 +39,7 @@ _LOG = (4096, 67_108_864)
 # The same where the disk is full, for so many groups of commits: a log that takes all that is left cannot be moved.
 _SHORT_LOG = (32, 131_072)
 _SHORT_GROUPS = 2000
-# If one page in so many is free, a database of no more bytes than that is written anew: a fifth of a second.
+# If one page in so many is free, a database of no more bytes than that is written anew: 0.2 s where a disk is fast.
 _WORTH_IT = 50
 _MOMENT = 33_554_432
 
@@ -118,18 +121,30 @@ class SqliteDatabase(Database):
 
     def compact(self) -> bool:
         """Only a small database is written anew: in a large one the pages are used again soon, and writers wait here.
-        Where it fails, of a full disk say, nothing has changed.
+        Where it fails, of a full disk say, nothing has changed. One that is frozen stays as it is.
         """
-        with suppress(sqlite3.Error), self.exclusive(), closing(self._connect()) as connection:
-            asked = ("page_count", "freelist_count", "page_size")
-            pages, free, size = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in asked)
-            if free * _WORTH_IT >= pages and pages * size <= _MOMENT:
-                # Who reads just now keeps the file as long as it is; the log is emptied later then.
-                connection.execute("PRAGMA busy_timeout = 0")
-                connection.execute("VACUUM")
-                empty_log(connection)
-                return True
-        return False
+        try:
+            with self.exclusive(), closing(self._connect()) as connection:
+                return self._compact(connection)
+        except (sqlite3.Error, OSError) as error:
+            _log.warning("the database could not be compacted, and is as it was: %s", error)
+            return False
+
+    def _compact(self, connection: sqlite3.Connection) -> bool:
+        asked = ("page_count", "freelist_count", "page_size")
+        pages, free, size = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in asked)
+        if free * _WORTH_IT < pages or pages * size > _MOMENT:
+            return False
+        if self.guard.refusal(connection.execute(LOOK).fetchone()) is not None:
+            return False
+        # Who reads just now keeps the file as long as it is; the log is emptied later then.
+        connection.execute("PRAGMA busy_timeout = 0")
+        try:
+            connection.execute("VACUUM")
+        finally:
+            # What it wrote there before it failed would keep its room.
+            empty_log(connection)
+        return True
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:

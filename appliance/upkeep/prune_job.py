@@ -8,12 +8,16 @@ import time
 from collections.abc import Callable
 
 from appliance.backends.base import Backend
+from appliance.chunks import fences
 from appliance.db.database import Database
 from appliance.upkeep.merging import tiny_packs
 from appliance.upkeep.prune import Policy, Pruned, prune, tidy
 from appliance.upkeep.turn import Turn
 
 _log = logging.getLogger(__name__)
+
+_COMPACTED_EVERY_S = 3600
+_ROOMY = 268_435_456
 
 
 class PruneJob:
@@ -54,6 +58,7 @@ class PruneJob:
         self._rests_until = -math.inf
         # The last pack that a call in between has looked at: what it could not merge waits for the next prune.
         self._tidied = 0
+        self._compacts_from = -math.inf
 
     def __call__(self, turn: Turn) -> Pruned | None:
         """None: it was not yet time, and there was nothing to merge."""
@@ -81,14 +86,14 @@ class PruneJob:
                 ended = time.monotonic()
                 self._rests_until = ended + self._REST * (ended - began)
         if not hurries:
-            # Its log would take what little room there is.
-            self._database.compact()
+            self._compact()
         if pruned.failed:
             _log.warning("%d packs that nobody needs could not be removed, and will be tried again", pruned.failed)
         return pruned
 
     def _tidy(self, turn: Turn) -> Pruned | None:
-        packs = tiny_packs(self._database, self._tidied)
+        # While somebody copies blobs none is merged; those that came meanwhile have their turn afterwards.
+        packs = [] if fences.any_stands(self._database) else tiny_packs(self._database, self._tidied)
         if not packs:
             return None
         self._tidied = packs[-1].id
@@ -102,5 +107,12 @@ class PruneJob:
             room=self._room,
         )
         if done.repacked:
-            self._database.compact()
+            self._compact()
         return done
+
+    def _compact(self) -> None:
+        """Writers wait for it, and its log takes as much room as the database does: so seldom, and not in need."""
+        room, now = self._room(), time.monotonic()
+        if now >= self._compacts_from and (room is None or room >= _ROOMY):
+            self._compacts_from = now + _COMPACTED_EVERY_S
+            self._database.compact()

@@ -94,12 +94,13 @@ class Repacker:
         self._backend = backend
         self._source = source
         self._writers = Writers(database)
+        self._has_failed = False
         with database.read() as session:
             self._store_id: str = session.value(_STORE_ID)
 
     def end(self) -> None:
         """Nothing more is moved."""
-        self._writers.retire()
+        self._writers.retire(leaves_nothing=not self._has_failed)
 
     def move(self, group: Sequence[Weighed], *, is_marked: bool) -> Repacked:
         """``is_marked``: no manifest names a chunk that has no row, so whatever has none is dead.
@@ -137,6 +138,7 @@ class Repacker:
 
     def _move(self, sources: Sequence[_Source], seen: int, *, is_marked: bool) -> Repacked:
         self._writers.renew()
+        self._has_failed, had_failed = True, self._has_failed
         with self._writers.write() as write:
             stored, copies, spoiled = self._copy(sources, write)
             faults.point("repack.copied")
@@ -148,6 +150,7 @@ class Repacker:
                 return _move(session, write, seen, stored, copies, sources, is_marked=is_marked)
 
             done = self._database.write(work)
+            self._has_failed = had_failed
             faults.point("repack.moved")
         self._suspect(sorted(spoiled))
         return done

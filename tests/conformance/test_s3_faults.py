@@ -106,9 +106,18 @@ def test_bytes_that_cease_to_come_come_again_from_the_first(own_server: s3.Runni
 def test_bytes_that_change_on_the_way_to_the_store_are_not_stored(
     own_server: s3.Running, relay: Relay, at: int
 ) -> None:
-    """It refuses what does not fit the sum that was signed; sending it again helps."""
-    relay.up = flip(at)
+    """It refuses what does not fit the sum that came with it; sending it again helps."""
     backend = over(relay, own_server)
+    # Its first large blob is preceded by the question which sums the store compares.
+    backend.put("packs/1/0", [CONTENT])
+    passed: list[int] = []
+
+    def harm(position: int, piece: bytes) -> bytes:
+        before = sum(passed)
+        passed.append(len(piece))
+        return flip(at)(before, piece)
+
+    relay.up = harm
     with pytest.raises(BackendError, match="received other bytes than were sent") as caught:
         backend.put("packs/1/1", [CONTENT])
     assert caught.value.temporary

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import base64
-from typing import Any
+import io
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, cast
 
 import pytest
+from minio.error import InvalidResponseError, S3Error, ServerError
+from urllib3 import HTTPResponse
 
 from appliance.backends import s3_client
-from appliance.backends.s3_sums import sum_of
+from appliance.backends.s3_sums import SummingMinio, compares, sum_of
 from appliance.errors import BackendError
 from tests.support import s3
 from tests.support.content import MIB, noise
@@ -75,6 +79,55 @@ def test_threads_that_put_at_the_same_time_do_not_share_a_sum(minio: s3.Running)
     in_threads(8, lambda thread: [backend.put(f"packs/{thread}/1", [contents[thread]])])
     for number, content in enumerate(contents):
         assert backend.get(f"packs/{number}/1", 0, len(content)) == content
+
+
+class Refusing:
+    """A store that answers puts of wrong and of right sums so; no real one does each of that on demand."""
+
+    def __init__(self, wrong: Exception | None, right: Exception | None) -> None:
+        self.answers = [wrong, right]
+        self.there = 0
+
+    def with_sum(self, crc: int) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def put_object(self, bucket: str, name: str, data: io.BytesIO, length: int, **named: Any) -> None:
+        answer = self.answers.pop(0)
+        if answer is not None:
+            raise answer
+        self.there += 1
+
+    def remove_object(self, bucket: str, name: str) -> None:
+        self.there -= 1
+
+
+def refusal(code: str, status: int = 400) -> S3Error:
+    """As a store words it."""
+    return S3Error(HTTPResponse(status=status), code, "", "", "", "")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right", "expected"),
+    [
+        (refusal("BadDigest"), None, True),
+        (None, None, False),
+        (refusal("BadDigest"), refusal("BadDigest"), False),
+        (refusal("RequestTimeout"), None, None),
+        (refusal("AccessDenied", 403), None, None),
+        (refusal("NotImplemented", 501), None, None),
+        (refusal("SlowDown", 503), None, None),
+        (InvalidResponseError(403, "text/html", "<html>"), None, None),
+        (ServerError("502", 502), None, None),
+        (refusal("BadDigest"), refusal("SlowDown", 503), None),
+    ],
+)
+def test_store_has_to_say_that_the_sum_is_wrong(
+    wrong: Exception | None, right: Exception | None, expected: bool | None
+) -> None:
+    """Whatever else it refuses the put for says nothing of sums, and a blob would go out without any."""
+    store = Refusing(wrong, right)
+    assert compares(cast("SummingMinio", store), "bucket", "ours/") is expected
+    assert store.there == 0
 
 
 def test_store_that_cannot_be_asked_is_asked_again(minio: s3.Running, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,10 +6,11 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from appliance.db import sqlite
+from appliance.db import location, sqlite
 from appliance.db.sql import Sql
 from appliance.db.sqlite import SqliteDatabase
 from tests.support.databases import SqliteTemplate
@@ -69,14 +70,30 @@ def test_large_database_is_left_alone(database: SqliteDatabase, monkeypatch: pyt
 
 
 def test_failure_changes_nothing(database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A full disk, say; the rows are there, and the next time it succeeds."""
+    """A full disk, say: what was written to the log goes, the rows are there, and the next time it succeeds."""
 
-    def full(connection: sqlite3.Connection) -> None:
-        raise sqlite3.OperationalError("database or disk is full")
+    class Full(sqlite3.Connection):
+        def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+            if sql == "VACUUM":
+                raise sqlite3.OperationalError("database or disk is full")
+            return super().execute(sql, *values)
 
+    connect = database._connect
     with monkeypatch.context() as patch:
-        patch.setattr(sqlite, "empty_log", full)
+        patch.setattr(database, "_connect", lambda: Full(database.path, isolation_level=None))
         assert not database.compact()
+    assert database._connect == connect
+    assert Path(f"{database.path}-wal").stat().st_size < 20_000
     with database.read() as session:
         assert session.rows(_NAMES) == [("kept",)]
-    database.write(lambda session: session.run(_EMPTY))
+    assert database.compact()
+    assert database.path.stat().st_size < 500_000
+
+
+def test_frozen_database_stays_as_it_is(database: SqliteDatabase) -> None:
+    """Its rows are being copied, or live elsewhere by now."""
+    location.freeze(database, location.LEAVING)
+    assert not database.compact()
+    assert size(database) > 2_000_000
+    location.thaw(database)
+    assert database.compact()

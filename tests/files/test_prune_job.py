@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from appliance.chunks import packing
+from appliance.chunks import fences, packing
 from appliance.errors import Unavailable
 from appliance.upkeep import merging
 from appliance.upkeep.prune import AT_ONCE
@@ -83,6 +83,22 @@ def test_calls_in_between_merge_tiny_packs(alice: Person, monkeypatch: pytest.Mo
     assert (count(alice, "pack"), blobs(alice)) == (2, 2)
     assert [alice.get(f"/file{index}") for index in range(8)] == [noise(9_000, index) for index in range(8)]
     assert clocked.run() is None
+    assert checked(alice) == []
+
+
+def test_merging_leaves_no_writer_and_waits_for_who_copies(alice: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweep would look for leftovers of each writer for a day; packs that are being copied have their turn later."""
+    monkeypatch.setattr(merging, "MERGED_FROM", 4)
+    monkeypatch.setattr(merging, "TINY_PART", 32)
+    clocked = Clocked(alice, monkeypatch, every_s=3600)
+    clocked.run()
+    for index in range(4):
+        alice.put(f"/file{index}", noise(9_000, index))
+    writers = count(alice, "writer")
+    with fences.fence(alice.files.database):
+        assert clocked.run() is None
+    assert (clocked.run(), count(alice, "pack")) == (0, 1)
+    assert count(alice, "writer") == writers
     assert checked(alice) == []
 
 
