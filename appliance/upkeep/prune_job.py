@@ -113,6 +113,5 @@ class PruneJob:
     def _compact(self) -> None:
         """Writers wait for it, and its log takes as much room as the database does: so seldom, and not in need."""
         room, now = self._room(), time.monotonic()
-        if now >= self._compacts_from and (room is None or room >= _ROOMY):
+        if now >= self._compacts_from and (room is None or room >= _ROOMY) and self._database.compact():
             self._compacts_from = now + _COMPACTED_EVERY_S
-            self._database.compact()

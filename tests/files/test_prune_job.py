@@ -102,6 +102,28 @@ def test_merging_leaves_no_writer_and_waits_for_who_copies(alice: Person, monkey
     assert checked(alice) == []
 
 
+def test_room_of_rows_is_given_back_once_an_hour_and_not_in_need(
+    alice: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Writers wait for it; that there was nothing to give back does not count."""
+    asked: list[bool] = []
+    answers = iter([False, True, True])
+    monkeypatch.setattr(alice.files.database, "compact", lambda: asked.append(next(answers)) or asked[-1])
+    clocked = Clocked(alice, monkeypatch, every_s=0)
+    clocked.run()
+    clocked.run()
+    clocked.wait(3500)
+    clocked.run()
+    assert asked == [False, True]
+    clocked.wait(200)
+    clocked.hurries = True
+    clocked.run()
+    assert asked == [False, True]
+    clocked.hurries = False
+    clocked.run()
+    assert asked == [False, True, True]
+
+
 def test_call_in_between_tries_no_pack_twice(alice: Person, damage: Damage, monkeypatch: pytest.MonkeyPatch) -> None:
     """What cannot be read would be read each minute; at the job's time it is tried again."""
     monkeypatch.setattr(merging, "MERGED_FROM", 4)
