@@ -286,12 +286,13 @@ def _write_file(path: str, header: bytes, data: Buffer) -> None:
 
 def _publish(partial: str, folder: str, path: str) -> None:
     for attempts_left in reversed(range(_ATTEMPTS)):
-        os.makedirs(folder, mode=0o700, exist_ok=True)
         try:
+            os.makedirs(folder, mode=0o700, exist_ok=True)
             os.rename(partial, path)
             return
-        except FileNotFoundError:
-            # Another process removed the blob's last block, and the folder with it.
+        except (FileExistsError, FileNotFoundError):
+            # Another process removed the blob's last block, and the folder with it: before the rename, or
+            # after makedirs had met it and before it looked whether it is a folder.
             if not attempts_left:
                 raise
 

@@ -152,6 +152,24 @@ def test_folder_of_a_blob_that_goes_meanwhile_is_made_again(tmp_path: Path) -> N
     assert counted(tmp_path) == size_of(tmp_path) == HEADER.size + 100
 
 
+def test_folder_that_goes_while_makedirs_looks_at_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``makedirs`` meets the folder, and finds nothing when it asks whether that is one."""
+    mine = CacheFolder(tmp_path, 10 * FILE)
+    assert mine.write(key(1), 0, 100, noise(100))
+    real, met = os.makedirs, []
+
+    def makedirs(name: str, mode: int = 0o777, exist_ok: bool = False) -> None:
+        if not met:
+            met.append(name)
+            raise FileExistsError(name)
+        real(name, mode, exist_ok)
+
+    monkeypatch.setattr(os, "makedirs", makedirs)
+    assert mine.write(key(2), 0, 100, noise(100))
+    assert met
+    assert mine.read(key(2), 0) is not None
+
+
 def _write_and_forget(folder: Path) -> None:
     mine = CacheFolder(folder, 10 * FILE)
     for turn in range(600):
