@@ -23,6 +23,8 @@ LEAST = 262_144
 PLENTY = 16 * 1024**3
 """Free bytes that are enough, whatever part of the file system they are."""
 
+# The ballast, half of what is kept, goes in eighths.
+_PORTIONS = 16
 # However large the reserve is set: most of a small file system is for content.
 _LARGEST_PART = 8
 # Missing on some systems; the reserve is only kept free there.
@@ -73,14 +75,14 @@ class Reserve:
         return free < min(found.f_blocks * found.f_frsize * percent // 100, PLENTY)
 
     def make_room(self, certain: bool) -> bool:
-        """Give back a half of what is left of the ballast; whether there is more room now.
+        """Give back an eighth of the ballast; whether there is more room now.
 
         For who failed, so that it is worth to try again. Without ``certain`` only if there is no room indeed.
         """
         room = self._measure()
         if not certain and (room is None or room.free >= LEAST):
             return False
-        return self._release()
+        return self._release(room.kept // _PORTIONS if room is not None else LEAST)
 
     def make_room_to_start(self) -> None:
         """Before the database is opened: not everything that a start writes would ask for room by itself.
@@ -89,7 +91,7 @@ class Reserve:
         """
         room = self._measure()
         if room is not None and room.free < 4 * LEAST:
-            self._release()
+            self._release(min(4 * LEAST - room.free, self._held() // 2))
 
     def renew(self) -> int:
         """Make the ballast as large as it should be now; returns its bytes. What new content may take stays the same.
@@ -126,12 +128,15 @@ class Reserve:
         finally:
             os.close(descriptor)
 
-    def _release(self) -> bool:
-        """By halves: whoever fills the file system from outside would take all that is given back at once."""
+    def _release(self, size: int) -> bool:
+        """In portions: whoever fills the file system from outside takes all that is given back at once, and several
+        processes may ask at the same moment.
+        """
         held = self._held()
         if not held:
             return False
-        left = held // 2 if held >= 2 * LEAST else 0
+        left = held - max(size, LEAST)
+        left = left if left >= LEAST else 0
         try:
             faults.point("reserve.release")
             descriptor = os.open(self._ballast, os.O_WRONLY | os.O_CLOEXEC)

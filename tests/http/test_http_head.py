@@ -285,7 +285,8 @@ def test_parse_head_any_bytes_give_head_or_head_error(data: bytes) -> None:
 def test_parse_head_hostile_head_costs_little(line: str) -> None:
     """A head of 64 KiB takes no quadratic time, whatever is in it."""
     data = ("GET /" + "%" * 100 + " HTTP/1.1\r\nHost: h\r\n" + line * (65000 // len(line)) + "\r\n").encode("latin-1")
-    started = time.perf_counter()
+    # Not the clock on the wall: others may have the processor.
+    started = time.thread_time()
     with pytest.raises(HeadError):
         parse_head(data)
-    assert time.perf_counter() - started < 0.25
+    assert time.thread_time() - started < 0.25

@@ -121,7 +121,7 @@ def test_reserve_of_nothing_has_no_ballast(disk: FileSystem, reserve: Reserve) -
     assert Reserve(disk.folder, 0).usable() == disk.free == 10 * MIB
 
 
-def test_room_is_given_back_by_halves(disk: FileSystem, reserve: Reserve) -> None:
+def test_room_is_given_back_in_portions(disk: FileSystem, reserve: Reserve) -> None:
     """Somebody who takes all that is free must come several times; then it is made anew when there is room."""
     disk.leave(10 * MIB)
     reserve.renew()
@@ -132,7 +132,7 @@ def test_room_is_given_back_by_halves(disk: FileSystem, reserve: Reserve) -> Non
             break
         assert disk.free > 0
         sizes.append(disk.ballast)
-    assert sizes == [MIB // 2, MIB // 4, 0]
+    assert sizes == [3 * LEAST, 2 * LEAST, LEAST, 0]
     assert os.listdir(disk.folder) == []
     assert reserve.usable() == 0
     disk.leave(SIZE)
