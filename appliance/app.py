@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
+from appliance import clock
 from appliance.accounts.sessions import Lives
 from appliance.accounts.signin import SignIn
 from appliance.backends.base import Backend
@@ -20,6 +21,7 @@ from appliance.db.postgresql import PostgresqlDatabase
 from appliance.errors import HoldfastError
 from appliance.files.context import Files
 from appliance.stores import HURRIED_S, PATIENT_S, blaming_blobs, open_store, puts_synced, room_for_content
+from appliance.uploads.service import Uploads
 
 _log = logging.getLogger(__name__)
 
@@ -33,6 +35,7 @@ class Appliance:
     backend: Backend
     chunks: ChunkStore
     files: Files
+    uploads: Uploads
     sign_in: SignIn
 
     def close(self) -> None:
@@ -80,7 +83,8 @@ def open_appliance(settings: Settings, *, guess_key: bytes | None = None, for_re
         synced=puts_synced(settings) or isinstance(database, PostgresqlDatabase),
     )
     files = Files(database, chunks, settings.max_file_size, lambda: room_for_content(settings))
-    return Appliance(settings, database, backend, chunks, files, SignIn(database, guess_key=guess_key))
+    uploads = Uploads(files, settings.upload_hours * 3600 * clock.SECOND, settings.max_staged_size)
+    return Appliance(settings, database, backend, chunks, files, uploads, SignIn(database, guess_key=guess_key))
 
 
 def lives(settings: Settings) -> Lives:

@@ -24,10 +24,15 @@
     │   ├── PreconditionFailed
     │   ├── Locked
     │   ├── LockConflict
-    │   └── LockTokenMismatch
+    │   ├── LockTokenMismatch
+    │   └── UploadConflict      an upload is not in the state that the request assumes
+    │       ├── PartsMissing
+    │       ├── PartsDiffer
+    │       └── OffsetMismatch
     ├── Limit
     │   ├── TooLarge
     │   ├── QuotaExceeded
+    │   ├── TooManyUploads
     │   └── StorageFull
     ├── Unavailable             try again: a lease was lost, a service does not answer
     │   ├── OutcomeUnknown      the database went away in the middle of a commit
@@ -249,6 +254,42 @@ class LockTokenMismatch(Conflict):
     message = "the lock token does not name a lock on {path}"
 
 
+class UploadConflict(Conflict):
+    """The upload is not in the state that the request assumes; ``reason`` is a whole clause."""
+
+    def __init__(self, *, upload: str, reason: str) -> None:
+        self.upload = upload
+        self.reason = reason
+        super().__init__(path=upload)
+        self.args = (reason,)
+
+
+class PartsMissing(UploadConflict):
+    """It cannot be completed yet: ``numbers`` are the first of the ``count`` parts that have not come."""
+
+    def __init__(self, *, upload: str, numbers: list[int], count: int) -> None:
+        self.numbers = numbers
+        self.count = count
+        shown = ", ".join(map(str, numbers)) + (", …" if count > len(numbers) else "")
+        super().__init__(upload=upload, reason=f"{count} parts are missing: {shown}; send them and complete again")
+
+
+class PartsDiffer(UploadConflict):
+    """The parts that the client lists are not those that are here; ``number`` is the first that is not."""
+
+    def __init__(self, *, upload: str, number: int) -> None:
+        self.number = number
+        super().__init__(upload=upload, reason=f"part {number} is not as it was listed; send it again")
+
+
+class OffsetMismatch(UploadConflict):
+    """Bytes come for another place than where those that are here end, which is at ``offset``."""
+
+    def __init__(self, *, upload: str, offset: int) -> None:
+        self.offset = offset
+        super().__init__(upload=upload, reason=f"{offset} bytes are here already; go on from there")
+
+
 class Limit(HoldfastError):
     """A bound was met."""
 
@@ -269,6 +310,15 @@ class QuotaExceeded(Limit):
         self.quota_bytes = quota_bytes
         self.used_bytes = used_bytes
         super().__init__(f"over quota: {used_bytes} of {quota_bytes} bytes are in use")
+
+
+class TooManyUploads(Limit):
+    """One user has begun more uploads than ``limit``, or larger ones together, and completed none of them."""
+
+    def __init__(self, *, limit: int, what: str) -> None:
+        self.limit = limit
+        self.what = what
+        super().__init__(f"unfinished uploads may be at most {limit} {what}; complete some or abort them first")
 
 
 class StorageFull(Limit):

@@ -83,6 +83,13 @@ POINTS: Final[dict[str, Kind]] = {
     "rows.pack": "database",
     "rows.chunks": "database",
     "rows.segments": "database",
+    # uploads in parts
+    "upload.part": "database",
+    "upload.stored": "memory",
+    "upload.seam": "database",
+    "upload.joined": "memory",
+    "upload.assembled": "database",
+    "upload.clearing": "system",
     # blobs on a disk
     "blob.open": "system",
     "blob.write": "system",

@@ -14,6 +14,8 @@ from appliance.chunks import identity
 from appliance.db.sql import Sql
 from appliance.errors import Unavailable
 from appliance.roster import Roster
+from providers.api.app import PREFIX as API_PREFIX
+from providers.api.app import ApiApp
 from providers.dav.answer import Answer
 from providers.dav.app import DavApp, Environ
 from providers.dav.past import PastApp
@@ -51,6 +53,7 @@ def build_wsgi(
         {
             DAV_PREFIX.strip("/"): dav,
             PAST_PREFIX.strip("/"): PastApp(dav, face, PAST_PREFIX),
+            API_PREFIX.strip("/").partition("/")[0]: ApiApp(appliance.uploads, appliance.sign_in, settings.public_urls),
             **dict.fromkeys(PANEL_FACES, panel),
         },
         root,

@@ -31,6 +31,8 @@ LEFT_OUT = {
     "job": "of another server: when what comes, and what was paused",
     "job_run": "what its jobs said",
     "measure": "is computed again",
+    "upload": "what has come of files that are not there yet; their clients begin anew",
+    "upload_part": "the same",
 }
 """Tables that no backup holds, and why. All others are in it."""
 

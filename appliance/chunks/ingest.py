@@ -25,7 +25,7 @@ from appliance.chunks.cutter import Chunking, Cutter
 from appliance.chunks.examining import Examiner, compress, hash_chunks, known_chunks
 from appliance.chunks.garbage import Ahead
 from appliance.chunks.group import GROUP, Buffers, Found, Lent, large_pieces, records
-from appliance.chunks.manifest import Entry, ManifestBuilder, Segment
+from appliance.chunks.manifest import Entry, EntryList, Gathering, ManifestBuilder, Segment
 from appliance.chunks.packing import OpenPack, StoredPack
 from appliance.chunks.stored import Stored
 from appliance.chunks.writers import Write, Writers
@@ -86,9 +86,10 @@ class Ingestor:
         # A stream has one pack being filled and one being stored; further ones may be in the backend's memory as well.
         self.extra_packs = Allowance(_EXTRA_PACKS)
 
-    def receive(self, source: Source, write: Write, watcher: Watcher) -> Stored:
+    def receive(self, source: Source, write: Write, watcher: Watcher, *, part: bool = False) -> Stored:
         """Take in a stream to its end. When this returns its bytes are in the backend, as durable as configured.
 
+        A ``part`` of a content becomes chunks however small it is, and its manifest names them one by one.
         What ``source`` or ``watcher`` raises breaks off, and leaves at most rows and blobs that nothing names.
         """
         faults.point("receive.begun")
@@ -96,12 +97,12 @@ class Ingestor:
         view = memoryview(block)
         size = _fill(source, view[:GROUP])
         watcher.received(view[:size])
-        if size <= self.inline_threshold:
+        if not part and size <= self.inline_threshold:
             try:
                 return self._small(bytes(view[:size]), write)
             finally:
                 self.buffers.give_back(block)
-        stream = _Stream(self, write, watcher)
+        stream = _Stream(self, write, watcher, EntryList() if part else ManifestBuilder())
         try:
             return stream.run(source, block, size)
         except BaseException:
@@ -139,13 +140,13 @@ class _Group(NamedTuple):
 class _Stream:
     """One stream on its way through the pipeline."""
 
-    def __init__(self, ingestor: Ingestor, write: Write, watcher: Watcher) -> None:
+    def __init__(self, ingestor: Ingestor, write: Write, watcher: Watcher, gathering: Gathering) -> None:
         self.ahead = Ahead(write)
         self._in = ingestor
         self._write = write
         self._watcher = watcher
         self._cutter = Cutter(ingestor.chunking)
-        self._manifest = ManifestBuilder()
+        self._manifest = gathering
         self._groups: deque[_Group] = deque()
         self._extra = 0
         self._pack: OpenPack | None = None

@@ -21,7 +21,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 from itertools import accumulate
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from appliance.errors import Damaged
 
@@ -156,13 +156,55 @@ class SegmentIndex:
         return Stretch(ids, lengths, skip, min(self._ends[last], end) - start)
 
 
-class ManifestBuilder:
-    """Gathers a file's entries in order; hands out segments as they become complete."""
+def of_entries(entries: Sequence[Entry]) -> bytes:
+    """The manifest of part of a content: its chunks one by one, however many."""
+    return _pack(Kind.DIRECT, _ENTRY, entries) if entries else EMPTY
+
+
+class Gathering(Protocol):
+    """What takes the entries of a stream."""
+
+    def add(self, entries: Iterable[Entry]) -> None: ...
+
+    def take_segments(self) -> list[Segment]: ...
+
+    def finish(self) -> bytes: ...
+
+
+class EntryList:
+    """Gathers the entries of a part of a content, which a segment may reach beyond; it makes none."""
 
     def __init__(self) -> None:
-        self._open: list[Entry] = []
-        self._references: list[Reference] = []
+        self._entries: list[Entry] = []
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        """Append entries."""
+        self._entries += entries
+
+    def take_segments(self) -> list[Segment]:
+        """None."""
+        return []
+
+    def finish(self) -> bytes:
+        """As ``of_entries``."""
+        return of_entries(self._entries)
+
+
+class ManifestBuilder:
+    """Gathers a file's entries in order; hands out segments as they become complete.
+
+    It may stop anywhere (``pause``) and be made again from what it told then.
+    """
+
+    def __init__(self, references: bytes = EMPTY, entries: bytes = EMPTY) -> None:
+        self._open: list[Entry] = list(decode(entries).entries)
+        self._references: list[Reference] = list(decode(references).references)
         self._finished: list[Segment] = []
+
+    def pause(self) -> tuple[bytes, bytes]:
+        """The complete segments, as a manifest, and the entries behind them, as ``of_entries``."""
+        references = _pack(Kind.SEGMENTED, _REFERENCE, self._references) if self._references else EMPTY
+        return references, of_entries(self._open)
 
     def add(self, entries: Iterable[Entry]) -> None:
         """Append entries."""

@@ -46,14 +46,14 @@ class ChunkStore:
         self._reader = Reader(database, backend)
 
     @contextmanager
-    def receive(self, source: Source, watcher: Watcher) -> Iterator[Stored]:
+    def receive(self, source: Source, watcher: Watcher, *, part: bool = False) -> Iterator[Stored]:
         """Content of ``source``, stored; call its ``commit`` in the transaction that makes it part of the tree.
 
         Within the context no prune takes its chunks. If it is left because the tree refused the content, its blobs
-        are deleted again.
+        are deleted again. ``part``: it is a part of a content, see ``Ingestor.receive``.
         """
         with self.writers.write() as write:
-            stored = self._ingestor.receive(source, write, watcher)
+            stored = self._ingestor.receive(source, write, watcher, part=part)
             faults.point("receive.done")
             try:
                 yield stored

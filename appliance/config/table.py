@@ -259,6 +259,10 @@ TABLE: tuple[Setting, ...] = (
             help="How long a browser stays signed in to the pages for people without a request."),
     Setting(name="session_hours", type="integer", default=168, unit="hours", low=1, high=8760,
             help="How long a browser stays signed in at most, however much it is used."),
+    Setting(name="upload_hours", type="integer", default=168, unit="hours", low=1, high=8760,
+            help="How long an unfinished upload of the API is kept after its last part."),
+    Setting(name="max_staged_size", type="bytes", default=256 * 1024**3, unit="bytes", low=1, high=_EIB,
+            help="Bytes that the unfinished uploads of one user may announce together."),
     Setting(name="retention", type="retention", default=DEFAULT, unit="steps",
             help="How long the past can be opened: every state for a while, then one an hour, a day, a week, a month. A"
                  " step without an age holds for ever; none keeps nothing. Users and folders can have rules of their"
@@ -349,6 +353,8 @@ class Settings:
     max_lock_seconds: int
     session_idle_minutes: int
     session_hours: int
+    upload_hours: int
+    max_staged_size: int
     retention: Retention
     trash_days: int
     expire_minutes: int

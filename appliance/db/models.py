@@ -492,6 +492,8 @@ version = Table(
     Column("created_at", BigInteger, nullable=False),
     # "ALGORITHM:hex ALGORITHM:hex …" of the content, if the client announced one and it was right; else NULL.
     Column("checksum", Text),
+    # As the client that stored it named it (RFC 9110 §8.3.1); NULL: what names like the file's stand for.
+    Column("media_type", Text),
     # appliance.chunks.manifest. Invariant: every chunk, segment or small content that it names has a row.
     Column("manifest", LargeBinary, nullable=False),
     sqlite_with_rowid=False,
@@ -584,6 +586,72 @@ named_version = Table(
     Column("seq", BigInteger, nullable=False, primary_key=True),
     Column("name", Text, nullable=False),
     Column("named_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+upload = Table(
+    "upload",
+    metadata,
+    # A file that comes in parts, and is not there before all of it is.
+    Column("id", Id, primary_key=True, autoincrement=True),
+    # Its name for clients; random.
+    Column("token", Text, nullable=False, unique=True),
+    # Who began it; nobody else may go on. Invariant: this user's tree is `tree_id`.
+    Column("user_id", BigInteger, nullable=False),
+    Column("tree_id", BigInteger, nullable=False, index=True),
+    # Where the file will be: a folder's id, wherever that is by then, and the name in it.
+    Column("parent_id", BigInteger, nullable=False),
+    Column("name", Text, nullable=False),
+    # The file's id: of the one that it becomes a version of, or, if `is_new`, one that no other file gets.
+    Column("node_id", BigInteger, nullable=False, index=True),
+    Column("is_new", SmallInteger, nullable=False),
+    # Of the whole content, as announced.
+    Column("size", BigInteger, nullable=False),
+    # Of each part but the last; 0: parts follow each other and are of any size.
+    Column("part_size", BigInteger, nullable=False),
+    # As announced, "" if not: the media type, and "SHA256:hex" of the content.
+    Column("media_type", Text, nullable=False),
+    Column("checksum", Text, nullable=False),
+    Column("modified_at", BigInteger),
+    # What may be replaced: nothing ("never"), whatever is there ("always"), or a file with this ETag.
+    Column("replaces", Text, nullable=False),
+    # "open" | "done": the file is there · "over": it will never be, and parts that are left will be removed.
+    Column("state", Text, nullable=False),
+    # Of the parts that are here. Invariant: the sum of their sizes, and how many they are, unless they are being
+    # removed.
+    Column("received", BigInteger, nullable=False),
+    Column("parts", Integer, nullable=False),
+    # Parts 1 … upto are put together already, but for the last chunk of the last of them, which belongs to the seam
+    # behind it: as whole segments, and the entries that follow them. Invariant: a manifest each, and what they name has
+    # rows.
+    Column("upto", Integer, nullable=False),
+    Column("segments", LargeBinary, nullable=False),
+    Column("entries", LargeBinary, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    # Moved forward by each part; then it is forgotten, and what it holds if it is not done.
+    Column("expires_at", BigInteger, nullable=False, index=True),
+    # The version that it became; NULL unless it is done.
+    Column("seq", BigInteger),
+    sqlite_autoincrement=True,
+)
+
+upload_part = Table(
+    "upload_part",
+    metadata,
+    # Bytes of an upload that are here. Invariant: the upload exists.
+    Column("upload_id", BigInteger, nullable=False, primary_key=True, autoincrement=False),
+    # From 1, in the order of the content.
+    Column("number", Integer, nullable=False, primary_key=True, autoincrement=False),
+    # Invariant: the sum of the manifest's lengths.
+    Column("size", BigInteger, nullable=False),
+    # 32 hex digits, made of its chunks.
+    Column("etag", Text, nullable=False),
+    # The chunks that stand for the last one of the part before and the first `taken` of this one: a cut where a part
+    # happens to begin would not be met by other uploads of the same bytes (appliance.uploads.seams). NULL: not yet.
+    Column("taken", Integer, nullable=False),
+    Column("seam", LargeBinary),
+    # Its own chunks, cut as if it were a content by itself. Invariant: every chunk that the two name has a row.
+    Column("manifest", LargeBinary, nullable=False),
     sqlite_with_rowid=False,
 )
 

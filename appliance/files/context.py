@@ -152,6 +152,21 @@ def _locate_then(session: Session, mount: Mount, path: Path, moment: Moment) -> 
     return Place(mount, path, found.chain, found.state)
 
 
+def path_of(session: Session, principal: Principal, node_id: int, action: Action) -> Path:
+    """Where the file or folder with this id is now, for a principal who may do ``action`` there.
+
+    What is found holds for the rest of the transaction only if the tree is locked (``begin``).
+
+    Raises:
+        NotFound: it is not there, or somebody else's: which of the two is not told.
+    """
+    mount = mounts.resolve(session, principal, (), action)
+    above = nodes.above(session, node_id)
+    if not above or above[0][0] != mount.root_id:
+        raise NotFound(what=f"the file or folder {node_id}")
+    return tuple(name for _, name in above[1:])
+
+
 def begin(
     session: Session, principal: Principal, path: Path, *, foresee: Sequence[Callable[[Session], None]] = ()
 ) -> Change:

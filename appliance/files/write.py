@@ -39,6 +39,19 @@ class Announced(NamedTuple):
     digests: Mapping[str, Digest]
 
 
+def compare(checksum: Announced) -> str:
+    """Hold what was computed against what was announced; all of it, as it is kept ("ALGORITHM:hex …").
+
+    Raises:
+        ChecksumMismatch
+    """
+    computed = {name: digest.hexdigest() for name, digest in checksum.digests.items()}
+    for algorithm, announced in checksum.hexdigests.items():
+        if computed[algorithm].lower() != announced.lower():
+            raise ChecksumMismatch(algorithm=algorithm, announced=announced, computed=computed[algorithm])
+    return " ".join(f"{name}:{hexdigest}" for name, hexdigest in computed.items())
+
+
 class Written(NamedTuple):
     """The file as it is now, and whether its name is new."""
 
@@ -70,7 +83,7 @@ def put_file(
     if waits or length is None or length > files.chunks.inline_threshold or not files.has_room(length):
         with files.database.read() as session:
             place = locate(session, principal, path, Action.WRITE)
-            _require(files, session, principal, place, conditions)
+            require_writable(files, session, principal, place, conditions)
             limit = _tighter(limit, session, place)
             limit.require(length)
         files.require_room(length or 0)
@@ -81,7 +94,7 @@ def put_file(
         def commit(session: Session) -> Written:
             change = begin(session, principal, path, foresee=(stored.foresee, edit.foresee_file))
             place = locate(session, principal, path, Action.WRITE)
-            _require(files, session, principal, place, conditions)
+            require_writable(files, session, principal, place, conditions)
             old = place.found
             change.require_quota(place.chain.root.bytes, stored.size - (old.bytes if old else 0))
             stored.commit(session)
@@ -95,8 +108,14 @@ def put_file(
         return files.database.write(commit, line=principal.home and principal.home.tree_id)
 
 
-def _require(files: Files, session: Session, principal: Principal, place: Place, conditions: Conditions) -> None:
-    """What must hold before the body, and again when it has come."""
+def require_writable(
+    files: Files, session: Session, principal: Principal, place: Place, conditions: Conditions
+) -> None:
+    """What must hold for a file to be written: before its content comes, and again when it has come.
+
+    Raises:
+        IsAFolder, ParentMissing, NotAFolder, PreconditionFailed, Locked
+    """
     if not place.mount.path:
         raise IsAFolder(path=show(place.path))
     parents = place.parents
@@ -154,10 +173,4 @@ class _Watcher:
 
     def compare(self) -> str | None:
         """Hold the body against what was announced; all its checksums, as they are kept."""
-        if self._checksum is None:
-            return None
-        computed = {name: digest.hexdigest() for name, digest in self._checksum.digests.items()}
-        for algorithm, announced in self._checksum.hexdigests.items():
-            if computed[algorithm].lower() != announced.lower():
-                raise ChecksumMismatch(algorithm=algorithm, announced=announced, computed=computed[algorithm])
-        return " ".join(f"{name}:{hexdigest}" for name, hexdigest in computed.items())
+        return None if self._checksum is None else compare(self._checksum)

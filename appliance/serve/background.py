@@ -24,6 +24,7 @@ from appliance.upkeep.expire import Rules
 from appliance.upkeep.expire_job import ExpireJob
 from appliance.upkeep.prune import Policy
 from appliance.upkeep.prune_job import PruneJob
+from appliance.uploads import sweep as uploads
 
 _MINUTE = 60
 # Between two looks at the room: prune has to have freed what expired before more does.
@@ -65,6 +66,7 @@ def jobs_of(settings: Settings, appliance: Appliance, durably: Database, wait: C
     jobs = [
         Job("sweep", sweeping, lambda turn: sweep.sweep(database, backend, stopping=turn.is_lost), at_start=True),
         Job("login failures", 5 * _MINUTE, lambda turn: failures.forget_old(database)),
+        Job("uploads", uploads.EVERY_S, lambda turn: uploads.sweep(database, stopping=turn.is_lost)),
         Job("sessions", 60 * _MINUTE, lambda turn: sessions.forget_old(database, lives(settings))),
         Job(measure.NAME, measure.EVERY_S, measure.Measuring(database)),
         # After a crash its leftovers are what the next upload needs room for.

@@ -8,7 +8,9 @@ from appliance.tree import edit, nodes, properties
 from appliance.tree.edit import Content
 from appliance.tree.nodes import Ids, Node
 
-_CONTENT = Sql("SELECT manifest, size, modified_at, checksum FROM version WHERE node_id = :node_id AND seq = :seq")
+_CONTENT = Sql("""
+    SELECT manifest, size, modified_at, checksum, media_type FROM version WHERE node_id = :node_id AND seq = :seq
+""")
 _COPY_NODE = Sql("""
     INSERT INTO node (id, tree_id, parent_id, name, name_key, kind, placed_seq, subtree_seq, files, bytes, version_seq,
                       created_at, modified_at)
@@ -17,8 +19,8 @@ _COPY_NODE = Sql("""
     FROM node WHERE id = :id
 """)
 _COPY_VERSION = Sql("""
-    INSERT INTO version (node_id, seq, size, modified_at, created_at, checksum, manifest)
-    SELECT :new_id, :seq, size, modified_at, :at, checksum, manifest
+    INSERT INTO version (node_id, seq, size, modified_at, created_at, checksum, media_type, manifest)
+    SELECT :new_id, :seq, size, modified_at, :at, checksum, media_type, manifest
     FROM version WHERE node_id = :id AND seq = :version_seq
 """)
 

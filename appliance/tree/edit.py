@@ -24,6 +24,8 @@ class Content(NamedTuple):
     modified_at: int | None
     # "ALGORITHM:hex …", verified.
     checksum: str | None
+    # None: as names like the file's stand for.
+    media_type: str | None = None
 
 
 _INSERT_NODE = Sql("""
@@ -40,8 +42,8 @@ _INSERT_NODE_AS = Sql("""
             :created_at, :modified_at)
 """)
 _INSERT_VERSION = Sql("""
-    INSERT INTO version (node_id, seq, size, modified_at, created_at, checksum, manifest)
-    VALUES (:node_id, :seq, :size, :modified_at, :created_at, :checksum, :manifest)
+    INSERT INTO version (node_id, seq, size, modified_at, created_at, checksum, media_type, manifest)
+    VALUES (:node_id, :seq, :size, :modified_at, :created_at, :checksum, :media_type, :manifest)
 """)
 _SET_VERSION = Sql("""
     UPDATE node SET version_seq = :seq, subtree_seq = :seq, bytes = :bytes, modified_at = :modified_at WHERE id = :id
@@ -68,9 +70,9 @@ def foresee_file(session: Session) -> None:
     session.foresee_id("node")
 
 
-def create_file(change: Change, parents: Ids, name: str, content: Content) -> Node:
-    """A new file."""
-    node = _insert(change, parents, name, FILE, content)
+def create_file(change: Change, parents: Ids, name: str, content: Content, *, node_id: int | None = None) -> Node:
+    """A new file; ``node_id``: one that was reserved for it."""
+    node = _insert(change, parents, name, FILE, content, node_id=node_id)
     _insert_version(change, node.id, content)
     _touch(change, parents, files=1, size=content.size)
     change.ancestors.members_changed(parents[-1])
@@ -182,14 +184,21 @@ def insert_copy(
 
 
 def _insert(
-    change: Change, parents: Ids, name: str, kind: int, content: Content | None, *, modified_at: int | None = None
+    change: Change,
+    parents: Ids,
+    name: str,
+    kind: int,
+    content: Content | None,
+    *,
+    modified_at: int | None = None,
+    node_id: int | None = None,
 ) -> Node:
     if content is not None:
         modified_at = content.modified_at
     at = change.at if modified_at is None else modified_at
     size = 0 if content is None else content.size
     files = 0 if content is None else 1
-    node_id = _insert_row(change, parents[-1], name, kind, files, size, content is not None, at)
+    node_id = _insert_row(change, parents[-1], name, kind, files, size, content is not None, at, node_id=node_id)
     return Node(
         id=node_id,
         tree_id=change.tree_id,
@@ -207,7 +216,16 @@ def _insert(
 
 
 def _insert_row(
-    change: Change, parent_id: int, name: str, kind: int, files: int, size: int, versioned: bool, modified_at: int
+    change: Change,
+    parent_id: int,
+    name: str,
+    kind: int,
+    files: int,
+    size: int,
+    versioned: bool,
+    modified_at: int,
+    *,
+    node_id: int | None = None,
 ) -> int:
     values = {
         "tree_id": change.tree_id,
@@ -222,7 +240,8 @@ def _insert_row(
         "created_at": change.at,
         "modified_at": modified_at,
     }
-    node_id = change.session.take_id("node")
+    if node_id is None:
+        node_id = change.session.take_id("node")
     if node_id is None:
         given: int = change.session.value(_INSERT_NODE, **values)
         return given
@@ -239,6 +258,7 @@ def _insert_version(change: Change, node_id: int, content: Content) -> None:
         modified_at=change.at if content.modified_at is None else content.modified_at,
         created_at=change.at,
         checksum=content.checksum,
+        media_type=content.media_type,
         manifest=content.manifest,
     )
 

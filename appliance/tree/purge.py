@@ -22,9 +22,10 @@ _STEPS = (
         for table in ("version", "named_version", "property", "placement", "folder_kept")
     ),
     Sql(f"DELETE FROM node WHERE id IN ({_NODES})"),
+    Sql("DELETE FROM upload_part WHERE upload_id IN (SELECT id FROM upload WHERE tree_id = :tree_id)"),
     *(
         Sql(f"DELETE FROM {table} WHERE tree_id = :tree_id")
-        for table in ("trash", "lock", "journal", "kept", "folder_rule")
+        for table in ("upload", "trash", "lock", "journal", "kept", "folder_rule")
     ),
     Sql("DELETE FROM tree WHERE id = :tree_id"),
 )

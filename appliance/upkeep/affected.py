@@ -9,15 +9,12 @@ from typing import NamedTuple
 from appliance.chunks import manifest
 from appliance.chunks.manifest import Entry
 from appliance.db.database import Database
-from appliance.db.sql import Row, Session, Sql
+from appliance.db.sql import Session, Sql
 from appliance.errors import Damaged
-from appliance.upkeep.paging import LEAST, paged
+from appliance.upkeep import manifests
+from appliance.upkeep.paging import paged
 
 _SEGMENTS = Sql("SELECT sha256, data FROM segment WHERE sha256 > :sha256 ORDER BY sha256 LIMIT 50")
-_VERSIONS = Sql("""
-    SELECT node_id, seq, manifest FROM version
-    WHERE (node_id, seq) > (:node_id, :seq) ORDER BY node_id, seq LIMIT 2000
-""")
 _NODE = Sql("SELECT tree_id, parent_id, name, version_seq FROM node WHERE id = :id")
 _OWNER = Sql('SELECT u.name FROM tree t JOIN "user" u ON u.id = t.owner_id WHERE t.id = :id')
 _TRASHED = Sql("SELECT path FROM trash WHERE node_id = :id")
@@ -26,7 +23,9 @@ _DEEPEST = 300
 
 
 class Affected(NamedTuple):
-    """The digests that versions need of those that were asked for, and the versions, as (node id, seq)."""
+    """The digests that versions and unfinished uploads need of those that were asked for; and the versions, as
+    (node id, seq).
+    """
 
     needed: set[bytes]
     versions: list[tuple[int, int]]
@@ -48,12 +47,15 @@ def affected(database: Database, digests: Set[bytes]) -> Affected:
     with database.snapshot() as session:
         hit = _segments(session, digests)
         found = Affected(set(), [])
-        for page in paged(session.rows, _VERSIONS, {"node_id": LEAST, "seq": LEAST}):
-            for row in page:
-                needs = _needs(row, digests, hit)
+        for versions in manifests.of_versions(session.rows):
+            for node_id, seq, head in versions:
+                needs = _needs(head, digests, hit)
                 if needs:
                     found.needed.update(needs)
-                    found.versions.append((row[0], row[1]))
+                    found.versions.append((node_id, seq))
+        for uploads in manifests.of_uploads(session.rows):
+            for _, head in uploads:
+                found.needed.update(_needs(head, digests, hit))
     return found
 
 
@@ -69,9 +71,9 @@ def _segments(session: Session, digests: Set[bytes]) -> dict[bytes, set[bytes]]:
     return hit
 
 
-def _needs(version: Row, digests: Set[bytes], hit: dict[bytes, set[bytes]]) -> set[bytes]:
+def _needs(head: bytes, digests: Set[bytes], hit: dict[bytes, set[bytes]]) -> set[bytes]:
     try:
-        decoded = manifest.decode(version[2])
+        decoded = manifest.decode(head)
     except Damaged:
         return set()
     needs = _named(decoded.entries, digests)

@@ -10,7 +10,8 @@ before something counts as missing, its row is read again. Memory depends on the
 (check_ids); tables are read in pages.
 
 Rules in SQL stand with what they are about: check_accounts, check_journal, check_nodes, check_history,
-check_attached, check_store. What SQL cannot say is in check_nodes, check_content, check_blobs, check_data.
+check_attached, check_uploads, check_store. What SQL cannot say is in check_nodes, check_content, check_uploads,
+check_blobs, check_data.
 """
 
 from __future__ import annotations
@@ -24,7 +25,15 @@ from appliance.db import location
 from appliance.db.database import Database
 from appliance.db.location import ANNOUNCED, COPYING, DROPPING
 from appliance.db.sql import SQLITE, Session, Sql
-from appliance.upkeep import check_accounts, check_attached, check_history, check_journal, check_nodes, check_store
+from appliance.upkeep import (
+    check_accounts,
+    check_attached,
+    check_history,
+    check_journal,
+    check_nodes,
+    check_store,
+    check_uploads,
+)
 from appliance.upkeep.check_blobs import check_blobs, notes_on
 from appliance.upkeep.check_content import check_garbage, check_segments, check_small, check_versions
 from appliance.upkeep.check_data import Expected, check_data, count_chunks
@@ -43,6 +52,7 @@ _RULES = (
     *check_nodes.RULES,
     *check_history.RULES,
     *check_attached.RULES,
+    *check_uploads.RULES,
 )
 _COUNTED = {
     "users": "user",
@@ -107,6 +117,7 @@ def _check_rows(database: Database, findings: Findings, steps: Steps, *, read_da
         check_rules(session, _RULES, findings, steps, step="rows")
         check_all_nodes(session, findings, steps)
         used = check_versions(session, findings, steps)
+        check_uploads.check_uploads(session, used, findings, steps)
         check_segments(session, used, findings, steps)
         check_garbage(session, findings, steps)
         return _Rows(counts, count_chunks(session, steps, counts["chunks"]) if read_data else None)

@@ -30,7 +30,7 @@ _LOOKED_FOR = Sql("SELECT COALESCE(MAX(epoch), -1) FROM garbage")
 _ABOVE = Sql("SELECT parent_id, name FROM node WHERE id = :id")
 
 
-class _Named(NamedTuple):
+class Named(NamedTuple):
     """Something that a version (node id, seq) or a segment (its id) says that it consists of."""
 
     id: bytes
@@ -38,11 +38,11 @@ class _Named(NamedTuple):
     owner: tuple[int, ...]
 
 
-class _Lookup:
+class Lookup:
     """Looks up rows by digest, many at a time, and reports those that are missing or have another length."""
 
     def __init__(
-        self, session: Session, table: str, key: str, judge: Callable[[_Named, str], None], *, seen: IdSet | None = None
+        self, session: Session, table: str, key: str, judge: Callable[[Named, str], None], *, seen: IdSet | None = None
     ) -> None:
         """``seen`` takes the ids of the rows that were found."""
         self._session = session
@@ -51,10 +51,10 @@ class _Lookup:
         self._select = Sql(f"SELECT {columns} FROM {table} WHERE {key} IN (:ids*)")
         self._judge = judge
         self._seen = seen
-        self._waiting: list[_Named] = []
+        self._waiting: list[Named] = []
 
     def add(self, entries: Sequence[tuple[bytes, int]], owner: tuple[int, ...]) -> None:
-        self._waiting += [_Named(digest, length, owner) for digest, length in entries]
+        self._waiting += [Named(digest, length, owner) for digest, length in entries]
         if len(self._waiting) >= _BATCH:
             self.finish()
 
@@ -77,13 +77,13 @@ class _Lookup:
 def check_versions(session: Session, findings: Findings, steps: Steps) -> IdSet:
     """Every manifest; returns the segments that are in use."""
 
-    def judge(named: _Named, what: str) -> None:
+    def judge(named: Named, what: str) -> None:
         findings.add("version-content", _version(session, *named.owner), f"consists of {what}")
 
     used = IdSet()
-    chunks = _Lookup(session, "chunk", "id", judge)
-    smalls = _Lookup(session, "small", "sha256", judge)
-    segments = _Lookup(session, "segment", "sha256", judge, seen=used)
+    chunks = Lookup(session, "chunk", "id", judge)
+    smalls = Lookup(session, "small", "sha256", judge)
+    segments = Lookup(session, "segment", "sha256", judge, seen=used)
     steps.begin("versions", count(session, "version"), "rows")
     for page in paged(session.rows, _VERSIONS, {"node_id": LEAST, "seq": LEAST}):
         for node_id, seq, size, head in page:
@@ -110,10 +110,10 @@ def check_versions(session: Session, findings: Findings, steps: Steps) -> IdSet:
 def check_segments(session: Session, used: IdSet, findings: Findings, steps: Steps) -> None:
     """Every segment; of those that are in use, also that their chunks have rows."""
 
-    def judge(named: _Named, what: str) -> None:
+    def judge(named: Named, what: str) -> None:
         findings.add("segment-content", f"segment {named.owner[0]}", f"consists of {what}")
 
-    chunks = _Lookup(session, "chunk", "id", judge)
+    chunks = Lookup(session, "chunk", "id", judge)
     steps.begin("segments", count(session, "segment"), "rows")
     for page in paged(session.rows, _SEGMENTS, {"id": LEAST}):
         for segment_id, sha256, length, data in page:

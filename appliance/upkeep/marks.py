@@ -16,7 +16,8 @@ from appliance.chunks.manifest import Kind, Manifest
 from appliance.chunks.quarantine import What
 from appliance.db.sql import Row, Session, Sql
 from appliance.errors import Damaged
-from appliance.upkeep.paging import LEAST, Fetch, count, paged
+from appliance.upkeep import manifests
+from appliance.upkeep.paging import Fetch, count, paged
 
 IN_PART = 4_000_000
 """Chunks, and as many small contents, that one part has room for: some 60 MB of memory for each of the two."""
@@ -26,10 +27,6 @@ _PREFIXES = 1 << 16
 _KEPT = 6
 _UNSORTED = 32
 
-_VERSIONS = Sql("""
-    SELECT node_id, seq, manifest FROM version
-    WHERE (node_id, seq) > (:node_id, :seq) ORDER BY node_id, seq LIMIT 2000
-""")
 _SEGMENTS = Sql("SELECT sha256, data FROM segment WHERE sha256 > :sha256 ORDER BY sha256 LIMIT 50")
 
 
@@ -151,8 +148,9 @@ def read_manifests(
     read: Callable[[int], None] = lambda count: None,
     tolerant: bool = False,
 ) -> Named:
-    """Read every manifest and every segment that one names. ``pause`` is called now and then, and may raise; ``read``
-    is told how many more were read.
+    """Read every manifest, those of unfinished uploads too, and every segment that one names.
+
+    ``pause`` is called now and then, and may raise; ``read`` is told how many more were read.
 
     With ``tolerant`` what cannot be read names nothing, for callers who want to know what is needed at least.
 
@@ -162,10 +160,10 @@ def read_manifests(
         Damaged: a manifest cannot be read, so nobody knows what it names.
     """
     named = Named(Marks(WHOLE), Marks(part), Marks(part))
-    for page in paged(session.rows, _VERSIONS, {"node_id": LEAST, "seq": LEAST}):
+    for page in manifests.every(session.rows):
         pause()
         read(len(page))
-        for _, _, head in page:
+        for head in page:
             decoded = _decode(head, tolerant=tolerant)
             marks = named.small if decoded.kind is Kind.SMALL else named.chunks
             for entry in decoded.entries:

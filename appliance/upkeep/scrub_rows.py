@@ -18,7 +18,8 @@ from appliance.chunks.manifest import Kind
 from appliance.db.database import Database
 from appliance.db.sql import Row, Session, Sql
 from appliance.errors import Damaged
-from appliance.upkeep.paging import LEAST, newest, paged
+from appliance.upkeep import manifests
+from appliance.upkeep.paging import newest, paged
 
 Name = Literal["small", "segment", "version"]
 Content = Literal["chunk", "small", "segment"]
@@ -48,10 +49,6 @@ _HAVE: dict[Content, Sql] = {
     "segment": Sql("SELECT sha256 FROM segment WHERE sha256 IN (:ids*)"),
 }
 _MANIFEST = Sql("SELECT manifest FROM version WHERE node_id = :node_id AND seq = :seq")
-_MANIFESTS = Sql("""
-    SELECT node_id, seq, manifest FROM version
-    WHERE (node_id, seq) > (:node_id, :seq) ORDER BY node_id, seq LIMIT 2000
-""")
 _LOAD = Sql("SELECT position, began_at, before_at FROM scrub WHERE name = :name")
 _SAVE = Sql("""
     INSERT INTO scrub (name, position, began_at, before_at) VALUES (:name, :position, :began_at, :before_at)
@@ -213,11 +210,12 @@ def _is_there(database: Database, version: Row) -> bool:
 
 
 def _in_use(database: Database, segments: Set[bytes]) -> set[bytes]:
-    """Those of the segments that a version names."""
+    """Those of the segments that a version or an upload names."""
     used: set[bytes] = set()
-    for page in paged(newest(database), _MANIFESTS, {"node_id": LEAST, "seq": LEAST}):
-        for row in page:
-            used |= {digest for what, digest in _names(row[2]) if what == "segment" and digest in segments}
+    with database.snapshot() as session:
+        for page in manifests.every(session.rows):
+            for head in page:
+                used |= {digest for what, digest in _names(head) if what == "segment" and digest in segments}
     return used
 
 

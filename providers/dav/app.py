@@ -13,8 +13,6 @@ What upstream does on each request and why it does not stay:
 
 from __future__ import annotations
 
-import base64
-import binascii
 import logging
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -39,6 +37,7 @@ from providers.dav.destination import ForeignDestination
 from providers.dav.errors import answer_error
 from providers.dav.methods import folders, get, lock, options, propfind, proppatch, put, report, transfer
 from providers.dav.request import DavRequest, Face
+from providers.front.credentials import basic_credentials
 from providers.http.access import shown_path
 from providers.http.environ import PRINCIPAL
 
@@ -109,7 +108,7 @@ class Authenticator(HTTPAuthenticator):
 
     def refusal(self, environ: Environ) -> Answer | None:
         """None if the request carries valid credentials; the principal is then in ``environ``."""
-        credentials = _basic(environ.get("HTTP_AUTHORIZATION", ""))
+        credentials = basic_credentials(environ.get("HTTP_AUTHORIZATION", ""))
         try:
             if credentials is not None and self.domain_controller.basic_auth_user(REALM, *credentials, environ):
                 return None
@@ -246,16 +245,3 @@ def send(found: Answer, start_response: StartResponse) -> Iterable[Buffer]:
     """The answer in WSGI's form."""
     start_response(found.status_line, found.headers)
     return found.blocks
-
-
-def _basic(header: str) -> tuple[str, str] | None:
-    """User and password of an Authorization header (RFC 7617); None if it is no whole Basic one."""
-    scheme, _, value = header.partition(" ")
-    if scheme.lower() != "basic":
-        return None
-    try:
-        text = base64.b64decode(value.strip(), validate=True).decode("utf-8")
-    except (binascii.Error, ValueError):
-        return None
-    name, colon, password = text.partition(":")
-    return (name, password) if colon else None

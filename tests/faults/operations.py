@@ -6,18 +6,14 @@ Each ends in an ``Outcome``, whatever happens to it. A request's outcome is what
 from __future__ import annotations
 
 import hashlib
-import http.client
 import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NamedTuple
 
 from appliance import retention
 from appliance.accounts import app_passwords, users
 from appliance.backends.reserve import Reserve
-from appliance.errors import HoldfastError
 from appliance.files import history, lock, trash
 from appliance.moments import Moment
 from appliance.sealing.changing import KeyChange
@@ -31,6 +27,8 @@ from appliance.upkeep.expire import Rules
 from appliance.upkeep.prune import Policy
 from appliance.upkeep.repack import Repacker, groups
 from appliance.upkeep.weights import Weights
+from tests.faults import uploads
+from tests.faults.operation import Operation, Refused
 from tests.faults.stage import Stage
 from tests.server.content import noise
 from tests.server.running import ADMIN, PASSWORD
@@ -41,49 +39,6 @@ SECOND = b"a second version\n"
 STORED = noise(150 * KIB, seed=4)
 STORED_LARGE = noise(2_500 * KIB, seed=5)
 """Content of /docs/one and of /docs/large in the scenes."""
-
-
-class Outcome(NamedTuple):
-    """Whether it succeeded; ``said`` is a status, or the class of an error. 0: the answer did not come whole."""
-
-    done: bool
-    said: str
-
-
-class Refused(Exception):
-    """An answer that is no success."""
-
-    def __init__(self, status: int) -> None:
-        self.status = status
-        super().__init__(str(status))
-
-
-@dataclass(frozen=True)
-class Operation:
-    """``serves``: it is done on an open stage. ``scene``: where. ``forks``: only to be done in a child process.
-
-    ``ready`` comes before it and is not broken. ``keeps``: the store stays the same incarnation.
-    """
-
-    name: str
-    act: Callable[[Stage], str]
-    scene: str = "store"
-    ready: Callable[[Stage], object] | None = None
-    serves: bool = True
-    forks: bool = False
-    keeps: bool = True
-
-    def attempt(self, stage: Stage) -> Outcome:
-        """Do it."""
-        try:
-            return Outcome(True, self.act(stage))
-        except Refused as refusal:
-            return Outcome(False, str(refusal.status))
-        except (http.client.IncompleteRead, ConnectionResetError):
-            stage.dav.close()
-            return Outcome(False, "0")
-        except (HoldfastError, OSError, MemoryError) as error:
-            return Outcome(False, type(error).__name__)
 
 
 # -- requests ---------------------------------------------------------------------------------------------------------
@@ -379,4 +334,4 @@ LIFE = [
     Operation("serve", _serve, scene="killed", serves=False, forks=True),
 ]
 
-OPERATIONS = [*REQUESTS, *COMMANDS, *LIFE]
+OPERATIONS = [*REQUESTS, *COMMANDS, *uploads.OPERATIONS, *LIFE]

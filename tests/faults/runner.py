@@ -17,7 +17,7 @@ from pathlib import Path
 from appliance import faults
 from appliance.errors import DataFolderBusy
 from appliance.faults import POINTS, Action, Fault, Trap
-from tests.faults.operations import Operation, Outcome
+from tests.faults.operation import Operation, Outcome
 from tests.faults.scenes import Scenes, in_child
 from tests.faults.stage import Stage
 from tests.faults.state import State, examine, examined, put_to_rest, state_of

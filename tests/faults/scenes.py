@@ -178,6 +178,9 @@ _FIRST = (
     ("docs/empty", b""),
 )
 _FIRST_REVISION = """
+    DROP TABLE upload;
+    DROP TABLE upload_part;
+    ALTER TABLE version DROP COLUMN media_type;
     CREATE INDEX ix_lock_node_id ON lock (node_id);
     ALTER TABLE journal ADD COLUMN principal TEXT NOT NULL DEFAULT 'user';
     ALTER TABLE writer DROP COLUMN generation;

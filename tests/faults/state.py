@@ -23,6 +23,10 @@ _ROOT = Sql("SELECT root_id, seq FROM tree WHERE id = :id")
 _LOCKS = Sql("SELECT path, scope, depth FROM lock ORDER BY path, scope")
 _PROPERTIES = Sql("SELECT name, value FROM property ORDER BY node_id, name")
 _JOURNAL = Sql("SELECT tree_id, seq, kind, from_name, to_name FROM journal ORDER BY tree_id, seq")
+_UPLOADS = Sql("""
+    SELECT u.name, u.state, u.received, u.parts, COALESCE(p.number, 0), COALESCE(p.etag, '')
+    FROM upload u LEFT JOIN upload_part p ON p.upload_id = u.id WHERE u.state <> 'over' ORDER BY u.id, p.number
+""")
 _PACKS = Sql("SELECT writer_id, counter FROM pack")
 _ALIVE = Sql("SELECT COUNT(*) FROM writer WHERE state = 'alive'")
 _LEASES = Sql("SELECT COUNT(*) FROM lease")
@@ -45,6 +49,7 @@ class State:
     journal: list[tuple[str | int | None, ...]]
     users: list[tuple[str, str, str]]
     devices: list[tuple[str, str, bool]]
+    uploads: list[tuple[str | int, ...]]
     incarnation: str
     damage: tuple[str, ...] = ()
 
@@ -78,6 +83,7 @@ def state_of(appliance: Appliance, *, with_incarnation: bool, planted: bool = Fa
             session.rows(_JOURNAL),
             [(user.name, user.role, user.state) for user in everybody],
             devices,
+            session.rows(_UPLOADS),
             appliance.chunks.identity.incarnation if with_incarnation else "",
             _damage(appliance) if planted else (),
         )

@@ -1,4 +1,4 @@
-"""Where the store is: its two URLs, and the keys that open them."""
+"""Where the store is: its two URLs, and the keys that open them; and what it keeps for a while."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ SAMPLES: dict[str, tuple[str, object]] = {
     "s3_other_session_token": ("other", "other"),
     "cache_bytes": ("1 GiB", 1024**3),
     "drain_seconds": ("12", 12),
+    "upload_hours": ("24", 24),
+    "max_staged_size": ("1 GiB", 1024**3),
 }
 
 

@@ -33,6 +33,8 @@ INVARIANTS = {
     "trash": ("trash-node",),
     "property": ("property-node",),
     "lock": ("lock-node",),
+    "upload": ("upload-tree", "upload-sums", "upload-manifest upload-content"),
+    "upload_part": ("upload-part", "upload-size", "upload-content"),
 }
 
 

@@ -79,6 +79,7 @@ FORGOTTEN = """
 LOOK = "INSERT INTO garbage (epoch) SELECT prune_epoch FROM store"
 
 # What has to be found, and the statements that break it.
+VERSION = "INSERT INTO version (node_id, seq, size, modified_at, created_at, manifest)"
 BREAKS: dict[str, tuple[str, ...]] = {
     "store/no row of id 1": ("UPDATE store SET id = 2",),
     "store/two rows": ("INSERT INTO store SELECT 2, store_id, incarnation, chunking, 1, 1, 0, '', 0 FROM store",),
@@ -194,9 +195,9 @@ BREAKS: dict[str, tuple[str, ...]] = {
     "trash-change/reason": (f"UPDATE trash SET reason = 'lost' WHERE node_id = {REMOVED}",),
     "trash-place/folder": (f"UPDATE trash SET parent_id = 9999 WHERE node_id = {REMOVED}",),
     "trash-place/user": (f"UPDATE trash SET user_id = 99 WHERE node_id = {REMOVED}",),
-    "version-node/missing": ("INSERT INTO version VALUES (9999, 1, 0, 0, 0, NULL, x'45')",),
-    "version-node/folder": (f"INSERT INTO version VALUES ({ROOT}, 1, 0, 0, 0, NULL, x'45')",),
-    "version-seq": (f"INSERT INTO version VALUES ({MENU}, 0, 0, 0, 0, NULL, x'45')",),
+    "version-node/missing": (f"{VERSION} VALUES (9999, 1, 0, 0, 0, x'45')",),
+    "version-node/folder": (f"{VERSION} VALUES ({ROOT}, 1, 0, 0, 0, x'45')",),
+    "version-seq": (f"{VERSION} VALUES ({MENU}, 0, 0, 0, 0, x'45')",),
     "version-manifest/unknown": (f"UPDATE version SET manifest = x'5A' WHERE node_id = {MENU}",),
     "version-manifest/nothing": (f"UPDATE version SET manifest = x'' WHERE node_id = {MENU}",),
     "version-manifest/cut": (

@@ -1,0 +1,196 @@
+"""Completing an upload: its parts are a version of a file from then on, in one transaction."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from appliance import clock, faults
+from appliance.backends.base import Buffer
+from appliance.chunks.stored import Stored
+from appliance.chunks.writers import Write
+from appliance.db.sql import Session
+from appliance.errors import ChecksumMismatch, NotFound, ParentMissing, PartsDiffer, PartsMissing, UploadConflict
+from appliance.files.context import begin
+from appliance.principal import Principal
+from appliance.tree import edit
+from appliance.tree.edit import Content
+from appliance.tree.nodes import Node
+from appliance.uploads import assembling, rows, seams
+from appliance.uploads.begin import find_place, require_replaceable
+from appliance.uploads.rows import Etag, Upload
+from appliance.uploads.seams import AtHand
+from appliance.uploads.service import Uploads
+
+_TOLD = 20
+# Who did not hear that it is completed asks again before.
+_TOLD_FOR = clock.DAY
+_AT_ONCE = 64
+
+
+class Completed(NamedTuple):
+    """The file that an upload became; ``node`` None: it was completed before, and what became of it is not known."""
+
+    upload: Upload
+    node: Node | None
+    created: bool
+
+
+class _NotYet(UploadConflict):
+    """Another request changed something meanwhile."""
+
+
+def complete(
+    uploads: Uploads,
+    principal: Principal,
+    token: str,
+    *,
+    listed: Sequence[tuple[int, str]] | None = None,
+    checksum: str = "",
+) -> Completed:
+    """Make the content of an upload that of its file. Once more, it tells what was done the first time.
+
+    ``listed``: (number, ETag) of all parts, as the client knows them. ``checksum``: "SHA256:hex" of these, if somebody
+    computed it. Where a client announced a checksum of the whole, all of it is read first, unless that is the same.
+
+    Raises:
+        NotFound: the user has no such upload.
+        PartsMissing, PartsDiffer
+        ChecksumMismatch: the whole is not what was announced. The parts stay.
+        ParentMissing: the folder is gone.
+        QuotaExceeded, and whatever ``begin`` raises.
+    """
+    database = uploads.files.database
+    while True:
+        with database.read() as session:
+            upload = rows.find(session, principal.user_id, token)
+        if upload.state == "done":
+            return Completed(upload, None, created=False)
+        _require_parts(uploads, upload)
+        with database.read() as session:
+            unjoined = rows.unjoined(session, upload.id)
+        for number in unjoined:
+            seams.join(uploads, upload.id, number)
+        assembling.assemble(uploads, upload.id)
+        try:
+            return _complete(uploads, principal, upload, listed, checksum)
+        except _NotYet:
+            continue
+
+
+def _require_parts(uploads: Uploads, upload: Upload) -> None:
+    if upload.received == upload.size and upload.parts == upload.total:
+        return
+    if not upload.part_size:
+        reason = f"{upload.size - upload.received} of {upload.size} bytes have not come yet"
+        raise UploadConflict(upload=upload.token, reason=reason)
+    with uploads.files.database.read() as session:
+        here = {number for number, _, _ in rows.etags(session, upload.id)}
+    missing = [number for number in range(1, upload.total + 1) if number not in here]
+    raise PartsMissing(upload=upload.token, numbers=missing[:_TOLD], count=len(missing))
+
+
+def _compare(upload: Upload, etags: Sequence[Etag], listed: Sequence[tuple[int, str]] | None) -> None:
+    """Hold what is here against what the client lists."""
+    if listed is None:
+        return
+    told, here = dict(listed), {number: etag for number, _, etag in etags}
+    for number in sorted(told.keys() | here.keys()):
+        if told.get(number) != here.get(number):
+            raise PartsDiffer(upload=upload.token, number=number)
+
+
+def _complete(
+    uploads: Uploads,
+    principal: Principal,
+    upload: Upload,
+    listed: Sequence[tuple[int, str]] | None,
+    checksum: str,
+) -> Completed:
+    chunks = uploads.files.chunks
+    is_small = upload.size <= chunks.inline_threshold
+    read: list[Etag] | None = None
+    if upload.checksum or is_small or listed is not None:
+        with uploads.files.database.read() as session:
+            read = rows.etags(session, upload.id)
+        _compare(upload, read, listed)
+    if upload.checksum and upload.checksum != checksum:
+        _verify(uploads, upload)
+    upload = upload._replace(checksum=upload.checksum or checksum)
+    if is_small:
+        content = AtHand(b"".join(_blocks(uploads, upload)))
+        with chunks.receive(content, content) as stored:
+            return _commit(uploads, principal, upload, stored.write, stored, read)
+    with chunks.writers.write() as write:
+        return _commit(uploads, principal, upload, write, None, read)
+
+
+def _commit(
+    uploads: Uploads,
+    principal: Principal,
+    upload: Upload,
+    write: Write,
+    small: Stored | None,
+    read: list[Etag] | None,
+) -> Completed:
+    """``read``: the parts that were looked at; they have to be the same still."""
+
+    def work(session: Session) -> Completed:
+        change = begin(session, principal, ())
+        try:
+            place = find_place(session, principal, upload.parent_id, upload.name)
+        except NotFound:
+            raise ParentMissing(path=upload.name, removed=True) from None
+        require_replaceable(uploads, session, principal, place, upload.replaces)
+        held = rows.hold(session, upload.id, uploads.expires_at())
+        if read is not None and rows.etags(session, upload.id) != read:
+            raise _NotYet(upload=upload.token, reason="a part has changed")
+        if small is None:
+            head = assembling.finish(session, write, upload.id, held, upload.total)
+            if head is None:
+                raise _NotYet(upload=upload.token, reason="a part has changed")
+        else:
+            small.commit(session)
+            head = small.manifest
+        faults.point("upload.assembled")
+        old = place.found
+        change.require_quota(place.chain.root.bytes, upload.size - (old.bytes if old else 0))
+        content = Content(head, upload.size, upload.modified_at, upload.checksum or None, upload.media_type or None)
+        if old is None:
+            node_id = upload.node_id if upload.is_new else None
+            node = edit.create_file(change, place.parents, place.name, content, node_id=node_id)
+        else:
+            node = edit.update_file(change, place.parents, old, content)
+        change.finish()
+        told_until = change.at + min(uploads.life, _TOLD_FOR)
+        rows.finish(session, upload.id, node.id, node.version_seq, expires_at=told_until)
+        if upload.parts <= _AT_ONCE:
+            rows.delete_parts(session, upload.id, _AT_ONCE)
+        done = upload._replace(state="done", node_id=node.id, seq=node.version_seq, expires_at=told_until)
+        return Completed(done, node, old is None)
+
+    return uploads.files.database.write(work)
+
+
+def _blocks(uploads: Uploads, upload: Upload) -> Iterator[Buffer]:
+    """The content, part by part."""
+    chunks, number = uploads.files.chunks, 1
+    while True:
+        with uploads.files.database.read() as session:
+            parts = rows.parts(session, upload.id, number, _AT_ONCE)
+        if not parts:
+            return
+        for part in parts:
+            yield from chunks.read(part.manifest, 0, part.size)
+        number = parts[-1].number + 1
+
+
+def _verify(uploads: Uploads, upload: Upload) -> None:
+    """Read all of it."""
+    algorithm, _, announced = upload.checksum.partition(":")
+    digest = hashlib.sha256()
+    for block in _blocks(uploads, upload):
+        digest.update(block)
+    if digest.hexdigest() != announced:
+        raise ChecksumMismatch(algorithm=algorithm, announced=announced, computed=digest.hexdigest())

@@ -1,0 +1,109 @@
+"""Receiving a part: stored and in the tables when it is answered, and joined to those beside it."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import NamedTuple
+
+from appliance import faults
+from appliance.chunks.ingest import Source
+from appliance.db.sql import Session
+from appliance.errors import BadRequest, TooLarge
+from appliance.files.write import Announced, compare
+from appliance.principal import Principal
+from appliance.uploads import assembling, rows, seams
+from appliance.uploads.rows import Part, Upload
+from appliance.uploads.service import Uploads
+
+
+class Received(NamedTuple):
+    """A part that is here."""
+
+    etag: str
+    size: int
+
+
+def put_part(
+    uploads: Uploads,
+    principal: Principal,
+    token: str,
+    number: int,
+    body: Source,
+    *,
+    length: int | None,
+    checksum: Announced | None = None,
+) -> Received:
+    """Make ``body`` the part ``number`` of an upload, in place of what was received for it before.
+
+    Any order, several at a time. ``length``: what the client announced. On any error what was here is as it was.
+    Durable on return, as configured.
+
+    Raises:
+        NotFound: the user has no such upload, or it is completed.
+        BadRequest: there is no such part, or it is of another size.
+        ChecksumMismatch, StorageFull
+    """
+    files = uploads.files
+    with files.database.read() as session:
+        upload = rows.find(session, principal.user_id, token)
+    size = _size_of(upload, number)
+    if length is not None and length != size:
+        raise _wrong_size(number, size)
+    files.require_room(size)
+    watcher = _Watcher(uploads, number, size, checksum)
+    with files.chunks.receive(body, watcher, part=True) as stored:
+        if stored.size != size:
+            raise _wrong_size(number, size)
+        if checksum is not None:
+            compare(checksum)
+        etag = etag_of(stored.manifest)
+
+        def commit(session: Session) -> None:
+            held = rows.hold(session, upload.id, uploads.expires_at())
+            stored.commit(session)
+            faults.point("upload.part")
+            rows.put_part(session, upload.id, held, Part(number, size, etag, 0, None, stored.manifest))
+
+        files.database.write(commit)
+    faults.point("upload.stored")
+    for each in (number, number + 1):
+        seams.join(uploads, upload.id, each)
+    assembling.assemble(uploads, upload.id)
+    return Received(etag, size)
+
+
+def etag_of(manifest: bytes) -> str:
+    """Names the content of a part; the same bytes have the same one."""
+    return hashlib.sha256(manifest).hexdigest()[:32]
+
+
+def _size_of(upload: Upload, number: int) -> int:
+    if not upload.part_size:
+        raise BadRequest(reason="this upload takes no numbered parts")
+    if not 1 <= number <= upload.total:
+        raise BadRequest(reason=f"this upload has the parts 1 to {upload.total}")
+    return upload.size_of(number)
+
+
+def _wrong_size(number: int, size: int) -> BadRequest:
+    return BadRequest(reason=f"part {number} has to have {size} bytes")
+
+
+class _Watcher:
+    """Counts and digests a part as it comes."""
+
+    def __init__(self, uploads: Uploads, number: int, size: int, checksum: Announced | None) -> None:
+        self._files = uploads.files
+        self._number = number
+        self._size = size
+        self._checksum = checksum
+        self._received = 0
+
+    def received(self, block: memoryview) -> None:
+        self._files.require_room(len(block))
+        self._received += len(block)
+        if self._received > self._size:
+            raise TooLarge(what=f"part {self._number}", limit_bytes=self._size)
+        if self._checksum is not None:
+            for digest in self._checksum.digests.values():
+                digest.update(block)

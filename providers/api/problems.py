@@ -1,0 +1,100 @@
+"""Domain errors as problem details (RFC 9457): the one place where the API gives them a status and a type."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+from appliance import errors
+from appliance.errors import HoldfastError
+from providers.api import answers
+from providers.api.answers import Answer, Headers
+
+MEDIA_TYPE = "application/problem+json"
+TYPE_PREFIX = "urn:holdfast:problem:"
+
+
+class WrongMethod(errors.BadRequest):
+    """The path is known, the method is not possible there."""
+
+    def __init__(self, *, method: str, allowed: tuple[str, ...]) -> None:
+        self.allowed = allowed
+        super().__init__(reason=f"{method} is not possible here")
+
+
+class UnknownMediaType(errors.BadRequest):
+    """The body is of a kind that is not read here."""
+
+
+class _Mapped(NamedTuple):
+    """``members`` are fields of the error that clients may act on."""
+
+    status: int
+    members: tuple[str, ...] = ()
+
+
+# A class that is not listed is answered like its nearest listed base, under its own type.
+_STATUS: dict[type[HoldfastError], _Mapped] = {
+    HoldfastError: _Mapped(500),
+    errors.Invalid: _Mapped(400),
+    WrongMethod: _Mapped(405),
+    UnknownMediaType: _Mapped(415),
+    errors.BodyStalled: _Mapped(408),
+    errors.ChecksumMismatch: _Mapped(400, ("algorithm", "announced", "computed")),
+    errors.Unauthenticated: _Mapped(401),
+    errors.SignInBlocked: _Mapped(429),
+    errors.Denied: _Mapped(403),
+    errors.NotFound: _Mapped(404),
+    errors.MomentGone: _Mapped(410, ("nearest",)),
+    errors.Conflict: _Mapped(409),
+    errors.PreconditionFailed: _Mapped(412),
+    errors.Locked: _Mapped(423),
+    errors.PartsMissing: _Mapped(409, ("numbers", "count")),
+    errors.PartsDiffer: _Mapped(409, ("number",)),
+    errors.OffsetMismatch: _Mapped(409, ("offset",)),
+    errors.TooLarge: _Mapped(413, ("limit_bytes",)),
+    errors.TooManyUploads: _Mapped(507, ("limit",)),
+    errors.QuotaExceeded: _Mapped(507, ("quota_bytes", "used_bytes")),
+    errors.StorageFull: _Mapped(507),
+    errors.Unavailable: _Mapped(503),
+    errors.BackendError: _Mapped(503),
+    errors.Damaged: _Mapped(500),
+}
+# What the client hears of these is not what went wrong inside.
+_HIDDEN = (errors.BackendError,)
+
+
+def problem(error: HoldfastError, *, request_id: str = "") -> Answer:
+    """The answer to a request that raised ``error``."""
+    mapped = next(_STATUS[each] for each in type(error).__mro__ if each in _STATUS)
+    name = _dashed(type(error).__name__)
+    detail = "the stored bytes cannot be reached; try again" if isinstance(error, _HIDDEN) else str(error)
+    body: dict[str, Any] = {
+        "type": TYPE_PREFIX + name,
+        "title": name.replace("-", " ").capitalize(),
+        "status": mapped.status,
+        "detail": detail,
+    }
+    body |= {_camel(member): getattr(error, member) for member in mapped.members}
+    if mapped.status >= 500 and request_id:
+        body["instance"] = f"urn:holdfast:request:{request_id}"
+    return answers.document(mapped.status, body, _headers(error), media_type=MEDIA_TYPE)
+
+
+def _headers(error: HoldfastError) -> Headers:
+    if isinstance(error, (errors.Unavailable, errors.BackendError, errors.SignInBlocked)):
+        return [("Retry-After", str(getattr(error, "retry_after_s", 5)))]
+    if isinstance(error, errors.Unauthenticated):
+        return [("WWW-Authenticate", 'Basic realm="Holdfast", charset="UTF-8"')]
+    if isinstance(error, WrongMethod):
+        return [("Allow", ", ".join(error.allowed))]
+    return []
+
+
+def _dashed(name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower()
+
+
+def _camel(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(map(str.capitalize, others))

@@ -1,0 +1,142 @@
+"""One request to the API, and the fields of its document."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+from appliance.errors import BadRequest, TooLarge
+from appliance.principal import Principal
+from appliance.uploads.service import Uploads
+from providers.api.problems import UnknownMediaType
+
+T = TypeVar("T")
+
+DOCUMENT_BYTES = 2 * 1_048_576
+"""A list of 10,000 parts fits."""
+
+
+class Body(Protocol):
+    """``wsgi.input``: ``length`` is what the client announced, None for a chunked body."""
+
+    @property
+    def length(self) -> int | None: ...
+
+    def read(self, size: int = -1, /) -> bytes: ...
+
+    def readinto(self, buffer: memoryview, /) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """What is the same for all requests. ``base``: what the face's URLs begin with, as clients see it."""
+
+    uploads: Uploads
+    base: Callable[[dict[str, Any]], str]
+
+
+@dataclass(slots=True)
+class Request:
+    """Authenticated; ``values`` are the parts of the path that the route leaves open."""
+
+    api: Api
+    environ: dict[str, Any]
+    principal: Principal
+    values: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def body(self) -> Body:
+        body: Body = self.environ["wsgi.input"]
+        return body
+
+    def header(self, name: str) -> str | None:
+        """A header's value; ``name`` in the form ``HTTP_IF_MATCH``."""
+        value: str | None = self.environ.get(name)
+        return value
+
+    def url(self, path: str) -> str:
+        """Of something of the API, as the client can ask for it."""
+        return self.api.base(self.environ) + path
+
+    def document(self, *, optional: bool = False) -> Fields:
+        """The fields of the JSON object that is the body; of none, if it is ``optional`` and there is no body.
+
+        Raises:
+            UnknownMediaType, TooLarge
+            BadRequest: it is no JSON object.
+        """
+        length = self.body.length
+        if length is not None and length > DOCUMENT_BYTES:
+            raise TooLarge(what="the JSON document", limit_bytes=DOCUMENT_BYTES)
+        data = self.body.read(DOCUMENT_BYTES + 1)
+        if len(data) > DOCUMENT_BYTES:
+            raise TooLarge(what="the JSON document", limit_bytes=DOCUMENT_BYTES)
+        if not data and optional:
+            return Fields({})
+        media_type = self.environ.get("CONTENT_TYPE", "application/json").partition(";")[0].strip().lower()
+        if media_type != "application/json" and not media_type.endswith("+json"):
+            raise UnknownMediaType(reason="the body has to be application/json")
+        try:
+            found = json.loads(data)
+        except (ValueError, RecursionError) as error:
+            raise BadRequest(reason=f"the body is no JSON: {error}"[:200]) from error
+        if not isinstance(found, dict):
+            raise BadRequest(reason="the body has to be a JSON object")
+        return Fields(found)
+
+
+class Fields:
+    """The fields of an object, each checked when it is asked for. Others are passed over."""
+
+    def __init__(self, values: dict[str, Any], where: str = "") -> None:
+        self._values = values
+        self._where = where
+
+    def __contains__(self, name: str) -> bool:
+        return self._values.get(name) is not None
+
+    def text(self, name: str, *, most: int, default: str | None = None) -> str:
+        """A text of at most so many characters; ``default`` None: it has to be there."""
+        found = self._take(name, str, "a text", default)
+        if len(found) > most:
+            raise self._wrong(name, f"may have at most {most} characters")
+        try:
+            found.encode()
+        except UnicodeEncodeError:
+            raise self._wrong(name, "holds half of a character (a lone surrogate)") from None
+        return found
+
+    def integer(self, name: str, *, least: int, most: int, default: int | None = None) -> int:
+        """A whole number within bounds, which are included."""
+        found = self._take(name, int, "a whole number", default)
+        if isinstance(found, bool) or not least <= found <= most:
+            raise self._wrong(name, f"has to be a whole number from {least} to {most}")
+        return found
+
+    def switch(self, name: str) -> bool:
+        """True or false; false if it is not there."""
+        return self._take(name, bool, "true or false", False)
+
+    def objects(self, name: str, *, most: int) -> list[Fields]:
+        """A list of objects."""
+        found = self._take(name, list, "a list", [])
+        if len(found) > most:
+            raise self._wrong(name, f"may have at most {most} elements")
+        if not all(isinstance(each, dict) for each in found):
+            raise self._wrong(name, "has to be a list of objects")
+        return [Fields(each, f"{self._where}{name}[{index}].") for index, each in enumerate(found)]
+
+    def _take(self, name: str, kind: type[T], called: str, default: T | None) -> T:
+        found = self._values.get(name)
+        if found is None:
+            if default is None:
+                raise self._wrong(name, "is missing")
+            return default
+        if not isinstance(found, kind):
+            raise self._wrong(name, f"has to be {called}")
+        return found
+
+    def _wrong(self, name: str, problem: str) -> BadRequest:
+        return BadRequest(reason=f"{self._where}{name} {problem}")

@@ -1,0 +1,242 @@
+"""Uploading: a small file in one request, a large one in parts."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from typing import Any
+
+from appliance import clock
+from appliance.errors import BadRequest
+from appliance.files import read
+from appliance.files.write import Announced
+from appliance.tree.paths import Path, parse
+from appliance.uploads import begin, complete, parts, status
+from appliance.uploads.begin import ALWAYS, NEVER, Wanted
+from appliance.uploads.rows import Upload
+from providers.api import answers
+from providers.api.answers import Answer
+from providers.api.digests import parse_content_digest
+from providers.api.request import Fields, Request
+
+MULTIPART_ABOVE = 100_000_000
+"""A file of more bytes comes in parts."""
+
+URLS_AT_ONCE = 1000
+"""So many part URLs are told in one answer."""
+
+_MOST_BYTES = 1 << 60
+_NAME_MOST = 255
+_PATH_MOST = 4096
+_HEX = frozenset("0123456789abcdef")
+
+
+def begin_upload(request: Request) -> Answer:
+    """Open an upload: ``uploadUrl`` takes a file of at most ``MULTIPART_ABOVE`` bytes, ``partUrls`` a larger one."""
+    fields = request.document()
+    wanted = _wanted(request, fields)
+    is_large = wanted.size > MULTIPART_ABOVE
+    part_size = begin.part_size_for(wanted.size) if is_large else max(wanted.size, 1)
+    upload = begin.begin(request.api.uploads, request.principal, wanted, part_size=part_size)
+    body: dict[str, Any] = {
+        "fileId": str(upload.node_id),
+        "uploadId": upload.token,
+        "expiresAt": timestamp(upload.expires_at),
+    }
+    if is_large:
+        body |= {"chunkSize": part_size, "totalChunks": upload.total, **_part_urls(request, upload, 1)}
+    else:
+        body["uploadUrl"] = request.url(f"/uploads/{upload.token}/content")
+    return answers.document(201, body, [("Location", request.url(f"/uploads/{upload.token}"))])
+
+
+def put_content(request: Request) -> Answer:
+    """The whole of a small file, which is there then."""
+    token = request.values["uploadId"]
+    upload = status.status(request.api.uploads, request.principal, token).upload
+    if upload.size > MULTIPART_ABOVE:
+        raise BadRequest(reason="this file is too large to come in one piece; send its parts")
+    listed, checksum = None, ""
+    if upload.size:
+        digest = parse_content_digest(request.header("HTTP_CONTENT_DIGEST")) or Announced({}, {})
+        digest = digest._replace(digests={"SHA256": hashlib.sha256(), **digest.digests})
+        received = _receive(request, token, 1, digest)
+        listed, checksum = [(1, received.etag)], f"SHA256:{digest.digests['SHA256'].hexdigest()}"
+    elif request.body.read(1):
+        raise BadRequest(reason="this file was announced with 0 bytes")
+    done = complete.complete(request.api.uploads, request.principal, token, listed=listed, checksum=checksum)
+    return _completed(request, done.upload)
+
+
+def put_part(request: Request) -> Answer:
+    """One part; any order, several at a time, again if need be."""
+    number = request.values["number"]
+    if not (number.isascii() and number.isdigit() and len(number) <= 5):
+        raise BadRequest(reason="a part's number is written in digits, from 1")
+    checksum = parse_content_digest(request.header("HTTP_CONTENT_DIGEST"))
+    received = _receive(request, request.values["uploadId"], int(number), checksum)
+    return answers.document(
+        200,
+        {"partNumber": int(number), "etag": received.etag, "size": received.size},
+        [("ETag", f'"{received.etag}"')],
+    )
+
+
+def show(request: Request) -> Answer:
+    """How far an upload is; ``?firstPart=n`` tells the URLs of parts from there on."""
+    found = status.status(request.api.uploads, request.principal, request.values["uploadId"])
+    upload = found.upload
+    is_done = upload.state == "done"
+    received = upload.size if is_done else upload.received
+    body: dict[str, Any] = {
+        "uploadId": upload.token,
+        "fileId": str(upload.node_id),
+        "fileName": upload.name,
+        "fileSize": upload.size,
+        "status": "completed" if is_done else "uploading",
+        "received": list(range(1, upload.total + 1)) if is_done else [number for number, _, _ in found.parts],
+        "bytes": received,
+        "percent": 100.0 if is_done or not upload.size else round(100 * received / upload.size, 2),
+        "expiresAt": timestamp(upload.expires_at),
+    }
+    if upload.size > MULTIPART_ABOVE:
+        body |= {"chunkSize": upload.part_size, "totalChunks": upload.total}
+        if not is_done:
+            body |= _part_urls(request, upload, _first_part(request, upload))
+    return answers.document(200, body)
+
+
+def complete_upload(request: Request) -> Answer:
+    """Make the parts a file. The client may list them, to be sure that they are those that it sent."""
+    fields = request.document(optional=True)
+    listed = None
+    if "parts" in fields:
+        listed = [
+            (
+                each.integer("partNumber", least=1, most=begin.PARTS_MOST),
+                each.text("etag", most=64).strip().removeprefix("W/").strip('"'),
+            )
+            for each in fields.objects("parts", most=begin.PARTS_MOST)
+        ]
+    token = request.values["uploadId"]
+    done = complete.complete(request.api.uploads, request.principal, token, listed=listed)
+    return _completed(request, done.upload)
+
+
+def abort_upload(request: Request) -> Answer:
+    """Give it up."""
+    status.abort(request.api.uploads, request.principal, request.values["uploadId"])
+    return answers.nothing()
+
+
+def timestamp(at: int) -> str:
+    """RFC 3339, UTC, of microseconds."""
+    moment = datetime.fromtimestamp(at // clock.SECOND, UTC).replace(microsecond=at % clock.SECOND)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _receive(request: Request, token: str, number: int, checksum: Announced | None) -> parts.Received:
+    if "HTTP_CONTENT_RANGE" in request.environ:
+        raise BadRequest(reason="Content-Range is not supported; a part is sent whole")
+    return parts.put_part(
+        request.api.uploads,
+        request.principal,
+        token,
+        number,
+        request.body,
+        length=request.body.length,
+        checksum=checksum,
+    )
+
+
+def _completed(request: Request, upload: Upload) -> Answer:
+    incarnation = request.api.uploads.files.incarnation
+    etag = f'"{incarnation}-{upload.node_id:x}-{upload.seq or 0:x}"'
+    body = {
+        "fileId": str(upload.node_id),
+        "uploadId": upload.token,
+        "fileName": upload.name,
+        "fileSize": upload.size,
+        "status": "completed",
+        "version": str(upload.seq),
+        "etag": etag,
+    }
+    return answers.document(200, body, [("ETag", etag)])
+
+
+def _wanted(request: Request, fields: Fields) -> Wanted:
+    name = fields.text("fileName", most=_NAME_MOST)
+    size = fields.integer("fileSize", least=0, most=_MOST_BYTES)
+    return Wanted(
+        _folder(request, fields, name),
+        name,
+        size,
+        _replaces(fields),
+        fields.text("mimeType", most=255, default=""),
+        _checksum(fields),
+        _moment(fields, "modifiedAt"),
+    )
+
+
+def _folder(request: Request, fields: Fields, name: str) -> Path | int:
+    """The folder by its id or its path; none is the root. A path may end with the file's own name."""
+    if "parentId" in fields:
+        if "path" in fields:
+            raise BadRequest(reason="give parentId or path, not both")
+        text = fields.text("parentId", most=20)
+        if not (text.isascii() and text.isdigit()):
+            raise BadRequest(reason="parentId is no id of a folder")
+        return min(int(text), (1 << 63) - 1)
+    path = parse(fields.text("path", most=_PATH_MOST, default="/"))
+    if path[-1:] == (name,) and not read.is_folder(request.api.uploads.files, request.principal, path):
+        return path[:-1]
+    return path
+
+
+def _moment(fields: Fields, name: str) -> int | None:
+    """Microseconds."""
+    if name not in fields:
+        return None
+    try:
+        moment = datetime.fromisoformat(fields.text(name, most=40))
+        if moment.tzinfo is None:
+            raise ValueError("it has no zone")
+        return int(moment.timestamp() * clock.SECOND)
+    except (ValueError, OverflowError) as error:
+        raise BadRequest(reason=f"{name} reads as 2026-11-20T09:00:00Z (RFC 3339): {error}") from error
+
+
+def _replaces(fields: Fields) -> str:
+    if "ifMatch" in fields:
+        return fields.text("ifMatch", most=200)
+    return ALWAYS if fields.switch("overwrite") else NEVER
+
+
+def _checksum(fields: Fields) -> str:
+    text = fields.text("sha256", most=64, default="").lower()
+    if text and (len(text) != 64 or not set(text) <= _HEX):
+        raise BadRequest(reason="sha256 has to be 64 hex digits")
+    return f"SHA256:{text}" if text else ""
+
+
+def _part_urls(request: Request, upload: Upload, first: int) -> dict[str, Any]:
+    """From ``first`` on as many as are told at once, and where the next ones are."""
+    end = min(first + URLS_AT_ONCE, upload.total + 1)
+    base = f"/uploads/{upload.token}"
+    urls = {
+        "partUrls": [
+            {"partNumber": number, "url": request.url(f"{base}/parts/{number}")} for number in range(first, end)
+        ]
+    }
+    if end <= upload.total:
+        return {**urls, "nextPartUrls": request.url(f"{base}?firstPart={end}")}
+    return urls
+
+
+def _first_part(request: Request, upload: Upload) -> int:
+    name, _, value = request.environ["QUERY_STRING"].partition("=")
+    if not name:
+        return 1
+    if name != "firstPart" or not (value.isascii() and value.isdigit() and 1 <= int(value) <= upload.total):
+        raise BadRequest(reason=f"firstPart is the number of a part, 1 to {upload.total}")
+    return int(value)
