@@ -94,23 +94,30 @@ class Checkpointer:
             if not self._pause():
                 return
         with self._alone():
-            _checkpoint(connection, "TRUNCATE")
+            _checkpoint(connection, "RESTART")
             self._rests = True
             _begin_log(connection)
 
 
 def empty_log(connection: sqlite3.Connection) -> None:
     """Move everything into the database file, unless somebody reads what would be overwritten. No one may write."""
-    _checkpoint(connection, "TRUNCATE")
+    _checkpoint(connection, "RESTART")
     _begin_log(connection)
 
 
 def _begin_log(connection: sqlite3.Connection) -> None:
-    """Commit what is there already: whoever commits first in an empty log has to sync its head, half a millisecond in
-    which a client waits.
+    """Commit what is there already, at the beginning of the log: whoever commits first in a log that begins anew has to
+    sync its head, half a millisecond in which a client waits.
+
+    Behind that the log is cut off, and not before: once its new head is durable nothing in it counts but this page. Of
+    a log that is emptied first, a power cut may leave blocks; where the first ones are left, and not the last, SQLite
+    would take an old page for the newest one.
     """
+    limit = connection.execute("PRAGMA journal_size_limit").fetchone()[0]
+    connection.execute("PRAGMA journal_size_limit = 0").fetchall()
     (number,) = connection.execute("PRAGMA user_version").fetchone()
     connection.execute(f"PRAGMA user_version = {number}")
+    connection.execute(f"PRAGMA journal_size_limit = {limit}").fetchall()
 
 
 def _checkpoint(connection: sqlite3.Connection, how: str) -> None:

@@ -107,7 +107,7 @@ def test_reader_in_a_transaction_keeps_what_it_sees_and_holds_nobody_up(
 
     def noted(connection: sqlite3.Connection, how: str) -> None:
         made(connection, how)
-        if how == "TRUNCATE":
+        if how == "RESTART":
             emptied.set()
 
     monkeypatch.setattr(checkpoints, "_checkpoint", noted)
@@ -182,7 +182,7 @@ def test_first_commit_after_a_rest_syncs_nothing(path: Path, database: SqliteDat
     assert log_size(path) > 20_000
 
 
-def test_log_that_cannot_be_begun_is_left_empty(
+def test_log_that_cannot_be_begun_is_left_as_it_is(
     path: Path, database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a full disk: it is tried once a rest, and everything is in the database all the same."""
@@ -195,10 +195,32 @@ def test_log_that_cannot_be_begun_is_left_empty(
     with monkeypatch.context() as patch:
         patch.setattr(checkpoints, "_begin_log", fails)
         fill(database, 3)
-        until(lambda: len(tried) == 1 and log_size(path) == 0, 10)
+        until(lambda: len(tried) == 1, 10)
         time.sleep(1)
         assert len(tried) == 1
         assert counted_without_the_log(path) == 3
     fill(database, 1)
     until(lambda: is_begun_anew(path), 10)
     assert counted_without_the_log(path) == 4
+
+
+def test_log_is_cut_off_behind_its_new_beginning(path: Path) -> None:
+    """Never before: of what an unfinished cut leaves, the old beginning would count."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        for statement in ("journal_mode = WAL", "wal_autocheckpoint = 0", "synchronous = FULL"):
+            connection.execute(f"PRAGMA {statement}").fetchall()
+        connection.execute("CREATE TABLE filling (data BLOB)")
+        for _ in range(20):
+            connection.execute("INSERT INTO filling VALUES (randomblob(20000))")
+        log = path.with_name(f"{path.name}-wal")
+        before = log.read_bytes()
+        assert len(before) > 100_000
+        sizes: list[int] = []
+        connection.set_trace_callback(lambda text: sizes.append(log_size(path)) if "user_version =" in text else None)
+        checkpoints.empty_log(connection)
+        connection.set_trace_callback(None)
+        assert sizes == [len(before)]
+        assert is_begun_anew(path)
+        # Another salt: nothing of what was there would count, had it stayed.
+        assert log.read_bytes()[16:24] != before[16:24]
+        assert counted_without_the_log(path) == 20

@@ -129,6 +129,8 @@ class Disk:
         self._root = root.rstrip("/") + "/"
         # Of all files at once.
         self.syncs: list[Sync] = []
+        # When a file began to get shorter.
+        self.shortened: list[int] = []
         # When something changed, and when something became durable: a change that has begun and one that has ended
         # are the same to a cut, since both may be lost.
         self.changed: list[int] = []
@@ -272,6 +274,8 @@ class Disk:
             file.offset = call.result
             return False
         if name in ("ftruncate", "truncate"):
+            if int(arguments[1]) < file.size:
+                self.shortened.append(call.begun + 1)
             self._resize(call, file, int(arguments[1]))
         elif name == "fallocate":
             assert arguments[1] == "0", "holes are not modelled"

@@ -12,7 +12,7 @@ from tests.power.powercut import Adversary, Chaos, PowerCut
 from tests.power.recorder import Recorder, require_strace
 from tests.power.story import Lane, Story, digest
 from tests.power.story import tell as tell_story
-from tests.power.trial import Trial, every, few
+from tests.power.trial import Trial, chaos, every, few
 from tests.server.running import HOLDFAST, Server
 
 pytestmark = pytest.mark.timeout(300)
@@ -35,6 +35,14 @@ def test_power_cut_between_syncs_keeps_what_was_answered(trial: Trial) -> None:
     """The same at moments at which nothing was waited for."""
     tally = trial.run(few(trial.moments, 20))
     print(tally)
+    assert tally.broken == []
+
+
+def test_power_cut_while_a_file_gets_shorter_keeps_what_was_answered(trial: Trial) -> None:
+    """The database and its log do: of what is cut off, any block may be left, and any of what is before it lost."""
+    tally = trial.run(chaos(trial.disk.shortened, 20))
+    print(tally)
+    assert tally.tried > 0
     assert tally.broken == []
 
 
@@ -84,10 +92,12 @@ def test_real_server_after_a_power_cut_serves_what_was_answered(
 @pytest.mark.soak
 @pytest.mark.timeout(7200)
 def test_power_cut_at_every_moment_keeps_what_was_answered(tell: Tell, tmp_path: Path) -> None:
-    """All moments of a long story, twice with random losses, and around syncs and answers with each kind of loss."""
+    """All moments of a long story, twice with random losses, and around syncs and answers with each kind of loss; those
+    at which a file gets shorter many times.
+    """
     story = tell("safe")
     trial = Trial.of_story(story, tmp_path)
-    tally = trial.run_parallel(every(trial, seeds=2))
+    tally = trial.run_parallel([*every(trial, seeds=2), *chaos(trial.disk.shortened, 100)])
     print(f"safe: {len(trial.disk.synced)} syncs, {len(trial.moments)} moments; {tally}")
     assert tally.broken == []
 

@@ -112,7 +112,7 @@ class Trial:
             observed = self.observed(at, adversary)
             broken = [observed] if isinstance(observed, str) else self.judge(observed, at)
             if broken:
-                kept = self._scratch / f"broken-{at}-{len(tally.broken)}"
+                kept = self._scratch / f"broken-{at}-{os.getpid()}-{len(tally.broken)}"
                 write(PowerCut(self.disk, at).survivors(replace(adversary)), kept)
                 tally.broken.append(f"{adversary} at {at} ({self._around(at)}; disk: {kept}): {'; '.join(broken)}")
                 if len(tally.broken) >= enough:
@@ -183,6 +183,11 @@ def few(moments: Sequence[int], count: int) -> list[Cut]:
     step = max(1, -(-len(moments) // count))
     turns = itertools.cycle(range(6))
     return [(at, _adversary(next(turns), at)) for at in moments[::step]]
+
+
+def chaos(moments: Sequence[int], seeds: int) -> list[Cut]:
+    """Random losses at each of them, so many times."""
+    return [(at, _adversary(4, at, seed)) for at in moments for seed in range(seeds)]
 
 
 def _adversary(turn: int, at: int, seed: int = 0) -> Adversary:
