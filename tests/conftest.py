@@ -45,6 +45,8 @@ _LONG_ON = {
         "test_run_of_a_process_that_was_killed_is_told_and_what_was_asked_of_it_is_done",
         "test_process_that_slept_writes_nothing_over_what_the_next_one_is_at",
     },
+    "postgresql-1": {"test_what_is_kept_reads_exactly_and_what_is_not_says_so"},
+    "postgresql-2": {"test_what_is_kept_reads_exactly_and_what_is_not_says_so"},
     "versitygw": {
         "test_ten_thousand_blobs_are_listed_in_their_order",
         "test_server_that_is_started_again_costs_only_time",
@@ -62,7 +64,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The slow ones come first. What takes minutes by its nature has half an hour, unless it says otherwise."""
     items.sort(key=lambda item: not item.nodeid.startswith(_SLOW))
     for item in items:
-        names = _LONG_ON.get(next((part for part in _LONG_ON if part in item.name), ""), set())
+        names = {name for part, those in _LONG_ON.items() if part in item.name for name in those}
         if getattr(item, "originalname", "") in names:
             item.add_marker(pytest.mark.soak)
         if item.get_closest_marker("soak") and not item.get_closest_marker("timeout"):

@@ -161,6 +161,11 @@ def of_entries(entries: Sequence[Entry]) -> bytes:
     return _pack(Kind.DIRECT, _ENTRY, entries) if entries else EMPTY
 
 
+def entries_in(length: int) -> int:
+    """How many entries a manifest of chunks has that is so many bytes long."""
+    return (length - 1) // _ENTRY.size
+
+
 class Gathering(Protocol):
     """What takes the entries of a stream."""
 

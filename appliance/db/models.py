@@ -598,7 +598,7 @@ upload = Table(
     Column("token", Text, nullable=False, unique=True),
     # Who began it; nobody else may go on. Invariant: this user's tree is `tree_id`.
     Column("user_id", BigInteger, nullable=False),
-    Column("tree_id", BigInteger, nullable=False, index=True),
+    Column("tree_id", BigInteger, nullable=False),
     # Where the file will be: a folder's id, wherever that is by then, and the name in it.
     Column("parent_id", BigInteger, nullable=False),
     Column("name", Text, nullable=False),
@@ -634,6 +634,9 @@ upload = Table(
     Column("seq", BigInteger),
     sqlite_autoincrement=True,
 )
+
+_is_unfinished = upload.c.state == "open"
+Index("ix_upload_open", upload.c.tree_id, sqlite_where=_is_unfinished, postgresql_where=_is_unfinished)
 
 upload_part = Table(
     "upload_part",

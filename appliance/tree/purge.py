@@ -22,6 +22,8 @@ _STEPS = (
         for table in ("version", "named_version", "property", "placement", "folder_kept")
     ),
     Sql(f"DELETE FROM node WHERE id IN ({_NODES})"),
+    # Whoever stores a part just now holds the upload's row: it is waited for, and its part is seen by the next step.
+    Sql("UPDATE upload SET state = 'over' WHERE tree_id = :tree_id"),
     Sql("DELETE FROM upload_part WHERE upload_id IN (SELECT id FROM upload WHERE tree_id = :tree_id)"),
     *(
         Sql(f"DELETE FROM {table} WHERE tree_id = :tree_id")

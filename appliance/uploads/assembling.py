@@ -27,9 +27,8 @@ def assemble(uploads: Uploads, upload_id: int, *, least: int = BEHIND) -> None:
     database = uploads.files.database
     while True:
         with database.read() as session:
-            waiting = rows.waiting(session, upload_id)
-        if waiting < least:
-            return
+            if rows.ready(session, upload_id, least) < least:
+                return
         with uploads.files.chunks.writers.write() as write:
             taken = database.write(partial(_go_on, uploads, write, upload_id, least))
         if taken < _BATCH:

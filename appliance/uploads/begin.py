@@ -10,6 +10,7 @@ from appliance.accounts.policy import Action
 from appliance.db.sql import Session
 from appliance.errors import NameTaken, PreconditionFailed, QuotaExceeded, TooLarge, TooManyUploads
 from appliance.files.context import ROWS_OF_A_NODE, Place, locate, path_of
+from appliance.files.context import begin as lock_tree
 from appliance.files.write import require_writable
 from appliance.principal import Principal
 from appliance.tree import conditions as tree_conditions
@@ -63,6 +64,8 @@ def begin(uploads: Uploads, principal: Principal, wanted: Wanted, *, part_size: 
     files.require_room(wanted.size + ROWS_OF_A_NODE)
 
     def work(session: Session) -> Upload:
+        # Who begins several at once is held against the limits one by one.
+        lock_tree(session, principal, ())
         place = find_place(session, principal, wanted.folder, wanted.name)
         require_replaceable(uploads, session, principal, place, wanted.replaces)
         _require_share(uploads, session, principal, place, wanted.size)

@@ -8,17 +8,31 @@ from typing import NamedTuple
 
 from appliance import clock, faults
 from appliance.backends.base import Buffer
+from appliance.chunks import manifest
+from appliance.chunks.ingest import Source
 from appliance.chunks.stored import Stored
 from appliance.chunks.writers import Write
-from appliance.db.sql import Session
-from appliance.errors import ChecksumMismatch, NotFound, ParentMissing, PartsDiffer, PartsMissing, UploadConflict
+from appliance.db.sql import Session, Sql
+from appliance.errors import (
+    BadRequest,
+    ChecksumMismatch,
+    Damaged,
+    NotFound,
+    ParentMissing,
+    PartsDiffer,
+    PartsMissing,
+    Unavailable,
+    UploadConflict,
+)
 from appliance.files.context import begin
+from appliance.files.write import Announced, compare
 from appliance.principal import Principal
 from appliance.tree import edit
 from appliance.tree.edit import Content
 from appliance.tree.nodes import Node
 from appliance.uploads import assembling, rows, seams
 from appliance.uploads.begin import find_place, require_replaceable
+from appliance.uploads.parts import Watcher, require_quota
 from appliance.uploads.rows import Etag, Upload
 from appliance.uploads.seams import AtHand
 from appliance.uploads.service import Uploads
@@ -27,6 +41,9 @@ _TOLD = 20
 # Who did not hear that it is completed asks again before.
 _TOLD_FOR = clock.DAY
 _AT_ONCE = 64
+_ATTEMPTS = 20
+_BLOCK = 1_048_576
+_CHECKSUM = Sql("SELECT checksum FROM version WHERE node_id = :node_id AND seq = :seq")
 
 
 class Completed(NamedTuple):
@@ -61,22 +78,87 @@ def complete(
         ParentMissing: the folder is gone.
         QuotaExceeded, and whatever ``begin`` raises.
     """
-    database = uploads.files.database
-    while True:
-        with database.read() as session:
+    for _ in range(_ATTEMPTS):
+        with uploads.files.database.read() as session:
             upload = rows.find(session, principal.user_id, token)
         if upload.state == "done":
             return Completed(upload, None, created=False)
         _require_parts(uploads, upload)
-        with database.read() as session:
-            unjoined = rows.unjoined(session, upload.id)
-        for number in unjoined:
-            seams.join(uploads, upload.id, number)
-        assembling.assemble(uploads, upload.id)
         try:
+            _join_all(uploads, upload)
             return _complete(uploads, principal, upload, listed, checksum)
         except _NotYet:
             continue
+    raise Unavailable(reason="the upload changes all the time; complete it when all parts are answered")
+
+
+def put_whole(
+    uploads: Uploads, principal: Principal, token: str, body: Source, *, length: int | None, checksum: Announced
+) -> Completed:
+    """Make ``body`` the content of an upload, and that of its file, as a PUT does. Once more with the same content, it
+    tells what was done the first time.
+
+    ``checksum``: SHA256 is among its digests.
+
+    Raises:
+        NotFound: the user has no such upload.
+        UploadConflict: it is completed, with another content.
+        BadRequest: the body is of another size.
+        ChecksumMismatch, QuotaExceeded, StorageFull, and whatever ``begin`` raises.
+    """
+    files = uploads.files
+    with files.database.read() as session:
+        upload = rows.find(session, principal.user_id, token)
+        if length is not None and length != upload.size:
+            raise BadRequest(reason=f"the file was announced with {upload.size} bytes")
+        if upload.state == "open":
+            require_quota(session, upload, upload.size - upload.received)
+    if upload.state == "done":
+        return _again(uploads, upload, body, checksum)
+    files.require_room(upload.size)
+    with files.chunks.receive(body, Watcher(uploads, "the file", upload.size, checksum)) as stored:
+        if stored.size != upload.size:
+            raise BadRequest(reason=f"the file was announced with {upload.size} bytes")
+        computed = compare(checksum)
+        _require_announced(upload, checksum)
+        upload = upload._replace(checksum=computed)
+        try:
+            return _commit(uploads, principal, upload, stored.write, stored, None)
+        except _NotYet:
+            raise UploadConflict(upload=token, reason="another request has ended this upload meanwhile") from None
+
+
+def _again(uploads: Uploads, upload: Upload, body: Source, checksum: Announced) -> Completed:
+    """Whoever did not hear that it was stored sends it again: nothing is stored twice."""
+    buffer = memoryview(bytearray(_BLOCK))
+    while count := body.readinto(buffer):
+        for digest in checksum.digests.values():
+            digest.update(buffer[:count])
+    compare(checksum)
+    with uploads.files.database.read() as session:
+        row = session.row(_CHECKSUM, node_id=upload.node_id, seq=upload.seq)
+    if row is None or f"SHA256:{checksum.digests['SHA256'].hexdigest()}" not in (row[0] or "").split():
+        raise UploadConflict(upload=upload.token, reason="this upload is completed, with another content")
+    return Completed(upload, None, created=False)
+
+
+def _require_announced(upload: Upload, checksum: Announced) -> None:
+    """What was announced when it began."""
+    algorithm, _, announced = upload.checksum.partition(":")
+    if announced:
+        compare(Announced({algorithm: announced}, checksum.digests))
+
+
+def _join_all(uploads: Uploads, upload: Upload) -> None:
+    """What the requests of the parts have left to do, for they were broken off."""
+    with uploads.files.database.read() as session:
+        unjoined = rows.unjoined(session, upload.id)
+    try:
+        for number in unjoined:
+            seams.join(uploads, upload.id, number)
+        assembling.assemble(uploads, upload.id)
+    except NotFound:
+        raise _NotYet(upload=upload.token, reason="another request has ended it") from None
 
 
 def _require_parts(uploads: Uploads, upload: Upload) -> None:
@@ -95,6 +177,8 @@ def _compare(upload: Upload, etags: Sequence[Etag], listed: Sequence[tuple[int, 
     """Hold what is here against what the client lists."""
     if listed is None:
         return
+    if len(dict(listed)) != len(listed):
+        raise BadRequest(reason="a part is listed twice")
     told, here = dict(listed), {number: etag for number, _, etag in etags}
     for number in sorted(told.keys() | here.keys()):
         if told.get(number) != here.get(number):
@@ -131,28 +215,35 @@ def _commit(
     principal: Principal,
     upload: Upload,
     write: Write,
-    small: Stored | None,
+    stored: Stored | None,
     read: list[Etag] | None,
 ) -> Completed:
-    """``read``: the parts that were looked at; they have to be the same still."""
+    """``stored``: the content, unless it is put together of parts. ``read``: the parts that were looked at, which have
+    to be the same still.
+    """
 
     def work(session: Session) -> Completed:
         change = begin(session, principal, ())
+        try:
+            held = rows.hold(session, upload.id, uploads.expires_at())
+        except NotFound:
+            raise _NotYet(upload=upload.token, reason="another request has ended it") from None
         try:
             place = find_place(session, principal, upload.parent_id, upload.name)
         except NotFound:
             raise ParentMissing(path=upload.name, removed=True) from None
         require_replaceable(uploads, session, principal, place, upload.replaces)
-        held = rows.hold(session, upload.id, uploads.expires_at())
         if read is not None and rows.etags(session, upload.id) != read:
             raise _NotYet(upload=upload.token, reason="a part has changed")
-        if small is None:
+        if stored is None:
             head = assembling.finish(session, write, upload.id, held, upload.total)
             if head is None:
                 raise _NotYet(upload=upload.token, reason="a part has changed")
         else:
-            small.commit(session)
-            head = small.manifest
+            stored.commit(session)
+            head = stored.manifest
+        if manifest.decode(head).size != upload.size:
+            raise Damaged(what="what has come of this upload")
         faults.point("upload.assembled")
         old = place.found
         change.require_quota(place.chain.root.bytes, upload.size - (old.bytes if old else 0))

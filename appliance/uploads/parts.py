@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from typing import NamedTuple
 
 from appliance import faults
 from appliance.chunks.ingest import Source
 from appliance.db.sql import Session
-from appliance.errors import BadRequest, TooLarge
+from appliance.errors import BadRequest, NotFound, QuotaExceeded, TooLarge, UploadConflict
 from appliance.files.write import Announced, compare
 from appliance.principal import Principal
+from appliance.tree import edit, nodes
 from appliance.uploads import assembling, rows, seams
 from appliance.uploads.rows import Part, Upload
 from appliance.uploads.service import Uploads
@@ -39,18 +41,21 @@ def put_part(
     Durable on return, as configured.
 
     Raises:
-        NotFound: the user has no such upload, or it is completed.
+        NotFound: the user has no such upload.
+        UploadConflict: it is completed.
+        QuotaExceeded
         BadRequest: there is no such part, or it is of another size.
         ChecksumMismatch, StorageFull
     """
     files = uploads.files
     with files.database.read() as session:
-        upload = rows.find(session, principal.user_id, token)
-    size = _size_of(upload, number)
-    if length is not None and length != size:
-        raise _wrong_size(number, size)
+        upload = find_open(session, principal, token)
+        size = _size_of(upload, number)
+        if length is not None and length != size:
+            raise _wrong_size(number, size)
+        require_quota(session, upload, size)
     files.require_room(size)
-    watcher = _Watcher(uploads, number, size, checksum)
+    watcher = Watcher(uploads, f"part {number}", size, checksum)
     with files.chunks.receive(body, watcher, part=True) as stored:
         if stored.size != size:
             raise _wrong_size(number, size)
@@ -66,10 +71,40 @@ def put_part(
 
         files.database.write(commit)
     faults.point("upload.stored")
-    for each in (number, number + 1):
-        seams.join(uploads, upload.id, each)
-    assembling.assemble(uploads, upload.id)
+    # Another request may complete it as soon as it is whole, and joins what is not joined then.
+    with suppress(NotFound):
+        for each in (number, number + 1):
+            seams.join(uploads, upload.id, each)
+        assembling.assemble(uploads, upload.id)
     return Received(etag, size)
+
+
+def find_open(session: Session, principal: Principal, token: str) -> Upload:
+    """The user's upload of this name.
+
+    Raises:
+        NotFound: there is none.
+        UploadConflict: it is completed.
+    """
+    upload = rows.find(session, principal.user_id, token)
+    if upload.state != "open":
+        raise UploadConflict(upload=token, reason="this upload is completed already")
+    return upload
+
+
+def require_quota(session: Session, upload: Upload, size: int) -> None:
+    """What has come of all unfinished uploads counts as if it were there, but for what this one replaces.
+
+    Raises:
+        QuotaExceeded
+    """
+    quota = edit.quota_of(session, upload.tree_id)
+    if quota is None:
+        return
+    used = rows.used(session, upload.tree_id)
+    replaced = None if upload.is_new else nodes.get(session, upload.node_id)
+    if used + size - (replaced.bytes if replaced is not None else 0) > quota:
+        raise QuotaExceeded(quota_bytes=quota, used_bytes=used)
 
 
 def etag_of(manifest: bytes) -> str:
@@ -89,12 +124,12 @@ def _wrong_size(number: int, size: int) -> BadRequest:
     return BadRequest(reason=f"part {number} has to have {size} bytes")
 
 
-class _Watcher:
-    """Counts and digests a part as it comes."""
+class Watcher:
+    """Counts and digests ``what`` as it comes."""
 
-    def __init__(self, uploads: Uploads, number: int, size: int, checksum: Announced | None) -> None:
+    def __init__(self, uploads: Uploads, what: str, size: int, checksum: Announced | None) -> None:
         self._files = uploads.files
-        self._number = number
+        self._what = what
         self._size = size
         self._checksum = checksum
         self._received = 0
@@ -103,7 +138,7 @@ class _Watcher:
         self._files.require_room(len(block))
         self._received += len(block)
         if self._received > self._size:
-            raise TooLarge(what=f"part {self._number}", limit_bytes=self._size)
+            raise TooLarge(what=self._what, limit_bytes=self._size)
         if self._checksum is not None:
             for digest in self._checksum.digests.values():
                 digest.update(block)

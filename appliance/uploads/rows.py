@@ -97,6 +97,11 @@ _OF_NODE = Sql(f"""
     WHERE node_id = :node_id AND user_id = :user_id AND state = 'open' AND is_new = 1 ORDER BY id DESC
 """)
 _OPEN = Sql(f"SELECT {_COLUMNS} FROM upload WHERE tree_id = :tree_id AND state = 'open' ORDER BY id")
+_USED = Sql("""
+    SELECT n.bytes, (SELECT CAST(COALESCE(SUM(u.received), 0) AS BIGINT) FROM upload u
+                     WHERE u.tree_id = t.id AND u.state = 'open')
+    FROM tree t JOIN node n ON n.id = t.root_id WHERE t.id = :tree_id
+""")
 # Also the lock under which parts, seams and what is put together of them change.
 _HOLD = Sql("""
     UPDATE upload SET expires_at = CASE WHEN expires_at > :expires_at THEN expires_at ELSE :expires_at END
@@ -128,6 +133,10 @@ _PUT = Sql("""
         manifest = excluded.manifest
 """)
 _UNJOIN = Sql("UPDATE upload_part SET taken = 0, seam = NULL WHERE upload_id = :upload_id AND number = :number")
+_TAKEN = Sql("""
+    SELECT taken, LENGTH(manifest) FROM upload_part
+    WHERE upload_id = :upload_id AND number = :number AND seam IS NOT NULL
+""")
 _IS_STREAM = Sql("SELECT part_size = 0 FROM upload WHERE id = :id")
 _DELETE_PART = Sql("DELETE FROM upload_part WHERE upload_id = :upload_id AND number = :number")
 _DELETE_FROM = Sql("DELETE FROM upload_part WHERE upload_id = :upload_id AND number >= :first")
@@ -143,7 +152,10 @@ _ETAGS = Sql("SELECT number, size, etag FROM upload_part WHERE upload_id = :uplo
 _UNJOINED = Sql("""
     SELECT number FROM upload_part WHERE upload_id = :upload_id AND number > 1 AND seam IS NULL ORDER BY number
 """)
-_WAITING = Sql("SELECT parts - upto FROM upload WHERE id = :id AND state = 'open'")
+_WAITING = Sql("""
+    SELECT u.upto, p.number, p.seam IS NOT NULL FROM upload u JOIN upload_part p ON p.upload_id = u.id
+    WHERE u.id = :id AND u.state = 'open' AND p.number > u.upto ORDER BY p.number LIMIT :count
+""")
 _DELETE_PARTS = Sql("""
     DELETE FROM upload_part WHERE upload_id = :upload_id AND number IN (
         SELECT number FROM upload_part WHERE upload_id = :upload_id ORDER BY number LIMIT :count
@@ -181,6 +193,12 @@ def unfinished(session: Session, tree_id: int) -> list[Upload]:
     return list(map(Upload._make, session.rows(_OPEN, tree_id=tree_id)))
 
 
+def used(session: Session, tree_id: int) -> int:
+    """Bytes of a tree's files, and of what has come of unfinished uploads into it."""
+    row = session.row(_USED, tree_id=tree_id)
+    return 0 if row is None else row[0] + row[1]
+
+
 def hold(session: Session, upload_id: int, expires_at: int) -> Assembled:
     """Keep others from changing the upload until the end of the transaction, and it from expiring before then.
 
@@ -203,15 +221,21 @@ def put_part(session: Session, upload_id: int, held: Assembled, part: Part) -> N
         session.run(_COUNT, id=upload_id, bytes=part.size, parts=1)
         return
     session.run(_COUNT, id=upload_id, bytes=part.size - old[0], parts=0)
-    session.run(_UNJOIN, upload_id=upload_id, number=part.number + 1)
+    unjoin(session, upload_id, part.number + 1)
     if part.number <= held.upto + 1:
         assemble(session, upload_id, NOTHING)
     garbage.leave(session)
 
 
 def unjoin(session: Session, upload_id: int, number: int) -> None:
-    """Forget the seam before a part. What is put together over it has to be forgotten as well."""
-    session.run(_UNJOIN, upload_id=upload_id, number=number)
+    """Forget the seam before a part, and the next one where that begins with a chunk of this one: because it goes on
+    over the whole part. What is put together over them has to be forgotten as well.
+    """
+    while (row := session.row(_TAKEN, upload_id=upload_id, number=number)) is not None:
+        session.run(_UNJOIN, upload_id=upload_id, number=number)
+        if row[0] < manifest.entries_in(row[1]):
+            return
+        number += 1
 
 
 def take_out(session: Session, upload_id: int, numbers: Sequence[int]) -> None:
@@ -256,10 +280,16 @@ def unjoined(session: Session, upload_id: int) -> list[int]:
     return [row[0] for row in session.rows(_UNJOINED, upload_id=upload_id)]
 
 
-def waiting(session: Session, upload_id: int) -> int:
-    """How many parts are here and not put together; 0 if the upload is open no more."""
-    row = session.row(_WAITING, id=upload_id)
-    return 0 if row is None else row[0]
+def ready(session: Session, upload_id: int, count: int) -> int:
+    """How many parts can be put together, of the first ``count`` behind those that are: without a gap, and each joined
+    to the next. 0 if the upload is open no more.
+    """
+    found = 0
+    for upto, number, is_joined in session.rows(_WAITING, id=upload_id, count=count + 1):
+        if number != upto + found + 1 or (number > 1 and not is_joined):
+            break
+        found += 1
+    return max(found - 1, 0)
 
 
 def finish(session: Session, upload_id: int, node_id: int, seq: int | None, *, expires_at: int) -> None:

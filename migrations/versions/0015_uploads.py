@@ -43,7 +43,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("token", name="uq_upload_token"),
         sqlite_autoincrement=True,
     )
-    for column in ("tree_id", "node_id", "expires_at"):
+    is_open = sa.text("state = 'open'")
+    op.create_index("ix_upload_open", "upload", ["tree_id"], sqlite_where=is_open, postgresql_where=is_open)
+    for column in ("node_id", "expires_at"):
         op.create_index(f"ix_upload_{column}", "upload", [column])
     op.create_table(
         "upload_part",

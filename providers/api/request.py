@@ -102,6 +102,8 @@ class Fields:
         found = self._take(name, str, "a text", default)
         if len(found) > most:
             raise self._wrong(name, f"may have at most {most} characters")
+        if not found.isprintable() and any(ord(each) < 32 or ord(each) == 127 for each in found):
+            raise self._wrong(name, "contains a control character")
         try:
             found.encode()
         except UnicodeEncodeError:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from appliance import clock
-from appliance.errors import BadRequest
+from appliance.errors import BadRequest, NotFound
 from appliance.files import read
 from appliance.files.write import Announced
 from appliance.tree.paths import Path, parse
@@ -29,6 +29,7 @@ _MOST_BYTES = 1 << 60
 _NAME_MOST = 255
 _PATH_MOST = 4096
 _HEX = frozenset("0123456789abcdef")
+_TOKEN_LENGTH = 32
 
 
 def begin_upload(request: Request) -> Answer:
@@ -52,19 +53,15 @@ def begin_upload(request: Request) -> Answer:
 
 def put_content(request: Request) -> Answer:
     """The whole of a small file, which is there then."""
-    token = request.values["uploadId"]
-    upload = status.status(request.api.uploads, request.principal, token).upload
-    if upload.size > MULTIPART_ABOVE:
+    token = _token(request)
+    _require_whole(request)
+    if status.status(request.api.uploads, request.principal, token).upload.size > MULTIPART_ABOVE:
         raise BadRequest(reason="this file is too large to come in one piece; send its parts")
-    listed, checksum = None, ""
-    if upload.size:
-        digest = parse_content_digest(request.header("HTTP_CONTENT_DIGEST")) or Announced({}, {})
-        digest = digest._replace(digests={"SHA256": hashlib.sha256(), **digest.digests})
-        received = _receive(request, token, 1, digest)
-        listed, checksum = [(1, received.etag)], f"SHA256:{digest.digests['SHA256'].hexdigest()}"
-    elif request.body.read(1):
-        raise BadRequest(reason="this file was announced with 0 bytes")
-    done = complete.complete(request.api.uploads, request.principal, token, listed=listed, checksum=checksum)
+    digest = parse_content_digest(request.header("HTTP_CONTENT_DIGEST")) or Announced({}, {})
+    digest = digest._replace(digests={"SHA256": hashlib.sha256(), **digest.digests})
+    done = complete.put_whole(
+        request.api.uploads, request.principal, token, request.body, length=request.body.length, checksum=digest
+    )
     return _completed(request, done.upload)
 
 
@@ -74,7 +71,16 @@ def put_part(request: Request) -> Answer:
     if not (number.isascii() and number.isdigit() and len(number) <= 5):
         raise BadRequest(reason="a part's number is written in digits, from 1")
     checksum = parse_content_digest(request.header("HTTP_CONTENT_DIGEST"))
-    received = _receive(request, request.values["uploadId"], int(number), checksum)
+    _require_whole(request)
+    received = parts.put_part(
+        request.api.uploads,
+        request.principal,
+        _token(request),
+        int(number),
+        request.body,
+        length=request.body.length,
+        checksum=checksum,
+    )
     return answers.document(
         200,
         {"partNumber": int(number), "etag": received.etag, "size": received.size},
@@ -84,7 +90,7 @@ def put_part(request: Request) -> Answer:
 
 def show(request: Request) -> Answer:
     """How far an upload is; ``?firstPart=n`` tells the URLs of parts from there on."""
-    found = status.status(request.api.uploads, request.principal, request.values["uploadId"])
+    found = status.status(request.api.uploads, request.principal, _token(request))
     upload = found.upload
     is_done = upload.state == "done"
     received = upload.size if is_done else upload.received
@@ -118,14 +124,14 @@ def complete_upload(request: Request) -> Answer:
             )
             for each in fields.objects("parts", most=begin.PARTS_MOST)
         ]
-    token = request.values["uploadId"]
+    token = _token(request)
     done = complete.complete(request.api.uploads, request.principal, token, listed=listed)
     return _completed(request, done.upload)
 
 
 def abort_upload(request: Request) -> Answer:
     """Give it up."""
-    status.abort(request.api.uploads, request.principal, request.values["uploadId"])
+    status.abort(request.api.uploads, request.principal, _token(request))
     return answers.nothing()
 
 
@@ -135,18 +141,17 @@ def timestamp(at: int) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _receive(request: Request, token: str, number: int, checksum: Announced | None) -> parts.Received:
+def _require_whole(request: Request) -> None:
     if "HTTP_CONTENT_RANGE" in request.environ:
-        raise BadRequest(reason="Content-Range is not supported; a part is sent whole")
-    return parts.put_part(
-        request.api.uploads,
-        request.principal,
-        token,
-        number,
-        request.body,
-        length=request.body.length,
-        checksum=checksum,
-    )
+        raise BadRequest(reason="Content-Range is not supported; send the file or the part whole")
+
+
+def _token(request: Request) -> str:
+    """What is no token names nothing; and no database has to look at it."""
+    token = request.values["uploadId"]
+    if len(token) != _TOKEN_LENGTH or not set(token) <= _HEX:
+        raise NotFound(what="this upload")
+    return token
 
 
 def _completed(request: Request, upload: Upload) -> Answer:
@@ -237,6 +242,7 @@ def _first_part(request: Request, upload: Upload) -> int:
     name, _, value = request.environ["QUERY_STRING"].partition("=")
     if not name:
         return 1
-    if name != "firstPart" or not (value.isascii() and value.isdigit() and 1 <= int(value) <= upload.total):
+    number = int(value) if value.isascii() and value.isdigit() and len(value) <= 5 else 0
+    if name != "firstPart" or not 1 <= number <= upload.total:
         raise BadRequest(reason=f"firstPart is the number of a part, 1 to {upload.total}")
-    return int(value)
+    return number

@@ -76,6 +76,8 @@ def test_small_file_comes_in_one_request(dav: Dav) -> None:
     got = dav.ok("GET", "/dav/small.bin")
     assert got.body == body
     assert got.etag == done["etag"]
+    assert ask(dav, "PUT", path_of(begun["uploadUrl"]), body) == (200, done)
+    assert ask(dav, "PUT", path_of(begun["uploadUrl"]), body[::-1])[0] == 409
     assert got.headers["last-modified"] == "Sun, 02 Feb 2020 02:02:02 GMT"
     # The checksum is known without anybody having sent one.
     found = dav.ok("PROPFIND", "/dav/small.bin", b'<propfind xmlns="DAV:"><prop><checksums '
@@ -167,6 +169,7 @@ def test_existing_name_and_aborting(dav: Dav) -> None:
         assert ask(dav, "DELETE", base) == (204, None)
         assert ask(dav, "DELETE", base)[0] == 404
         assert ask(dav, "PUT", f"{base}/content", b"new")[0] == 404
+    assert ask(dav, "PUT", "/api/v1/uploads/x/content", b"new")[0] == 404
     assert dav.ok("GET", "/dav/taken").body == b"old"
 
 
@@ -193,6 +196,9 @@ def test_existing_name_and_aborting(dav: Dav) -> None:
         ({"fileName": "x", "fileSize": 1, "sha256": "abc"}, "64 hex digits"),
         ({"fileName": "x", "fileSize": 1, "modifiedAt": "yesterday"}, "RFC 3339"),
         ({"fileName": "x", "fileSize": 1, "overwrite": "yes"}, "true or false"),
+        ({"fileName": "x", "fileSize": 1, "mimeType": "a/b\r\nX: y"}, "mimeType contains a control character"),
+        ({"fileName": "x", "fileSize": 1, "ifMatch": "\x00"}, "ifMatch contains a control character"),
+        ({"fileName": "x", "fileSize": 10**400}, "whole number"),
     ],
 )
 def test_what_is_wrong_with_a_document_is_said(dav: Dav, body: Any, said: str) -> None:
@@ -236,7 +242,11 @@ def test_part_numbers_and_ranges_that_are_none(dav: Dav) -> None:
     assert ask(dav, "PUT", f"{base}/content", b"x")[0] == 400
     _, shown = ask(dav, "GET", f"{base}?firstPart=20")
     assert [each["partNumber"] for each in shown["partUrls"]] == [20]
-    assert ask(dav, "GET", f"{base}?firstPart=21")[0] == 400
+    for query in ("firstPart=21", "firstPart=0", "firstPart=" + "9" * 5_000, "other=1", "firstPart=1&firstPart=2"):
+        assert ask(dav, "GET", f"{base}?{query}")[0] == 400
+    for token in ("%00", "%FF", "a" * 32, "%30" * 32, "'"):
+        assert ask(dav, "GET", f"/api/v1/uploads/{token}")[0] == 404
+        assert ask(dav, "PUT", f"/api/v1/uploads/{token}/parts/1", b"x")[0] == 404
     assert ask(dav, "DELETE", base) == (204, None)
 
 

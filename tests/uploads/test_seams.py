@@ -67,6 +67,24 @@ def test_small_parts_in_any_order_hold_the_bytes(alice: Uploader, data: st.DataO
 
 
 @on_sqlite
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_parts_that_come_again_with_other_bytes(alice: Uploader, data: st.DataObject) -> None:
+    """Whatever was joined to what they were: the bytes are those that came last."""
+    part_size = data.draw(st.sampled_from((5_000, 40_000, 90_000, 200_000, 1_100_000)))
+    total = data.draw(st.integers(2, 8))
+    bodies = {number: noise(part_size, seed=number) for number in range(1, total + 1)}
+    upload = alice.begin(f"/{next(NUMBERS)}", part_size * total, part_size=part_size)
+    for number in data.draw(st.permutations(range(1, total + 1))):
+        alice.put(upload, number, bodies[number])
+    for again in data.draw(st.lists(st.integers(1, total), min_size=1, max_size=4)):
+        bodies[again] = noise(part_size, seed=1000 + len(bodies[again]) + again + data.draw(st.integers(0, 2)))
+        alice.put(upload, again, bodies[again])
+    alice.complete(upload)
+    assert alice.person.get(f"/{upload.name}") == b"".join(bodies[number] for number in sorted(bodies))
+
+
+@on_sqlite
 def test_content_whose_cuts_never_meet_keeps_those_of_its_parts(alice: Uploader) -> None:
     """Cuts of equal bytes lie where the most that a chunk may have is reached: as far apart as where they began."""
     content, part_size = bytes(3 * MIB), 1_400_000

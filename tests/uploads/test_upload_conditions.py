@@ -163,15 +163,21 @@ def test_upload_is_nobody_elses(alice: Uploader, bob: Uploader) -> None:
 
 
 def test_quota_counts_what_has_come(alice: Uploader) -> None:
-    """Of all unfinished uploads when one begins; when it is completed, the files."""
+    """Of all unfinished uploads, when one begins and with each part; when it is completed, the files."""
     alice.person.set_quota(100_000)
     first = alice.begin("/first", 60_000, part_size=SIZE)
     second = alice.begin("/second", 60_000, part_size=SIZE)
     alice.put(first, 1, noise(60_000))
     with pytest.raises(QuotaExceeded):
         alice.begin("/third", 60_000, part_size=SIZE)
+    for _ in range(2):
+        with pytest.raises(QuotaExceeded):
+            alice.put(second, 1, noise(60_000, seed=2))
+        if alice.status(first).upload.state == "open":
+            alice.complete(first)
+    alice.person.set_quota(120_000)
     alice.put(second, 1, noise(60_000, seed=2))
-    alice.complete(first)
+    alice.person.set_quota(100_000)
     with pytest.raises(QuotaExceeded):
         alice.complete(second)
     alice.person.set_quota(None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -77,10 +78,50 @@ def test_completing_again_tells_the_same(alice: Uploader) -> None:
     assert again.upload == first.upload
     assert not again.created
     assert len(alice.person.versions("/file")) == 1
-    with pytest.raises(NotFound):
-        alice.put(upload, 1, part_of(CONTENT, SIZE, 1))
-    with pytest.raises(UploadConflict, match="completed"):
-        alice.abort(upload)
+    for attempt in (lambda: alice.put(upload, 1, part_of(CONTENT, SIZE, 1)), lambda: alice.abort(upload)):
+        with pytest.raises(UploadConflict, match="completed"):
+            attempt()
+
+
+def test_completing_twice_at_once_makes_one_file(alice: Uploader) -> None:
+    """A proxy gave up, and the client asks again while the first request is at it."""
+    upload = alice.begin("/file", len(CONTENT), part_size=SIZE)
+    for number in range(1, 5):
+        alice.put(upload, number, part_of(CONTENT, SIZE, number))
+    with ThreadPoolExecutor(4) as pool:
+        done = list(pool.map(lambda _: alice.complete(upload), range(4)))
+    assert {each.upload for each in done} == {done[0].upload}
+    assert sum(each.created for each in done) == 1
+    assert len(alice.person.versions("/file")) == 1
+
+
+@pytest.mark.parametrize("size", [0, 3_000, len(CONTENT)])
+def test_whole_content_comes_as_a_put_does(alice: Uploader, size: int) -> None:
+    """And once more, if the answer was lost; not another one."""
+    content = CONTENT[:size]
+    upload = alice.begin("/file", size, part_size=max(size, 1))
+    first = alice.put_whole(upload, content)
+    assert first.created
+    assert alice.person.rows("SELECT checksum FROM version") == [(f"SHA256:{hashlib.sha256(content).hexdigest()}",)]
+    assert alice.put_whole(upload, content).upload == first.upload._replace(checksum=upload.checksum)
+    if size:
+        with pytest.raises(UploadConflict, match="another content"):
+            alice.put_whole(upload, bytes(size))
+        with pytest.raises(BadRequest, match=f"{size} bytes"):
+            alice.put_whole(upload, content[1:])
+    alice.person.put("/whole", content)
+    assert alice.manifest("/file") == alice.manifest("/whole")
+    assert alice.person.rows("SELECT COUNT(*) FROM garbage") == [(0,)]
+
+
+def test_whole_content_is_held_against_what_was_announced(alice: Uploader) -> None:
+    """When it began, or with the body."""
+    announced = f"SHA256:{hashlib.sha256(CONTENT).hexdigest()}"
+    upload = alice.begin("/file", len(CONTENT), part_size=len(CONTENT), checksum=announced)
+    with pytest.raises(ChecksumMismatch):
+        alice.put_whole(upload, bytes(len(CONTENT)))
+    assert not alice.person.exists("/file")
+    alice.put_whole(upload, CONTENT)
 
 
 def test_parts_that_are_missing_are_named(alice: Uploader) -> None:
@@ -106,6 +147,8 @@ def test_parts_are_held_against_those_that_the_client_lists(alice: Uploader) -> 
         with pytest.raises(PartsDiffer) as refused:
             alice.complete(upload, listed=listed)
         assert refused.value.number == number
+    with pytest.raises(BadRequest, match="listed twice"):
+        alice.complete(upload, listed=[*etags, etags[0]])
     alice.complete(upload, listed=etags)
 
 

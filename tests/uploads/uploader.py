@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from appliance import clock
+from appliance.files.write import Announced
 from appliance.tree.paths import parse
 from appliance.uploads import begin, complete, parts, status
 from appliance.uploads.begin import Wanted
@@ -39,6 +41,11 @@ class Uploader:
         options.setdefault("length", len(data))
         put = parts.put_part(self.uploads, self.person.principal, upload.token, number, io.BytesIO(data), **options)
         return put.etag
+
+    def put_whole(self, upload: Upload, data: bytes) -> Completed:
+        checksum = Announced({}, {"SHA256": hashlib.sha256()})
+        token, body = upload.token, io.BytesIO(data)
+        return complete.put_whole(self.uploads, self.person.principal, token, body, length=len(data), checksum=checksum)
 
     def complete(self, upload: Upload, **options: object) -> Completed:
         return complete.complete(self.uploads, self.person.principal, upload.token, **options)
