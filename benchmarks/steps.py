@@ -41,7 +41,7 @@ STEPS: tuple[Step, ...] = (
     Step("group compressed", "appliance.chunks.examining:compress"),
     Step("transaction, with its queue", "appliance.db.sqlite:SqliteDatabase.write"),
     Step("change begun, tree locked", "appliance.files.context:begin"),
-    Step("conditions and locks asked", "appliance.files.write:_require"),
+    Step("conditions and locks asked", "appliance.files.write:require_writable"),
     Step("content's rows", "appliance.chunks.ingest:Stored.commit"),
     Step("file created", "appliance.tree.edit:create_file"),
     Step("ancestors and tree written", "appliance.journal.change:Change.finish"),

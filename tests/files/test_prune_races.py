@@ -12,7 +12,7 @@ from appliance import faults
 from appliance.chunks import packing
 from appliance.db.sql import Sql
 from appliance.errors import Unavailable
-from appliance.upkeep import marks
+from appliance.upkeep import manifests
 from appliance.upkeep.prune import prune
 from tests.files.person import Person
 from tests.files.pruning import (
@@ -145,7 +145,7 @@ def test_manifest_that_moves_while_they_are_read_is_not_missed(alice: Person, mo
     prune_of(alice)
     alice.files.chunks.writers.renew()
     first, last = (alice.node(path).id for path in ("/first", "/last"))
-    monkeypatch.setattr(marks, "_VERSIONS", Sql(marks._VERSIONS.text.replace("LIMIT 2000", "LIMIT 1")))
+    monkeypatch.setattr(manifests, "_VERSIONS", Sql(manifests._VERSIONS.text.replace("LIMIT 2000", "LIMIT 1")))
     move = Sql("UPDATE version SET node_id = :target, seq = seq + :by WHERE node_id = :source AND size > 0")
     calls = iter(range(1_000_000))
 

@@ -40,7 +40,7 @@ def test_power_cut_between_syncs_keeps_what_was_answered(trial: Trial) -> None:
 
 def test_power_cut_while_a_file_gets_shorter_keeps_what_was_answered(trial: Trial) -> None:
     """The database and its log do: of what is cut off, any block may be left, and any of what is before it lost."""
-    tally = trial.run(chaos(trial.disk.shortened, 20))
+    tally = trial.run(chaos(trial.disk.shortened, 12))
     print(tally)
     assert tally.tried > 0
     assert tally.broken == []
