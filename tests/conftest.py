@@ -44,7 +44,9 @@ _LONG_ON = {
         "test_clients_follow_a_thousand_changes",
         "test_run_of_a_process_that_was_killed_is_told_and_what_was_asked_of_it_is_done",
         "test_process_that_slept_writes_nothing_over_what_the_next_one_is_at",
+        "test_orders_by_chance_lose_nothing_and_leave_nothing",
     },
+    "fast": {"test_kill_under_load_loses_nothing_acknowledged_and_leaves_nothing_behind"},
     "postgresql-1": {"test_what_is_kept_reads_exactly_and_what_is_not_says_so"},
     "postgresql-2": {"test_what_is_kept_reads_exactly_and_what_is_not_says_so"},
     "versitygw": {

@@ -53,6 +53,7 @@ def measured(services: tuple[str, str], tmp_path_factory: pytest.TempPathFactory
     return measure_scale(new_database(database), blobs, TINY, first_port=18_950, scratch=scratch)
 
 
+@pytest.mark.soak
 def test_requests_to_s3_and_statements_are_those_that_the_product_sends(measured: Measured) -> None:
     """Small files cause none to S3, larger ones one; a read has no transaction, and an upload writes log."""
     found = measured.requests
@@ -65,6 +66,7 @@ def test_requests_to_s3_and_statements_are_those_that_the_product_sends(measured
     assert found["PUT 4 KiB, new"].wal_bytes > 1000
 
 
+@pytest.mark.soak
 def test_commits_are_measured_for_every_number_of_connections(measured: Measured) -> None:
     """Through nodes and of PostgreSQL alone, with nobody left out."""
     it = measured.commits
@@ -75,6 +77,7 @@ def test_commits_are_measured_for_every_number_of_connections(measured: Measured
     assert len(measured.shared) == 3
 
 
+@pytest.mark.soak
 def test_larger_store_is_the_first_one_so_many_times(measured: Measured) -> None:
     """Users, nodes, and rows of every large table."""
     small, large = measured.sizes
@@ -84,6 +87,7 @@ def test_larger_store_is_the_first_one_so_many_times(measured: Measured) -> None
     assert min(measured.jobs.values()) > 1
 
 
+@pytest.mark.soak
 def test_use_cases_run_over_tables_that_are_cut(measured: Measured) -> None:
     """Lookups of names meet every partition; what asks by a tree or by a digest meets one.
 
@@ -97,6 +101,7 @@ def test_use_cases_run_over_tables_that_are_cut(measured: Measured) -> None:
     assert found["a path, with the tree named"].several == 0
 
 
+@pytest.mark.soak
 def test_results_are_read_back_and_written_down(measured: Measured, tmp_path: Path) -> None:
     """The page has every limit, and the same text from the file as from the run."""
     measured.save(tmp_path / "found.json")
@@ -112,6 +117,7 @@ def test_results_are_read_back_and_written_down(measured: Measured, tmp_path: Pa
     assert (tmp_path / "pictures" / scale_report.PICTURE).stat().st_size > 2000
 
 
+@pytest.mark.soak
 def test_model_takes_what_was_measured(measured: Measured) -> None:
     """Every need is a number, and none is nothing."""
     for by in POPULATIONS.values():

@@ -26,7 +26,9 @@ _ASK = b'<D:propfind xmlns:D="DAV:"><D:prop><D:quota-available-bytes/></D:prop><
 Mount = Callable[[Path, int], AbstractContextManager[Path]]
 
 
-@pytest.fixture(params=[(tmpfs, "fast"), (ext4, "safe")], ids=["tmpfs, fast", "ext4, safe"])
+@pytest.fixture(
+    params=[pytest.param((tmpfs, "fast"), marks=pytest.mark.soak), (ext4, "safe")], ids=["tmpfs, fast", "ext4, safe"]
+)
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
     """With its data folder on a file system of 200 MiB; a tenth of that is taken by something else."""
     mount: Mount
