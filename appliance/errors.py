@@ -27,8 +27,7 @@
     │   ├── LockTokenMismatch
     │   └── UploadConflict      an upload is not in the state that the request assumes
     │       ├── PartsMissing
-    │       ├── PartsDiffer
-    │       └── OffsetMismatch
+    │       └── PartsDiffer
     ├── Limit
     │   ├── TooLarge
     │   ├── QuotaExceeded
@@ -280,14 +279,6 @@ class PartsDiffer(UploadConflict):
     def __init__(self, *, upload: str, number: int) -> None:
         self.number = number
         super().__init__(upload=upload, reason=f"part {number} is not as it was listed; send it again")
-
-
-class OffsetMismatch(UploadConflict):
-    """Bytes come for another place than where those that are here end, which is at ``offset``."""
-
-    def __init__(self, *, upload: str, offset: int) -> None:
-        self.offset = offset
-        super().__init__(upload=upload, reason=f"{offset} bytes are here already; go on from there")
 
 
 class Limit(HoldfastError):

@@ -16,12 +16,12 @@ from appliance.errors import Unavailable
 from appliance.roster import Roster
 from providers.api.app import PREFIX as API_PREFIX
 from providers.api.app import ApiApp
-from providers.dav.answer import Answer
 from providers.dav.app import DavApp, Environ
 from providers.dav.past import PastApp
 from providers.dav.request import Face
 from providers.dav.root import RootApp
 from providers.front.app import Front
+from providers.front.messages import Answer
 from providers.http.environ import PRINCIPAL
 
 DAV_PREFIX = "/dav"

@@ -603,7 +603,7 @@ upload = Table(
     Column("parent_id", BigInteger, nullable=False),
     Column("name", Text, nullable=False),
     # The file's id: of the one that it becomes a version of, or, if `is_new`, one that no other file gets.
-    Column("node_id", BigInteger, nullable=False, index=True),
+    Column("node_id", BigInteger, nullable=False),
     Column("is_new", SmallInteger, nullable=False),
     # Of the whole content, as announced.
     Column("size", BigInteger, nullable=False),

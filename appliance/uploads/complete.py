@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -34,7 +35,7 @@ from appliance.uploads import assembling, rows, seams
 from appliance.uploads.begin import find_place, require_replaceable
 from appliance.uploads.parts import Watcher, require_quota
 from appliance.uploads.rows import Etag, Upload
-from appliance.uploads.seams import AtHand
+from appliance.uploads.seams import Unwatched
 from appliance.uploads.service import Uploads
 
 _TOLD = 20
@@ -203,8 +204,8 @@ def _complete(
         _verify(uploads, upload)
     upload = upload._replace(checksum=upload.checksum or checksum)
     if is_small:
-        content = AtHand(b"".join(_blocks(uploads, upload)))
-        with chunks.receive(content, content) as stored:
+        content = io.BytesIO(b"".join(_blocks(uploads, upload)))
+        with chunks.receive(content, Unwatched()) as stored:
             return _commit(uploads, principal, upload, stored.write, stored, read)
     with chunks.writers.write() as write:
         return _commit(uploads, principal, upload, write, None, read)

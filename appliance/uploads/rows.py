@@ -92,10 +92,6 @@ _INSERT = Sql(f"""
     RETURNING id
 """)
 _FIND = Sql(f"SELECT {_COLUMNS} FROM upload WHERE token = :token AND user_id = :user_id AND state <> 'over'")
-_OF_NODE = Sql(f"""
-    SELECT {_COLUMNS} FROM upload
-    WHERE node_id = :node_id AND user_id = :user_id AND state = 'open' AND is_new = 1 ORDER BY id DESC
-""")
 _OPEN = Sql(f"SELECT {_COLUMNS} FROM upload WHERE tree_id = :tree_id AND state = 'open' ORDER BY id")
 _USED = Sql("""
     SELECT n.bytes, (SELECT CAST(COALESCE(SUM(u.received), 0) AS BIGINT) FROM upload u
@@ -180,12 +176,6 @@ def find(session: Session, user_id: int | None, token: str) -> Upload:
     if row is None:
         raise NotFound(what="this upload")
     return Upload._make(row)
-
-
-def becoming(session: Session, user_id: int, node_id: int) -> Upload | None:
-    """The user's unfinished upload of the file that will have this id."""
-    row = session.row(_OF_NODE, node_id=node_id, user_id=user_id)
-    return None if row is None else Upload._make(row)
 
 
 def unfinished(session: Session, tree_id: int) -> list[Upload]:

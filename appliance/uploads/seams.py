@@ -8,6 +8,7 @@ chunks are the seam. Other uploads of the same content share them, in whatever p
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from itertools import accumulate
 from typing import NamedTuple
@@ -52,20 +53,11 @@ class Run(NamedTuple):
     taken: int
 
 
-class AtHand:
-    """Content that is at hand."""
-
-    def __init__(self, data: bytes) -> None:
-        self._rest = memoryview(data)
-
-    def readinto(self, buffer: memoryview, /) -> int:
-        count = min(len(buffer), len(self._rest))
-        buffer[:count] = self._rest[:count]
-        self._rest = self._rest[count:]
-        return count
+class Unwatched:
+    """For bytes that were looked at when they came."""
 
     def received(self, block: memoryview) -> None:
-        """It was looked at when it came."""
+        """Nothing is to be looked at."""
 
 
 def join(uploads: Uploads, upload_id: int, number: int) -> None:
@@ -112,8 +104,7 @@ def _join(uploads: Uploads, upload_id: int, meeting: _Meeting) -> None:
     if run.data == before:
         uploads.files.database.write(lambda session: _keep(uploads, session, upload_id, meeting, [tail], 0))
         return
-    content = AtHand(run.data)
-    with chunks.receive(content, content, part=True) as stored:
+    with chunks.receive(io.BytesIO(run.data), Unwatched(), part=True) as stored:
         entries = manifest.decode(stored.manifest).entries
 
         def commit(session: Session) -> None:

@@ -45,8 +45,7 @@ def upgrade() -> None:
     )
     is_open = sa.text("state = 'open'")
     op.create_index("ix_upload_open", "upload", ["tree_id"], sqlite_where=is_open, postgresql_where=is_open)
-    for column in ("node_id", "expires_at"):
-        op.create_index(f"ix_upload_{column}", "upload", [column])
+    op.create_index("ix_upload_expires_at", "upload", ["expires_at"])
     op.create_table(
         "upload_part",
         sa.Column("upload_id", sa.BigInteger(), autoincrement=False, nullable=False),

@@ -3,25 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any
 
-from appliance.backends.base import Buffer
-
-Headers = list[tuple[str, str]]
-
-
-class Answer(NamedTuple):
-    """Status, headers and body."""
-
-    status: int
-    headers: Headers
-    blocks: Iterable[Buffer]
-
-    @property
-    def status_line(self) -> str:
-        return f"{self.status} {HTTPStatus(self.status).phrase}"
+from providers.front.messages import Answer, Headers
 
 
 def document(

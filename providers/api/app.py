@@ -15,10 +15,10 @@ from appliance.errors import HoldfastError, NotFound, QuotaExceeded, Unauthentic
 from appliance.principal import Principal
 from appliance.uploads.service import Uploads
 from providers.api import uploads
-from providers.api.answers import Answer
 from providers.api.problems import WrongMethod, problem
 from providers.api.request import Api, Request
 from providers.front.credentials import basic_credentials
+from providers.front.messages import Answer
 from providers.http.access import shown_path
 from providers.http.environ import PRINCIPAL
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from appliance import errors
 from appliance.errors import HoldfastError
 from providers.api import answers
-from providers.api.answers import Answer, Headers
+from providers.front.messages import Answer, Headers
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:holdfast:problem:"
@@ -51,7 +51,6 @@ _STATUS: dict[type[HoldfastError], _Mapped] = {
     errors.Locked: _Mapped(423),
     errors.PartsMissing: _Mapped(409, ("numbers", "count")),
     errors.PartsDiffer: _Mapped(409, ("number",)),
-    errors.OffsetMismatch: _Mapped(409, ("offset",)),
     errors.TooLarge: _Mapped(413, ("limit_bytes",)),
     errors.TooManyUploads: _Mapped(507, ("limit",)),
     errors.QuotaExceeded: _Mapped(507, ("quota_bytes", "used_bytes")),

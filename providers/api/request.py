@@ -5,28 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from appliance.errors import BadRequest, TooLarge
 from appliance.principal import Principal
 from appliance.uploads.service import Uploads
 from providers.api.problems import UnknownMediaType
+from providers.front.messages import Body
 
 T = TypeVar("T")
 
 DOCUMENT_BYTES = 2 * 1_048_576
 """A list of 10,000 parts fits."""
-
-
-class Body(Protocol):
-    """``wsgi.input``: ``length`` is what the client announced, None for a chunked body."""
-
-    @property
-    def length(self) -> int | None: ...
-
-    def read(self, size: int = -1, /) -> bytes: ...
-
-    def readinto(self, buffer: memoryview, /) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)

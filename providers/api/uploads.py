@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import UTC, datetime
 from typing import Any
 
-from appliance import clock
 from appliance.errors import BadRequest, NotFound
 from appliance.files import read
 from appliance.files.write import Announced
@@ -15,9 +13,10 @@ from appliance.uploads import begin, complete, parts, status
 from appliance.uploads.begin import ALWAYS, NEVER, Wanted
 from appliance.uploads.rows import Upload
 from providers.api import answers
-from providers.api.answers import Answer
 from providers.api.digests import parse_content_digest
 from providers.api.request import Fields, Request
+from providers.front.dates import format_iso_date, parse_iso_date
+from providers.front.messages import Answer
 
 MULTIPART_ABOVE = 100_000_000
 """A file of more bytes comes in parts."""
@@ -42,7 +41,7 @@ def begin_upload(request: Request) -> Answer:
     body: dict[str, Any] = {
         "fileId": str(upload.node_id),
         "uploadId": upload.token,
-        "expiresAt": timestamp(upload.expires_at),
+        "expiresAt": format_iso_date(upload.expires_at),
     }
     if is_large:
         body |= {"chunkSize": part_size, "totalChunks": upload.total, **_part_urls(request, upload, 1)}
@@ -103,7 +102,7 @@ def show(request: Request) -> Answer:
         "received": list(range(1, upload.total + 1)) if is_done else [number for number, _, _ in found.parts],
         "bytes": received,
         "percent": 100.0 if is_done or not upload.size else round(100 * received / upload.size, 2),
-        "expiresAt": timestamp(upload.expires_at),
+        "expiresAt": format_iso_date(upload.expires_at),
     }
     if upload.size > MULTIPART_ABOVE:
         body |= {"chunkSize": upload.part_size, "totalChunks": upload.total}
@@ -133,12 +132,6 @@ def abort_upload(request: Request) -> Answer:
     """Give it up."""
     status.abort(request.api.uploads, request.principal, _token(request))
     return answers.nothing()
-
-
-def timestamp(at: int) -> str:
-    """RFC 3339, UTC, of microseconds."""
-    moment = datetime.fromtimestamp(at // clock.SECOND, UTC).replace(microsecond=at % clock.SECOND)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _require_whole(request: Request) -> None:
@@ -202,13 +195,10 @@ def _moment(fields: Fields, name: str) -> int | None:
     """Microseconds."""
     if name not in fields:
         return None
-    try:
-        moment = datetime.fromisoformat(fields.text(name, most=40))
-        if moment.tzinfo is None:
-            raise ValueError("it has no zone")
-        return int(moment.timestamp() * clock.SECOND)
-    except (ValueError, OverflowError) as error:
-        raise BadRequest(reason=f"{name} reads as 2026-11-20T09:00:00Z (RFC 3339): {error}") from error
+    found = parse_iso_date(fields.text(name, most=40))
+    if found is None:
+        raise BadRequest(reason=f"{name} reads as 2026-11-20T09:00:00Z (RFC 3339)")
+    return found
 
 
 def _replaces(fields: Fields) -> str:

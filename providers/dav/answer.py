@@ -2,28 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from http import HTTPStatus
-from typing import NamedTuple
 
-from appliance.backends.base import Buffer
 from providers.dav import xml_out
-
-Headers = list[tuple[str, str]]
-
-_REASONS = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
-
-
-class Answer(NamedTuple):
-    """Status, headers and body. ``blocks`` without a Content-Length among the headers are sent chunked."""
-
-    status: int
-    headers: Headers
-    blocks: Iterable[Buffer]
-
-    @property
-    def status_line(self) -> str:
-        return _REASONS[self.status]
+from providers.front.messages import Answer, Headers
 
 
 def empty(status: int, headers: Headers | None = None) -> Answer:

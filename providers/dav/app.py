@@ -32,12 +32,12 @@ from appliance.errors import HoldfastError, QuotaExceeded, Unauthenticated
 from appliance.files import read
 from appliance.principal import Principal
 from providers.dav import answer
-from providers.dav.answer import Answer
 from providers.dav.destination import ForeignDestination
 from providers.dav.errors import answer_error
 from providers.dav.methods import folders, get, lock, options, propfind, proppatch, put, report, transfer
 from providers.dav.request import DavRequest, Face
 from providers.front.credentials import basic_credentials
+from providers.front.messages import Answer
 from providers.http.access import shown_path
 from providers.http.environ import PRINCIPAL
 

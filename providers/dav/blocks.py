@@ -7,7 +7,7 @@ from itertools import chain
 from typing import TypeVar
 
 from providers.dav import xml_out
-from providers.dav.answer import Answer, Headers
+from providers.front.messages import Answer, Headers
 
 # An answer that is not longer is sent with its length, which every client understands.
 _BLOCK_BYTES = 1_048_576

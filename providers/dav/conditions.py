@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from appliance.errors import BadRequest
-from providers.dav.dates import format_http_date, format_iso_date, parse_http_date
+from providers.front.dates import format_http_date, format_iso_date, parse_http_date
 
 __all__ = [
     "EtagList",

@@ -6,7 +6,7 @@ from html import escape
 
 from appliance.files.days import Day
 from providers.dav import page
-from providers.dav.answer import Answer
+from providers.front.messages import Answer
 
 _HEAD = "<table><thead><tr><th>Day</th><th>Changes</th><th>The tree as it was</th></tr></thead><tbody>"
 

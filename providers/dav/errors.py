@@ -9,12 +9,12 @@ from appliance import errors
 from appliance.errors import HoldfastError
 from appliance.tree.paths import Path
 from providers.dav import answer, xml_out
-from providers.dav.answer import Answer, Headers
 from providers.dav.destination import ForeignDestination
 from providers.dav.methods.options import ALLOW
 from providers.dav.paths import encode_path
 from providers.dav.request import UnwantedBody
 from providers.dav.xml_in import UnknownMkcol, UnsupportedReport
+from providers.front.messages import Answer, Headers
 
 
 class _Mapped(NamedTuple):

@@ -18,11 +18,11 @@ from appliance.files import days
 from appliance.principal import Principal
 from appliance.tree.nodes import Node
 from providers.dav import answer, days_page, virtual
-from providers.dav.answer import Answer
 from providers.dav.app import DavApp, Environ, StartResponse, respond, send
 from providers.dav.methods.options import PAST_COMPLIANCE, READING
 from providers.dav.request import DavRequest, Face
 from providers.dav.virtual import Entry
+from providers.front.messages import Answer
 
 
 class PastApp:

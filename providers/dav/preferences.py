@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
-from providers.dav.answer import Headers
 from providers.dav.headers import parse_prefer
 from providers.dav.request import DavRequest
 from providers.dav.xml_in import PropfindRequest
+from providers.front.messages import Headers
 
 
 class Preferences(NamedTuple):

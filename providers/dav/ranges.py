@@ -9,7 +9,7 @@ from enum import Enum
 from itertools import pairwise
 from typing import Final, Literal
 
-from providers.dav.dates import parse_http_date
+from providers.front.dates import parse_http_date
 
 # More than any player or pager asks for; each part costs a frame and a read of its own.
 MAX_RANGES: Final = 32

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from appliance.errors import BadRequest, HoldfastError, TooLarge
 from appliance.files.context import Files
@@ -17,6 +17,7 @@ from providers.dav.headers import parse_lock_token
 from providers.dav.listings import Listings
 from providers.dav.paths import decode_path
 from providers.dav.sync_tokens import as_etag
+from providers.front.messages import Body
 
 # RFC 4918 §8.4: what a body would ask of these is not known here, so carrying them out without it could be wrong.
 _BODYLESS = frozenset(("DELETE", "COPY", "MOVE", "UNLOCK", "MKCOL"))
@@ -27,17 +28,6 @@ _CONDITIONAL = ("HTTP_IF", "HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH", "HTTP_IF_UNMOD
 
 class UnwantedBody(BadRequest):
     """A body with a method that has none."""
-
-
-class Body(Protocol):
-    """``wsgi.input``: ``length`` is what the client announced, None for a chunked body."""
-
-    @property
-    def length(self) -> int | None: ...
-
-    def read(self, size: int = -1, /) -> bytes: ...
-
-    def readinto(self, buffer: memoryview, /) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)

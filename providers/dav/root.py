@@ -8,11 +8,11 @@ from appliance.backends.base import Buffer
 from appliance.principal import Principal
 from appliance.tree.nodes import Node
 from providers.dav import answer, virtual
-from providers.dav.answer import Answer
 from providers.dav.app import DavApp, Environ, StartResponse, send
 from providers.dav.methods.options import COMPLIANCE
 from providers.dav.request import DavRequest, Face
 from providers.dav.virtual import Entry
+from providers.front.messages import Answer
 
 Page = Callable[[Environ], Answer]
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from appliance import clock
 from appliance.errors import BadRequest
 from providers.dav import live, xml_out
-from providers.dav.dates import parse_http_date, parse_iso_date
 from providers.dav.headers import parse_oc_mtime
 from providers.dav.xml_in import PropertyUpdate, text_of
+from providers.front.dates import parse_http_date, parse_iso_date
 
 _NO_TIME = "a modification time is an HTTP date, an ISO 8601 date with time and zone, or seconds since 1970"
 

@@ -11,7 +11,6 @@ from appliance.files import read
 from appliance.principal import Principal
 from appliance.tree.nodes import FOLDER, Node
 from providers.dav import answer, xml_out
-from providers.dav.answer import Answer
 from providers.dav.app import Environ, note_failure
 from providers.dav.errors import answer_error
 from providers.dav.headers import parse_depth
@@ -20,6 +19,7 @@ from providers.dav.methods.propfind import refuse_infinity
 from providers.dav.preferences import preferences
 from providers.dav.request import DavRequest, Face
 from providers.dav.xml_in import PropfindRequest, parse_propfind
+from providers.front.messages import Answer
 
 
 class Entry(NamedTuple):

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 
 from appliance import clock
 from appliance.tree.nodes import FILE, FOLDER, Node
-from providers.dav.dates import parse_http_date
 from providers.dav.xml_out import WIN32_NS
+from providers.front.dates import parse_http_date
 
 CREATED = f"{{{WIN32_NS}}}Win32CreationTime"
 MODIFIED = f"{{{WIN32_NS}}}Win32LastModifiedTime"

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from providers.dav.conditions import format_http_date, format_iso_date, parse_http_date
-from providers.dav.dates import MAX_EPOCH_S, MIN_EPOCH_S, parse_iso_date
+from providers.front.dates import MAX_EPOCH_S, MIN_EPOCH_S, parse_iso_date
 
 
 @pytest.mark.parametrize(

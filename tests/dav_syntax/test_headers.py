@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.errors import BadRequest
-from providers.dav.dates import MAX_EPOCH_S, MIN_EPOCH_S
 from providers.dav.headers import (
     Checksum,
     checksum_state,
@@ -26,6 +25,7 @@ from providers.dav.headers import (
     parse_prefer,
     parse_timeout,
 )
+from providers.front.dates import MAX_EPOCH_S, MIN_EPOCH_S
 
 EVERY_DEPTH = ("0", "1", "infinity")
 

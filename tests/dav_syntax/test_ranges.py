@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.dav.dates import format_http_date
 from providers.dav.ranges import (
     UNSATISFIABLE,
     ByteRange,
@@ -19,6 +18,7 @@ from providers.dav.ranges import (
     multipart_parts,
     parse_range,
 )
+from providers.front.dates import format_http_date
 
 
 @pytest.mark.parametrize(

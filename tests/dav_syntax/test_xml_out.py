@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
-from providers.dav.dates import format_http_date, format_iso_date
 from providers.dav.paths import encode_path
 from providers.dav.xml_in import parse_proppatch
 from providers.dav.xml_out import (
@@ -27,6 +26,7 @@ from providers.dav.xml_out import (
     response_status,
     text_property,
 )
+from providers.front.dates import format_http_date, format_iso_date
 
 D = "{DAV:}"
 LOCAL_NAMES = st.from_regex(r"\A[A-Za-z_][A-Za-z0-9_.\-]{0,20}\Z")

@@ -198,6 +198,7 @@ def test_log_that_cannot_be_begun_is_left_as_it_is(
         until(lambda: len(tried) == 1, 10)
         time.sleep(1)
         assert len(tried) == 1
+        assert log_size(path) > 60_000
         assert counted_without_the_log(path) == 3
     fill(database, 1)
     until(lambda: is_begun_anew(path), 10)

@@ -15,13 +15,13 @@ from appliance.errors import BadName, BadRequest, BodyIncomplete, TooLarge
 from providers.dav import xml_out
 from providers.dav.checksums import parse_oc_checksum
 from providers.dav.conditions import parse_etags, parse_if, submitted_tokens
-from providers.dav.dates import format_http_date, format_iso_date, parse_http_date, parse_iso_date
 from providers.dav.destination import ForeignDestination, parse_destination
 from providers.dav.headers import parse_depth, parse_lock_token, parse_oc_mtime, parse_overwrite, parse_timeout
 from providers.dav.paths import decode_path, encode_path
 from providers.dav.ranges import UNSATISFIABLE, multipart_parts, parse_range
 from providers.dav.xml_in import PropertyUpdate, parse_lockinfo, parse_mkcol, parse_propfind, parse_proppatch
 from providers.front.credentials import basic_credentials
+from providers.front.dates import format_http_date, format_iso_date, parse_http_date, parse_iso_date
 from providers.http.body import ChunkedBody
 from providers.http.head import HeadError, head_size, parse_head
 from tests.fuzz.stream import Stream

@@ -53,8 +53,7 @@ def test_large_put_is_refused_with_its_answer_and_flat_memory(
     head = sender.head("PUT", area + "file", *lines)
     with Growth(lambda: resident(server.pids())) as growth:
         assert send_all(sender, head, LARGE) == status
-    # A fifteenth of the body: jobs that begin meanwhile take some too.
-    assert growth.most < HASH + 10 * MB
+    assert growth.most < HASH + 6 * MB
     assert dav.ok("GET", area + "file").body == b"as it was"
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from appliance.errors import BadRequest, TooLarge
 from appliance.files import folders, read, remove
 from providers.dav import answer, xml_out
-from providers.dav.answer import Answer
 from providers.dav.headers import parse_depth, parse_oc_mtime
 from providers.dav.request import DavRequest
 from providers.dav.updates import elements, judge
 from providers.dav.xml_in import MkcolRequest, parse_mkcol
+from providers.front.messages import Answer
 
 _RESOURCETYPE = "{DAV:}resourcetype"
 

@@ -19,11 +19,11 @@ from appliance.files.read import Opened
 from appliance.principal import Home
 from appliance.tree.paths import show
 from providers.dav import answer, page
-from providers.dav.answer import Answer, Headers
 from providers.dav.conditions import format_http_date, parse_etags, parse_http_date
 from providers.dav.content_types import content_type_of, inline_type
 from providers.dav.ranges import UNSATISFIABLE, ByteRange, content_range, if_range_holds, multipart_parts, parse_range
 from providers.dav.request import DavRequest, path_of
+from providers.front.messages import Answer, Headers
 
 _FORESIGHT = "holdfast.foresight"
 

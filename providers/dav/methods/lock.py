@@ -10,12 +10,12 @@ from appliance.files.lock import Wanted
 from appliance.tree.locks import Lock
 from appliance.tree.paths import Path, name_key, show
 from providers.dav import answer, live, xml_out
-from providers.dav.answer import Answer
 from providers.dav.headers import parse_depth, parse_lock_token, parse_timeout
 from providers.dav.methods.put import UrlEndsInSlash
 from providers.dav.paths import encode_path
 from providers.dav.request import DavRequest
 from providers.dav.xml_in import parse_lockinfo
+from providers.front.messages import Answer
 
 
 def take(request: DavRequest) -> Answer:

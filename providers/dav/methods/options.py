@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from providers.dav import answer
-from providers.dav.answer import Answer, Headers
 from providers.dav.request import DavRequest
+from providers.front.messages import Answer, Headers
 
 ALLOW = "OPTIONS, GET, HEAD, PUT, DELETE, PROPFIND, PROPPATCH, MKCOL, COPY, MOVE, LOCK, UNLOCK, REPORT"
 

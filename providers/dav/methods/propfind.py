@@ -10,7 +10,6 @@ from appliance.files.context import Place
 from appliance.files.read import Listing
 from appliance.tree.nodes import Node
 from providers.dav import answer, live, xml_out
-from providers.dav.answer import Answer
 from providers.dav.blocks import in_blocks, multistatus
 from providers.dav.entries import Entries
 from providers.dav.headers import parse_depth
@@ -20,6 +19,7 @@ from providers.dav.paths import encode_names, encode_path
 from providers.dav.preferences import Preferences, preferences
 from providers.dav.request import DavRequest
 from providers.dav.xml_in import PropfindRequest, parse_propfind
+from providers.front.messages import Answer
 
 
 def propfind(request: DavRequest) -> Answer:

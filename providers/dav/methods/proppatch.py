@@ -5,12 +5,12 @@ from __future__ import annotations
 from appliance.errors import TooLarge
 from appliance.files import properties, read
 from providers.dav import answer, xml_out
-from providers.dav.answer import Answer
 from providers.dav.paths import encode_path
 from providers.dav.preferences import preferences
 from providers.dav.request import DavRequest
 from providers.dav.updates import elements, judge
 from providers.dav.xml_in import parse_proppatch
+from providers.front.messages import Answer
 
 
 def proppatch(request: DavRequest) -> Answer:

@@ -8,11 +8,11 @@ from appliance.files import write
 from appliance.files.write import Announced
 from appliance.tree.paths import show
 from providers.dav import answer
-from providers.dav.answer import Answer, Headers
 from providers.dav.checksums import checksum_state, parse_oc_checksum
 from providers.dav.conditions import format_http_date
 from providers.dav.headers import parse_oc_mtime
 from providers.dav.request import DavRequest
+from providers.front.messages import Answer, Headers
 
 # rclone announces SHA1 and compares by MD5: ownCloud, whose dialect this is, computes both.
 _KEPT = ("SHA1", "MD5")

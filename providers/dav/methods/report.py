@@ -10,7 +10,6 @@ from appliance.files import sync
 from appliance.files.sync import LIMIT, Changes, Wanted
 from appliance.tree.since import Item
 from providers.dav import answer, live, xml_out
-from providers.dav.answer import Answer
 from providers.dav.blocks import in_blocks, multistatus
 from providers.dav.entries import Entries
 from providers.dav.headers import parse_depth
@@ -20,6 +19,7 @@ from providers.dav.preferences import preferences
 from providers.dav.request import DavRequest
 from providers.dav.sync_tokens import parse_token, write_token
 from providers.dav.xml_in import SyncRequest, UnsupportedReport, parse_sync
+from providers.front.messages import Answer
 
 _TOO_MANY = "number-of-matches-within-limits"
 

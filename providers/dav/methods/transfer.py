@@ -5,10 +5,10 @@ from __future__ import annotations
 from appliance.files import transfer
 from appliance.files.transfer import Transferred
 from providers.dav import answer
-from providers.dav.answer import Answer, Headers
 from providers.dav.headers import parse_depth, parse_oc_mtime, parse_overwrite
 from providers.dav.methods.folders import require_whole
 from providers.dav.request import DavRequest
+from providers.front.messages import Answer, Headers
 
 
 def copy(request: DavRequest) -> Answer:

@@ -1,0 +1,36 @@
+"""Requests' bodies and answers, as every protocol face has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import NamedTuple, Protocol
+
+from appliance.backends.base import Buffer
+
+Headers = list[tuple[str, str]]
+
+_REASONS = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
+
+
+class Body(Protocol):
+    """``wsgi.input``: ``length`` is what the client announced, None for a chunked body."""
+
+    @property
+    def length(self) -> int | None: ...
+
+    def read(self, size: int = -1, /) -> bytes: ...
+
+    def readinto(self, buffer: memoryview, /) -> int: ...
+
+
+class Answer(NamedTuple):
+    """Status, headers and body. ``blocks`` without a Content-Length among the headers are sent chunked."""
+
+    status: int
+    headers: Headers
+    blocks: Iterable[Buffer]
+
+    @property
+    def status_line(self) -> str:
+        return _REASONS[self.status]
