@@ -7,14 +7,20 @@ from typing import Any
 
 from appliance.accounts import users
 from appliance.app import Appliance
+from appliance.db.sql import Sql
 from appliance.files import history, read, trash
 from appliance.files.context import Files
 from appliance.principal import Principal, system
 from appliance.tree.paths import Path, show
+from appliance.uploads import rows
+from appliance.uploads.rows import Upload
+
+_OPEN = Sql(f"SELECT {', '.join(Upload._fields)} FROM upload WHERE state = 'open' ORDER BY id")
 
 
 def inventory(appliance: Appliance) -> dict[str, Any]:
     """For each user: state, quota, every path with its content and versions, and the trash."""
+    unfinished = _unfinished(appliance)
     return {
         user.name: {
             "role": user.role,
@@ -27,9 +33,20 @@ def inventory(appliance: Appliance) -> dict[str, Any]:
                 [removed.path, removed.reason]
                 for removed in trash.list_trash(appliance.files, system(user.id, face="test"))
             ),
+            **({"uploads": unfinished[user.id]} if user.id in unfinished else {}),
         }
         for user in users.listing(appliance.database)
     }
+
+
+def _unfinished(appliance: Appliance) -> dict[int, list[Any]]:
+    """What has come of uploads, by the user's id."""
+    found: dict[int, list[Any]] = {}
+    with appliance.database.read() as session:
+        for upload in map(Upload._make, session.rows(_OPEN)):
+            etags = [list(each) for each in rows.etags(session, upload.id)]
+            found.setdefault(upload.user_id, []).append([upload.name, upload.size, upload.received, etags])
+    return found
 
 
 def _paths(files: Files, principal: Principal, path: Path) -> list[tuple[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import sys
@@ -22,6 +23,8 @@ from appliance.serve.prepare import finish_store, prepare_store
 from appliance.tree.paths import parse
 from appliance.upkeep import expire, measure, scrub
 from appliance.upkeep.expire import Rules
+from appliance.uploads import begin, complete, parts
+from appliance.uploads.begin import ALWAYS, PART_SIZE, Wanted
 from tests.data_folders.inventory import inventory
 from tests.files.person import Person
 from tests.support.content import noise, prose
@@ -81,6 +84,7 @@ def fill(appliance: Appliance) -> None:
     anna.patch("/docs/report.txt", [("{urn:example}colour", '<x:colour xmlns:x="urn:example">red</x:colour>')])
     anna.lock("/small.txt", timeout_s=86_400)
     ben.put("/shared chunk.jpg", noise(150_000))
+    _upload(appliance, anna)
     # What nobody names, and the reason to look for it.
     visitor = Person.new(appliance.files, "visitor")
     visitor.put("/traces", noise(20_000, seed=9))
@@ -105,6 +109,18 @@ def fill(appliance: Appliance) -> None:
     ben.remove("/letter")
     later = clock.now() + 10 * clock.DAY
     expire.expire(appliance.database, Rules(retention.parse(retention.DEFAULT), 30 * clock.DAY), now=later)
+
+
+def _upload(appliance: Appliance, who: Person) -> None:
+    """One that is completed, with parts that met at seams, and one that has begun."""
+    for name, count in (("uploaded", 3), ("half", 1)):
+        wanted = Wanted((), name, 2 * PART_SIZE + 1000, ALWAYS, "text/plain")
+        upload = begin.begin(appliance.uploads, who.principal, wanted, part_size=PART_SIZE)
+        for number in range(count, 0, -1):
+            body = io.BytesIO(bytes(upload.size_of(number) - 900) + prose(900, seed=number))
+            parts.put_part(appliance.uploads, who.principal, upload.token, number, body, length=upload.size_of(number))
+        if count == upload.total:
+            complete.complete(appliance.uploads, who.principal, upload.token)
 
 
 def _run_jobs(appliance: Appliance) -> None:
