@@ -14,6 +14,8 @@
     ├── Unauthenticated         no valid credentials
     ├── SignInBlocked           too many wrong passwords; nothing is compared for a while
     ├── Denied                  known, but not allowed
+    │   ├── BadSignature        a signed URL that nobody has signed, or whose key or issuer is gone
+    │   └── UrlExpired          a signed URL was right once
     ├── NotFound
     │   └── MomentGone          a moment that the tree had, and that is kept no more
     ├── Conflict                the tree is not in the state that the request assumes
@@ -154,6 +156,20 @@ class Denied(HoldfastError):
         self.action = action
         self.reason = reason
         super().__init__(f"not allowed: {action}" + (f" ({reason})" if reason else ""))
+
+
+class BadSignature(Denied):
+    """Nobody has signed this URL, or its key or its issuer's right is gone; which of these is not told."""
+
+    def __init__(self) -> None:
+        super().__init__(action="use this URL", reason="it is not signed, or void by now")
+
+
+class UrlExpired(Denied):
+    """A signed URL was right once."""
+
+    def __init__(self) -> None:
+        super().__init__(action="use this URL", reason="it has expired; ask for a new one")
 
 
 class NotFound(HoldfastError):

@@ -90,6 +90,7 @@ POINTS: Final[dict[str, Kind]] = {
     "upload.joined": "memory",
     "upload.assembled": "database",
     "upload.clearing": "system",
+    "checksum.kept": "system",
     # blobs on a disk
     "blob.open": "system",
     "blob.write": "system",

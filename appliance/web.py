@@ -26,6 +26,7 @@ from providers.http.environ import PRINCIPAL
 
 DAV_PREFIX = "/dav"
 PAST_PREFIX = "/at"
+_API = API_PREFIX.strip("/").partition("/")[0]
 
 _PING = Sql("SELECT incarnation FROM store")
 
@@ -53,13 +54,26 @@ def build_wsgi(
         {
             DAV_PREFIX.strip("/"): dav,
             PAST_PREFIX.strip("/"): PastApp(dav, face, PAST_PREFIX),
-            API_PREFIX.strip("/").partition("/")[0]: ApiApp(appliance.uploads, appliance.sign_in, settings.public_urls),
+            _API: _api(appliance),
             **dict.fromkeys(PANEL_FACES, panel),
         },
         root,
         lambda: _require_ready(appliance, is_leaving),
         settings.public_urls,
         settings.trusted_proxies,
+        {_API: settings.cors_origins},
+    )
+
+
+def _api(appliance: Appliance) -> ApiApp:
+    settings = appliance.settings
+    return ApiApp(
+        appliance.uploads,
+        appliance.sign_in,
+        settings.public_urls,
+        cdn_base_url=settings.cdn_base_url,
+        revocation_s=settings.cdn_revocation_seconds,
+        cors_origins=settings.cors_origins,
     )
 
 

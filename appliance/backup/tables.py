@@ -24,6 +24,8 @@ LEFT_OUT = {
     "finding": "of the disk of then; what is restored is verified",
     "scrub": "the same",
     "garbage": "a restored store looks for what nobody names in any case",
+    "signing_key": "URLs of the store of then are void, and who has a backup must not be able to sign",
+    "checksum_due": "those who ask for them have them computed",
     "lock": "clients ended some since, and nobody would end those again",
     "web_session": "people signed out since, or were signed out",
     "login_failure": "of a time that is over",

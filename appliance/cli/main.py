@@ -38,6 +38,7 @@ COMMANDS = {
     "migrate": ("migrate",),
     "tls": ("tls",),
     "keys": ("key",),
+    "signing": ("signing-key",),
 }
 """The commands of each module of this package."""
 

@@ -6,19 +6,9 @@ other; whether a folder can be written or a port is free is found out by whoever
 
 from __future__ import annotations
 
+from appliance.config.setting import PREFIX, Address, BlobPlace, DatabasePlace, Network, Setting, usable_cores
 from appliance.config.sources import load
-from appliance.config.table import (
-    BY_NAME,
-    PREFIX,
-    TABLE,
-    Address,
-    BlobPlace,
-    DatabasePlace,
-    Network,
-    Setting,
-    Settings,
-    usable_cores,
-)
+from appliance.config.table import BY_NAME, TABLE, Settings
 from appliance.config.testing import fault
 from appliance.config.values import blob_place, database_place
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from appliance.config.table import BY_NAME, INLINE_FOR_S3, PREFIX, TABLE, Settings
+from appliance.config.setting import PREFIX
+from appliance.config.table import BY_NAME, INLINE_FOR_S3, TABLE, Settings
 from appliance.config.testing import FAULT, faults_are_allowed
 from appliance.config.values import Given, parse
 from appliance.errors import ConfigError
@@ -144,11 +145,26 @@ def _from_file(path: Path) -> dict[str, Given]:
         return {}
     if not isinstance(document, dict):
         raise ConfigError(setting="config", problem=f"{path} must hold lines like `name: value`")
-    return {
-        _known(name, _NAMES, where=f" (in {path})"): Given(value, str(path), path.parent)
-        for name, value in document.items()
-        if value not in (None, "") or name not in BY_NAME
-    }
+    given: dict[str, Given] = {}
+    for written, value in _flat(document):
+        if value in (None, "") and written in BY_NAME:
+            continue
+        name = _known(written, _NAMES, where=f" (in {path})")
+        if name in given:
+            raise ConfigError(setting=name, problem=f"it stands twice in {path}; remove one of the two")
+        given[name] = Given(value, str(path), path.parent)
+    return given
+
+
+def _flat(document: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    """``group: {name: …}`` and ``group.name: …`` are ``group_name: …``, where there are settings that begin so."""
+    for written, value in document.items():
+        prefix = f"{written}_"
+        if isinstance(value, dict) and written not in BY_NAME and any(name.startswith(prefix) for name in BY_NAME):
+            yield from ((prefix + each, inner) for each, inner in value.items())
+        else:
+            flat = written.replace(".", "_")
+            yield flat if flat in BY_NAME else written, value
 
 
 def _read(path: Path) -> object:

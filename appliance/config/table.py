@@ -2,141 +2,16 @@
 
 from __future__ import annotations
 
-import ipaddress
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeAlias
-from urllib.parse import urlsplit, urlunsplit
+from typing import Literal
 
 from appliance.config.credentials import NAME_LEAST, NAME_MOST, PASSWORD_LEAST, PASSWORD_MOST
+from appliance.config.setting import Address, BlobPlace, DatabasePlace, Network, Setting, usable_cores
 from appliance.retention import DEFAULT, Retention
 
-PREFIX = "HOLDFAST_"
 _EIB = 1024**6
-
-Kind = Literal[
-    "path",
-    "file",
-    "log",
-    "address",
-    "urls",
-    "networks",
-    "user",
-    "password",
-    "choice",
-    "switch",
-    "integer",
-    "bytes",
-    "retention",
-    "database",
-    "blobs",
-    "secret",
-]
-Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-
-class Address(NamedTuple):
-    """Where to listen. ``host`` has no brackets; port 0 lets the system choose."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-class DatabasePlace(NamedTuple):
-    """Where the metadata is: a SQLite file, or a PostgreSQL database by its URL, which may hold a password."""
-
-    path: Path | None
-    url: str
-
-    def __repr__(self) -> str:
-        return f"DatabasePlace({self.shown})"
-
-    @property
-    def shown(self) -> str:
-        """For people: without the password."""
-        return str(self.path) if self.path is not None else without_password(self.url)
-
-
-class BlobPlace(NamedTuple):
-    """Where blobs are: a folder, or a bucket of an S3 service by its URL, which holds no secret."""
-
-    path: Path | None
-    url: str
-
-    @property
-    def shown(self) -> str:
-        """For people."""
-        return str(self.path) if self.path is not None else self.url
-
-
-def without_password(url: str) -> str:
-    """A URL for people."""
-    parts = urlsplit(url)
-    at = parts.netloc.rpartition("@")
-    user = at[0].partition(":")[0]
-    query = "&".join(each for each in parts.query.split("&") if not each.lower().startswith("password="))
-    return urlunsplit(parts._replace(netloc=f"{user}@{at[2]}" if user else at[2], query=query))
-
-
-def usable_cores() -> int:
-    """Cores that this process may run on, which can be fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
-    """One row of the table.
-
-    ``default`` is a value as it may be written in the file, or a function where it depends on the machine; None
-    means that the setting may stay unset. ``low`` and ``high`` include their ends.
-    """
-
-    name: str
-    type: Kind
-    default: str | int | Callable[[], int] | None
-    unit: str
-    help: str
-    low: int | None = None
-    high: int | None = None
-    choices: tuple[str, ...] = ()
-
-    @property
-    def variable(self) -> str:
-        """The environment variable that sets it."""
-        return PREFIX + self.name.upper()
-
-    def default_value(self) -> str | int | None:
-        """The default for this machine, as it might stand in the file."""
-        if not callable(self.default):
-            return self.default
-        return max(self.low or 1, min(self.default(), self.high or 1))
-
-    @property
-    def default_text(self) -> str:
-        """The default as documentation shows it."""
-        if callable(self.default):
-            return "the number of usable cores"
-        return "none" if self.default in (None, "") else str(self.default)
-
-    @property
-    def bounds_text(self) -> str:
-        """The allowed values as documentation shows them, or an empty text."""
-        if self.type == "switch":
-            return "true | false"
-        if self.choices:
-            return " | ".join((*self.choices, "PATH") if self.type == "log" else self.choices)
-        if self.low is None:
-            return ""
-        what = {"address": "port ", "user": "length ", "password": "length "}.get(self.type, "")
-        return f"{what}{self.low} to {self.high}"
-
 
 TABLE: tuple[Setting, ...] = (
     Setting(name="data", type="path", default="./holdfast-data", unit="path",
@@ -263,6 +138,16 @@ TABLE: tuple[Setting, ...] = (
             help="How long an unfinished upload of the API is kept after its last part."),
     Setting(name="max_staged_size", type="bytes", default=256 * 1024**3, unit="bytes", low=1, high=_EIB,
             help="Bytes that the unfinished uploads of one user may announce together."),
+    Setting(name="cdn_base_url", type="url", default=None, unit="URL",
+            help="Where a shared cache (CDN, Varnish, nginx) publishes what is below /api/v1/signed/ of this server, as"
+                 " in https://cdn.example.com. URLs for downloads begin with it then. Unset: with this server's own."),
+    Setting(name="cdn_revocation_seconds", type="integer", default=240, unit="seconds", low=0, high=300,
+            help="The longest that caches may keep what signed URLs answer: so long something can still be had from one"
+                 " that was deleted here, or whose signing key was revoked. 0: they keep nothing."),
+    Setting(name="cors_origins", type="origins", default="", unit="list of URLs",
+            help="Web sites whose pages may use the API and signed URLs from browsers, scheme, host and port each; *:"
+                 " every one. They send a token or a password themselves: what a browser has for this server is never"
+                 " used. In the environment: separated by commas."),
     Setting(name="retention", type="retention", default=DEFAULT, unit="steps",
             help="How long the past can be opened: every state for a while, then one an hour, a day, a week, a month. A"
                  " step without an age holds for ever; none keeps nothing. Users and folders can have rules of their"
@@ -355,6 +240,9 @@ class Settings:
     session_hours: int
     upload_hours: int
     max_staged_size: int
+    cdn_base_url: str | None
+    cdn_revocation_seconds: int
+    cors_origins: tuple[str, ...]
     retention: Retention
     trash_days: int
     expire_minutes: int

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from appliance.config.table import PREFIX
+from appliance.config.setting import PREFIX
 from appliance.errors import ConfigError
 from appliance.faults import Fault
 

@@ -16,7 +16,8 @@ from urllib.parse import unquote, urlsplit
 
 from appliance import retention, sizes
 from appliance.config.credentials import canonical, name_problem, password_problem
-from appliance.config.table import BY_NAME, Address, BlobPlace, DatabasePlace, Kind, Network, Setting
+from appliance.config.setting import Address, BlobPlace, DatabasePlace, Kind, Network, Setting
+from appliance.config.table import BY_NAME
 from appliance.errors import BadRequest, ConfigError
 from appliance.retention import Retention
 
@@ -26,6 +27,7 @@ T = TypeVar("T")
 _INTEGER = re.compile(r"-?[0-9]{1,30}")
 _PORT = re.compile(r"[0-9]{1,9}")
 _HOST_NAME = re.compile(r"(?![-.])[A-Za-z0-9_.-]{1,253}(?<![-.])")
+_URL_PATH = re.compile(r"[A-Za-z0-9._~/-]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -219,6 +221,26 @@ def _urls(setting: Setting, given: Given) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_origin(text, wanted) for text in texts if text))
 
 
+def _url(setting: Setting, given: Given) -> str:
+    """Scheme, host, port and a path, without a slash at its end."""
+    wanted = "the address of a server; write it as in https://cdn.example.com"
+    text = _line(given.value, wanted).rstrip("/")
+    origin, slash, path = text.partition("://")[2].partition("/")
+    base = _origin(f"{text.partition('://')[0]}://{origin}", wanted)
+    if not _URL_PATH.fullmatch(path):
+        raise _Wrong(f"{_shown(text)} is not {wanted}")
+    return f"{base}{slash}{path}"
+
+
+def _origins(setting: Setting, given: Given) -> tuple[str, ...]:
+    items = given.value.split(",") if isinstance(given.value, str) else given.value
+    if not isinstance(items, (list, tuple)):
+        raise _Wrong(f"{_shown(items)} is not a list of origins; write for example [https://app.example.com]")
+    wanted = "the origin of a web site; write scheme, host and port only, as in https://app.example.com, or *"
+    texts = [_line(item, wanted) for item in items]
+    return tuple(dict.fromkeys(text if text == "*" else _origin(text, wanted) for text in texts if text))
+
+
 def _networks(setting: Setting, given: Given) -> tuple[Network, ...]:
     items = given.value.split(",") if isinstance(given.value, str) else given.value
     if not isinstance(items, (list, tuple)):
@@ -321,7 +343,9 @@ _PARSERS: Mapping[Kind, Callable[[Setting, Given], object]] = {
     "file": _path,
     "log": _log,
     "address": _address,
+    "url": _url,
     "urls": _urls,
+    "origins": _origins,
     "networks": _networks,
     "user": _user,
     "password": _password,

@@ -658,6 +658,30 @@ upload_part = Table(
     sqlite_with_rowid=False,
 )
 
+checksum_due = Table(
+    "checksum_due",
+    metadata,
+    # A version whose SHA-256 nobody could compute on the way, and which the job "checksums" will read. Without an
+    # invariant: the version may be gone by then.
+    Column("node_id", BigInteger, nullable=False, primary_key=True, autoincrement=False),
+    Column("seq", BigInteger, nullable=False, primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
+)
+
+signing_key = Table(
+    "signing_key",
+    metadata,
+    # What URLs are signed with (appliance.signing). Without an invariant: without its row the URLs of a key are void.
+    # Never used again: it stands in URLs.
+    Column("id", Id, primary_key=True, autoincrement=True),
+    # 32 random bytes.
+    Column("secret", LargeBinary(32), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    # Since when it signs nothing more; NULL for the newest.
+    Column("retired_at", BigInteger),
+    sqlite_autoincrement=True,
+)
+
 property_ = Table(
     "property",
     metadata,

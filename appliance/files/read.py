@@ -11,9 +11,11 @@ from appliance.backends.base import Buffer
 from appliance.chunks.manifest import Kind
 from appliance.chunks.rows import SMALL_COLUMNS, SMALL_JOIN, Small
 from appliance.db.sql import Row, Seen, Session, Sql
+from appliance.errors import NotFound
 from appliance.files.context import Files, Place, locate, locate_with, require_conditions
 from appliance.moments import Moment
 from appliance.principal import Home, Principal
+from appliance.shares import mounts
 from appliance.tree import conditions as tree_conditions
 from appliance.tree import edit, nodes, past, properties
 from appliance.tree.conditions import Conditions
@@ -33,6 +35,17 @@ _CHECKSUMS = Sql("""
 """)
 _CHECKSUMS_OF = Sql("""
     SELECT node_id, seq, checksum FROM version WHERE node_id IN (:node_ids*) AND checksum IS NOT NULL
+""")
+# One statement: a version of a node, wherever that is now, and the root that it is below.
+_VERSION = Sql(f"""
+    WITH RECURSIVE above (id, parent_id) AS (
+        SELECT id, parent_id FROM node WHERE id = :node_id
+        UNION ALL
+        SELECT p.id, p.parent_id FROM node p JOIN above ON p.id = above.parent_id
+    )
+    SELECT (SELECT a.id FROM above a WHERE a.parent_id IS NULL), {nodes.columns_of("n")},
+        v.size, v.modified_at, v.media_type, v.manifest, v.checksum, v.created_at, {SMALL_COLUMNS}
+    FROM node n JOIN version v ON v.node_id = n.id AND v.seq = :seq {SMALL_JOIN} WHERE n.id = :node_id
 """)
 # What else its path named, or the node held, with a date of the same second.
 _NAMESAKES = Sql("""
@@ -114,6 +127,30 @@ def open_path(
         place, row = locate_with(session, principal, path, Action.READ, _OPENED, small=Kind.SMALL.value)
         _require(files, session, principal, place, conditions)
     return _opened(place, row)
+
+
+class OpenedVersion(NamedTuple):
+    """A version of a file. ``opened.node`` is as if it were the current one; ``media_type`` None: as the name says."""
+
+    opened: Opened
+    media_type: str | None
+
+
+def open_version(session: Session, principal: Principal, node_id: int, seq: int) -> OpenedVersion:
+    """A version of a file that is there now, by its id.
+
+    Raises:
+        NotFound: the file is not there, or somebody else's, or has no such version.
+    """
+    mount = mounts.resolve(session, principal, (), Action.READ)
+    row = session.row(_VERSION, node_id=node_id, seq=seq, small=Kind.SMALL.value)
+    if row is None or row[0] != mount.root_id:
+        raise NotFound(what="this version of this file")
+    node_row, (size, modified_at, media_type, *content) = row[1 : 1 + len(Node._fields)], row[1 + len(Node._fields) :]
+    node = Node._make(node_row)._replace(version_seq=seq, bytes=size, modified_at=modified_at)
+    small = Small._make(content[3:]) if content[4] is not None else None
+    chain = Chain(node, (node.id,), node)
+    return OpenedVersion(Opened(node, chain, bytes(content[0]), content[1], content[2], small), media_type)
 
 
 def _open_then(files: Files, principal: Principal, path: Path, conditions: Conditions | None, moment: Moment) -> Opened:

@@ -23,9 +23,10 @@ _SECRETS = re.compile(
 )
 # Without one of these there is none of the above; most texts have none.
 _SUSPICIOUS = re.compile(r"[:=\- ]|HFMK", re.IGNORECASE)
-# Paths in which a name is the key to what it names: share links, in this product's form and in the one of Nextcloud.
+# Paths in which a name is the key to what it names: signatures, and share links in this product's form and in the one
+# of Nextcloud.
 _TOKEN_PATH = re.compile(
-    r"((?:/index\.php)?/s/|/public\.php/dav/files/|/remote\.php/dav/public-(?:files|calendars)/)[^/]+"
+    r"(/api/v1/signed/[^/]*/|(?:/index\.php)?/s/|/public\.php/dav/files/|/remote\.php/dav/public-(?:files|calendars)/)[^/]+"
 )
 _QUERY_NAME = re.compile(r"[A-Za-z0-9_.:-]{1,40}")
 

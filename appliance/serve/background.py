@@ -19,7 +19,7 @@ from appliance.roster import BEAT_S, Roster
 from appliance.serve.process import StopSignal, repeat
 from appliance.serve.whereabouts import follow_moves
 from appliance.stores import open_database, puts_synced, reserve_of, room_for_content
-from appliance.upkeep import durable, measure, scrub, sweep
+from appliance.upkeep import checksums, durable, measure, scrub, sweep
 from appliance.upkeep.expire import Rules
 from appliance.upkeep.expire_job import ExpireJob
 from appliance.upkeep.prune import Policy
@@ -67,6 +67,7 @@ def jobs_of(settings: Settings, appliance: Appliance, durably: Database, wait: C
         Job("sweep", sweeping, lambda turn: sweep.sweep(database, backend, stopping=turn.is_lost), at_start=True),
         Job("login failures", 5 * _MINUTE, lambda turn: failures.forget_old(database)),
         Job("uploads", uploads.EVERY_S, lambda turn: uploads.sweep(database, stopping=turn.is_lost)),
+        Job("checksums", checksums.EVERY_S, lambda turn: _checksums(settings, appliance, wait)),
         Job("sessions", 60 * _MINUTE, lambda turn: sessions.forget_old(database, lives(settings))),
         Job(measure.NAME, measure.EVERY_S, measure.Measuring(database)),
         # After a crash its leftovers are what the next upload needs room for.
@@ -93,6 +94,11 @@ def jobs_of(settings: Settings, appliance: Appliance, durably: Database, wait: C
         )
         jobs.append(syncing)
     return jobs
+
+
+def _checksums(settings: Settings, appliance: Appliance, wait: Callable[[float], bool]) -> object:
+    pacer = Pacer(settings.scrub_bytes_per_second, wait)
+    return checksums.compute(appliance.database, appliance.chunks, pacer, stopping=lambda: wait(0))
 
 
 def _pruning(

@@ -192,6 +192,11 @@ def members_from(session: Session, parent_id: int, key: str, *, count: int, sinc
     return list(map(Node._make, rows))
 
 
+def columns_of(alias: str) -> str:
+    """The columns of a ``Node``, in its order, of a table with this alias."""
+    return ", ".join(f"{alias}.{name}" for name in _COLUMNS.split(", "))
+
+
 def above(session: Session, node_id: int) -> list[tuple[int, str]]:
     """(id, name) from the topmost ancestor down to the node itself."""
     return [(row[0], row[1]) for row in session.rows(_ABOVE, id=node_id)]

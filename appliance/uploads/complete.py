@@ -25,6 +25,7 @@ from appliance.errors import (
     Unavailable,
     UploadConflict,
 )
+from appliance.files import digests
 from appliance.files.context import begin
 from appliance.files.write import Announced, compare
 from appliance.principal import Principal
@@ -254,6 +255,8 @@ def _commit(
             node = edit.create_file(change, place.parents, place.name, content, node_id=node_id)
         else:
             node = edit.update_file(change, place.parents, old, content)
+        if node.version_seq is not None and digests.known_sha256(head, content.checksum) is None:
+            digests.note_due(session, node.id, node.version_seq)
         change.finish()
         told_until = change.at + min(uploads.life, _TOLD_FOR)
         rows.finish(session, upload.id, node.id, node.version_seq, expires_at=told_until)

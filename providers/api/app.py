@@ -14,9 +14,10 @@ from appliance.backends.base import Buffer
 from appliance.errors import HoldfastError, NotFound, QuotaExceeded, Unauthenticated
 from appliance.principal import Principal
 from appliance.uploads.service import Uploads
-from providers.api import uploads
+from providers.api import cors, files, signed, uploads
 from providers.api.problems import WrongMethod, problem
 from providers.api.request import Api, Request
+from providers.front import compression
 from providers.front.credentials import basic_credentials
 from providers.front.messages import Answer
 from providers.http.access import shown_path
@@ -25,6 +26,8 @@ from providers.http.environ import PRINCIPAL
 _log = logging.getLogger(__name__)
 
 PREFIX = "/api/v1"
+
+_SIGNED = PREFIX + signed.PATH
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
@@ -47,6 +50,7 @@ def _route(path: str, **handlers: Handler) -> _Route:
 
 _ROUTES = (
     _route("/files", post=uploads.begin_upload),
+    _route("/files/{fileId}", get=files.show_file),
     _route("/uploads/{uploadId}", get=uploads.show, delete=uploads.abort_upload),
     _route("/uploads/{uploadId}/content", put=uploads.put_content),
     _route("/uploads/{uploadId}/parts/{number}", put=uploads.put_part),
@@ -57,18 +61,32 @@ _ROUTES = (
 class ApiApp:
     """``/api/v1/…``. One object for all threads."""
 
-    def __init__(self, service: Uploads, sign_in: SignIn, public_urls: tuple[str, ...]) -> None:
-        self._api = Api(service, self._base)
+    def __init__(
+        self,
+        service: Uploads,
+        sign_in: SignIn,
+        public_urls: tuple[str, ...],
+        *,
+        cdn_base_url: str | None = None,
+        revocation_s: int = 0,
+        cors_origins: tuple[str, ...] = (),
+    ) -> None:
+        self._api = Api(service, self._base, PREFIX, cdn_base_url, revocation_s)
+        self._cors_origins = cors_origins
         self._sign_in = sign_in
         self._public_urls = public_urls
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[Buffer]:
-        found = self._answer(environ)
-        start_response(found.status_line, found.headers)
+        found = cors.preflight(environ, self._cors_origins)
+        if found is None:
+            found = compression.compress_document(environ, self._answer(environ))
+        start_response(found.status_line, cors.shared(environ, self._cors_origins, found.headers))
         return [] if environ["REQUEST_METHOD"] == "HEAD" else found.blocks
 
     def _answer(self, environ: Environ) -> Answer:
         try:
+            if environ["holdfast.target"].startswith(_SIGNED):
+                return signed.serve(self._api, environ)
             principal = environ[PRINCIPAL] = self._signed_in(environ)
             request = Request(self._api, environ, principal)
             found = _handler(request)(request)

@@ -21,10 +21,16 @@ DOCUMENT_BYTES = 2 * 1_048_576
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """What is the same for all requests. ``base``: what the face's URLs begin with, as clients see it."""
+    """What is the same for all requests. ``base``: what the face's URLs begin with, as clients see it, which ends in
+    ``prefix``. ``cdn_base_url``: where a cache publishes this server; what signed URLs answer is kept there for
+    ``revocation_s`` at most.
+    """
 
     uploads: Uploads
     base: Callable[[dict[str, Any]], str]
+    prefix: str
+    cdn_base_url: str | None
+    revocation_s: int
 
 
 @dataclass(slots=True)

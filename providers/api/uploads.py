@@ -15,6 +15,7 @@ from appliance.uploads.rows import Upload
 from providers.api import answers
 from providers.api.digests import parse_content_digest
 from providers.api.request import Fields, Request
+from providers.front.content_types import is_media_type
 from providers.front.dates import format_iso_date, parse_iso_date
 from providers.front.messages import Answer
 
@@ -118,7 +119,7 @@ def complete_upload(request: Request) -> Answer:
     if "parts" in fields:
         listed = [
             (
-                each.integer("partNumber", least=1, most=begin.PARTS_MOST),
+                each.integer("number" if "number" in each else "partNumber", least=1, most=begin.PARTS_MOST),
                 each.text("etag", most=64).strip().removeprefix("W/").strip('"'),
             )
             for each in fields.objects("parts", most=begin.PARTS_MOST)
@@ -170,7 +171,7 @@ def _wanted(request: Request, fields: Fields) -> Wanted:
         name,
         size,
         _replaces(fields),
-        fields.text("mimeType", most=255, default=""),
+        _media_type(fields),
         _checksum(fields),
         _moment(fields, "modifiedAt"),
     )
@@ -189,6 +190,13 @@ def _folder(request: Request, fields: Fields, name: str) -> Path | int:
     if path[-1:] == (name,) and not read.is_folder(request.api.uploads.files, request.principal, path):
         return path[:-1]
     return path
+
+
+def _media_type(fields: Fields) -> str:
+    found = fields.text("mimeType", most=255, default="")
+    if found and not is_media_type(found):
+        raise BadRequest(reason="mimeType reads as image/png (RFC 9110)")
+    return found
 
 
 def _moment(fields: Fields, name: str) -> int | None:

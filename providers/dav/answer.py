@@ -5,28 +5,15 @@ from __future__ import annotations
 from http import HTTPStatus
 
 from providers.dav import xml_out
-from providers.front.messages import Answer, Headers
+from providers.front.messages import Answer, Headers, text
+
+__all__ = ["empty", "text", "xml"]
 
 
 def empty(status: int, headers: Headers | None = None) -> Answer:
     """No body. RFC 9110 §8.6: 204 says so by itself, and must not carry a length."""
     length = [] if status == HTTPStatus.NO_CONTENT else [("Content-Length", "0")]
     return Answer(status, [*(headers or []), *length], [])
-
-
-def text(status: int, message: str, headers: Headers | None = None) -> Answer:
-    """A line for a person."""
-    body = f"{message}\n".encode("utf-8", "replace")
-    return Answer(
-        status,
-        [
-            *(headers or []),
-            ("Content-Type", "text/plain; charset=utf-8"),
-            ("X-Content-Type-Options", "nosniff"),
-            ("Content-Length", str(len(body))),
-        ],
-        [body],
-    )
 
 
 def xml(status: int, body: bytes, headers: Headers | None = None) -> Answer:

@@ -14,6 +14,7 @@ from typing import Final
 
 from appliance.errors import BadRequest
 from providers.front.dates import format_http_date, format_iso_date, parse_http_date
+from providers.front.etags import EtagList, canonical, parse_etags
 
 __all__ = [
     "EtagList",
@@ -35,9 +36,6 @@ _blank_or_comma = re.compile(r"[ \t,]*").match
 _coded_url = re.compile(r"<([^<>\s\x00-\x1f]+)>").match
 _not = re.compile(r"[Nn][Oo][Tt](?=[ \t<\[])").match
 _bracketed_etag = re.compile(r'\[[ \t]*((?:[Ww]/)?"[^"\x00-\x1f]*")[ \t]*\]').match
-# Matches at every position but the end: what is no quoted tag runs up to the next comma.
-_list_element = re.compile(r'[ \t]*((?:(?:[Ww]/)?"[^"]*")(?=[ \t]*(?:,|\Z))|[^,]*)[ \t]*,?').finditer
-_quoted = re.compile(r'(?:[Ww]/)?"[^"]*"', re.DOTALL).fullmatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +108,7 @@ def _conditions(value: str, at: int) -> tuple[tuple[IfCondition, ...], int]:
         if found := _coded_url(value, at):
             conditions.append(IfCondition(negation is not None, found[1], None))
         elif found := _bracketed_etag(value, at):
-            conditions.append(IfCondition(negation is not None, None, _canonical(found[1])))
+            conditions.append(IfCondition(negation is not None, None, canonical(found[1])))
         else:
             raise _bad_if("a condition that is neither <token> nor [etag]")
         at = found.end()
@@ -132,47 +130,3 @@ def submitted_tokens(lists: Iterable[IfList]) -> frozenset[str]:
     """Every state token that appears, negated ones too (RFC 4918 §10.4.1), except ``DAV:no-lock``."""
     tokens = {condition.token for entry in lists for condition in entry.conditions}
     return frozenset(token for token in tokens if token is not None and token != NO_LOCK)
-
-
-@dataclass(frozen=True, slots=True)
-class EtagList:
-    """The value of If-Match or If-None-Match. ``any`` stands for ``*``: whatever exists."""
-
-    any: bool
-    etags: frozenset[str]
-
-    def matches_strong(self, etag: str | None) -> bool:
-        """For If-Match. None is a resource that does not exist: nothing matches it, not even ``*``."""
-        if etag is None:
-            return False
-        return self.any or (etag in self.etags and not _is_weak(etag))
-
-    def matches_weak(self, etag: str | None) -> bool:
-        """For If-None-Match: ``W/"a"`` and ``"a"`` are the same. None as in ``matches_strong``."""
-        if etag is None:
-            return False
-        return self.any or _opaque(etag) in {_opaque(own) for own in self.etags}
-
-
-def parse_etags(value: str) -> EtagList:
-    """Never refuses: a member without quotes is kept out, so that it matches nothing.
-
-    With If-Match this fails the request, with If-None-Match it lets the request pass, as RFC 9110 §13.1 has it for a
-    tag that is not current.
-    """
-    members = [element[1].strip(" \t") for element in _list_element(value)]
-    if "*" in members and set(members) <= {"*", ""}:
-        return EtagList(True, frozenset())
-    return EtagList(False, frozenset(_canonical(member) for member in members if _quoted(member)))
-
-
-def _canonical(etag: str) -> str:
-    return "W/" + etag[2:] if etag[:2] == "w/" else etag
-
-
-def _is_weak(etag: str) -> bool:
-    return etag.startswith("W/")
-
-
-def _opaque(etag: str) -> str:
-    return etag[2:] if _is_weak(etag) else etag

@@ -13,7 +13,7 @@ from typing import Final
 
 from appliance.errors import BadRequest
 from providers.dav.checksums import Checksum, checksum_state, parse_oc_checksum
-from providers.dav.content_types import content_type_of, inline_type
+from providers.front.content_types import content_type_of, inline_type
 from providers.front.dates import MAX_EPOCH_S, MIN_EPOCH_S
 
 __all__ = [

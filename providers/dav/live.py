@@ -18,10 +18,10 @@ from appliance.tree.locks import Lock
 from appliance.tree.nodes import FILE, FOLDER, Node, etags
 from providers.dav import win32
 from providers.dav.conditions import format_http_date, format_iso_date
-from providers.dav.content_types import content_types_of
 from providers.dav.paths import encode_path
 from providers.dav.sync_tokens import write_token
 from providers.dav.xml_out import OWNCLOUD_NS, escape
+from providers.front.content_types import content_types_of
 
 Column = Callable[[Sequence[Node]], Sequence[object]]
 

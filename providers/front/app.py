@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
 from appliance.backends.base import Buffer
 from appliance.errors import HoldfastError
 from providers.front.forwarded import Network, believe
-from providers.front.origin import is_foreign
+from providers.front.origin import is_foreign, is_guest
 
 _log = logging.getLogger(__name__)
 
@@ -30,6 +30,7 @@ class Front:
     """``faces`` by the first name of the path; ``root`` answers for "/" itself and for every other path.
 
     ``ready`` raises when the server cannot do its work. What ``trusted_proxies`` say of a request's origin is believed.
+    ``guests`` are the origins whose pages may use a face, by its name ("*": any).
     """
 
     faces: dict[str, Application]
@@ -37,14 +38,15 @@ class Front:
     ready: Callable[[], None]
     public_urls: tuple[str, ...]
     trusted_proxies: tuple[Network, ...] = ()
+    guests: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[Buffer]:
         believe(environ, self.trusted_proxies)
-        if is_foreign(environ, self.public_urls):
-            return plain(start_response, "403 Forbidden", _UNSAFE_ORIGIN)
         first, slash, rest = environ["holdfast.target"].removeprefix("/").partition("/")
         # RFC 3986 §6.2.2.2: an encoded letter is that letter. What is below is the face's to decode.
         name = unquote(first)
+        if is_foreign(environ, self.public_urls) and not is_guest(environ, self.guests.get(name, ())):
+            return plain(start_response, "403 Forbidden", _UNSAFE_ORIGIN)
         face = self.faces.get(name)
         if face is not None:
             environ["holdfast.target"] = f"/{name}{slash}{rest}"

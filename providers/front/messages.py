@@ -34,3 +34,18 @@ class Answer(NamedTuple):
     @property
     def status_line(self) -> str:
         return _REASONS[self.status]
+
+
+def text(status: int, message: str, headers: Headers | None = None) -> Answer:
+    """A line for a person."""
+    body = f"{message}\n".encode("utf-8", "replace")
+    return Answer(
+        status,
+        [
+            *(headers or []),
+            ("Content-Type", "text/plain; charset=utf-8"),
+            ("X-Content-Type-Options", "nosniff"),
+            ("Content-Length", str(len(body))),
+        ],
+        [body],
+    )

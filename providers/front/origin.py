@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 # These change nothing (RFC 9110 §9.2.1; PROPFIND: RFC 4918 §9.1).
 _SAFE = frozenset(("GET", "HEAD", "OPTIONS", "PROPFIND", "REPORT"))
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+# A form can send these; "" is a request without a body.
+_SIMPLE_TYPES = frozenset(("", "application/x-www-form-urlencoded", "multipart/form-data", "text/plain"))
 _FOREIGN_SITES = frozenset(("cross-site", "same-site"))
 
 
@@ -29,6 +31,24 @@ def is_foreign(environ: dict[str, Any], public_urls: Collection[str]) -> bool:
     scheme = asked.partition("://")[0]
     seen = _origin_of(f"{scheme}://{environ.get('HTTP_HOST', '')}")
     return scheme not in _DEFAULT_PORTS or asked not in (seen, *map(_origin_of, public_urls))
+
+
+def is_guest(environ: dict[str, Any], guests: Collection[str]) -> bool:
+    """Whether a request is of another origin that was invited, and cannot have been made with what a browser keeps.
+
+    A browser asks before it lets a page send a method or a header of its own, and is told that it may not add
+    credentials. Of what it sends without asking (Fetch §2.2: simple requests) nothing is taken.
+    """
+    origin = environ.get("HTTP_ORIGIN")
+    if origin is None or not guests or not invites(guests, origin):
+        return False
+    media_type = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
+    return environ["REQUEST_METHOD"] != "POST" or media_type not in _SIMPLE_TYPES or "HTTP_TUS_RESUMABLE" in environ
+
+
+def invites(guests: Collection[str], origin: str) -> bool:
+    """Whether one of these origins, or "*", is this one."""
+    return "*" in guests or _origin_of(origin) in guests
 
 
 def _origin_of(url: str) -> str:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.dav.ranges import (
+from providers.front.dates import format_http_date
+from providers.front.ranges import (
     UNSATISFIABLE,
     ByteRange,
     MultipartFrame,
@@ -18,7 +19,6 @@ from providers.dav.ranges import (
     multipart_parts,
     parse_range,
 )
-from providers.front.dates import format_http_date
 
 
 @pytest.mark.parametrize(

@@ -178,6 +178,8 @@ _FIRST = (
     ("docs/empty", b""),
 )
 _FIRST_REVISION = """
+    DROP TABLE signing_key;
+    DROP TABLE checksum_due;
     DROP TABLE upload;
     DROP TABLE upload_part;
     ALTER TABLE version DROP COLUMN media_type;

@@ -18,10 +18,10 @@ from providers.dav.conditions import parse_etags, parse_if, submitted_tokens
 from providers.dav.destination import ForeignDestination, parse_destination
 from providers.dav.headers import parse_depth, parse_lock_token, parse_oc_mtime, parse_overwrite, parse_timeout
 from providers.dav.paths import decode_path, encode_path
-from providers.dav.ranges import UNSATISFIABLE, multipart_parts, parse_range
 from providers.dav.xml_in import PropertyUpdate, parse_lockinfo, parse_mkcol, parse_propfind, parse_proppatch
 from providers.front.credentials import basic_credentials
 from providers.front.dates import format_http_date, format_iso_date, parse_http_date, parse_iso_date
+from providers.front.ranges import UNSATISFIABLE, multipart_parts, parse_range
 from providers.http.body import ChunkedBody
 from providers.http.head import HeadError, head_size, parse_head
 from tests.fuzz.stream import Stream

@@ -36,6 +36,7 @@ def test_secret_in_a_text_is_masked(text: str, shown: str) -> None:
 @pytest.mark.parametrize(
     ("path", "shown"),
     [
+        ("/api/v1/signed/1.2.3.4.a.5/S1gn-tur_e/a.txt", "/api/v1/signed/1.2.3.4.a.5/***/a.txt"),
         ("/s/k3yT0k3n", "/s/***"),
         ("/s/k3yT0k3n/folder/file", "/s/***/folder/file"),
         ("/index.php/s/k3yT0k3n", "/index.php/s/***"),

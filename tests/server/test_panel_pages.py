@@ -324,7 +324,18 @@ def test_server_page_tells_of_processes_and_jobs(start: Start) -> None:
         os.kill(int(before["worker 1"]), signal.SIGKILL)
         until(lambda: {pid for _, pid in processes()} == {str(pid) for pid in server.pids()[1:]}, what="the successor")
         assert dict(processes())["worker 2"] == before["worker 2"]
-        jobs = {"expire", "login failures", "measure", "prune", "reserve", "scrub", "sessions", "sweep", "uploads"}
+        jobs = {
+            "checksums",
+            "expire",
+            "login failures",
+            "measure",
+            "prune",
+            "reserve",
+            "scrub",
+            "sessions",
+            "sweep",
+            "uploads",
+        }
         until(lambda: jobs <= {line.split("  ")[0] for line in server.holdfast("jobs", "list").stdout.splitlines()})
         shown = browser.get("/admin/server").tree.xpath("//section[2]//tbody/tr")
         assert {each[0].text_content() for each in shown} == jobs

@@ -22,6 +22,9 @@ SAMPLES: dict[str, tuple[str, object]] = {
     "drain_seconds": ("12", 12),
     "upload_hours": ("24", 24),
     "max_staged_size": ("1 GiB", 1024**3),
+    "cdn_base_url": ("https://CDN.example.com/files/", "https://cdn.example.com/files"),
+    "cdn_revocation_seconds": ("60", 60),
+    "cors_origins": ("https://app.example.com:443,*", ("https://app.example.com", "*")),
 }
 
 
@@ -84,3 +87,27 @@ def test_keys_of_aws_are_taken_together_or_not_at_all() -> None:
     assert (settings.s3_access_key, settings.s3_secret_key, settings.s3_session_token) == ("a", "b", "c")
     settings = load(None, {**aws, "HOLDFAST_S3_ACCESS_KEY": "own"}, {})
     assert (settings.s3_access_key, settings.s3_secret_key, settings.s3_session_token) == ("own", None, None)
+
+
+@pytest.mark.parametrize(
+    "text", ["cdn.example.com", "ftp://cdn.example.com", "https://cdn/?a", "https://u@cdn", "https://"]
+)
+def test_cdn_base_url_is_an_address(text: str) -> None:
+    """Signed URLs are put together of it."""
+    with pytest.raises(ConfigError, match="cdn_base_url"):
+        load(None, {"HOLDFAST_CDN_BASE_URL": text}, {})
+
+
+def test_settings_of_a_group_can_stand_below_its_name(tmp_path: Path) -> None:
+    """In the file, as a mapping or with a dot; twice is a mistake."""
+    file = tmp_path / "config.yaml"
+    file.write_text("cdn:\n  base_url: https://cdn.example.com\ncors.origins: ['https://app.example.com']\n")
+    settings = load(file, {}, {})
+    assert settings.cdn_base_url == "https://cdn.example.com"
+    assert settings.cors_origins == ("https://app.example.com",)
+    file.write_text("cdn: {base_url: https://cdn.example.com}\ncdn_base_url: https://other.example.com\n")
+    with pytest.raises(ConfigError, match=r"cdn_base_url.*twice"):
+        load(file, {}, {})
+    file.write_text("cdn: {bse_url: https://cdn.example.com}\n")
+    with pytest.raises(ConfigError, match="did you mean cdn_base_url"):
+        load(file, {}, {})

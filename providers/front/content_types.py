@@ -142,6 +142,10 @@ def _by_extension() -> dict[str, str]:
 
 
 _TYPES: Final = _by_extension()
+_TOKEN: Final = r"[A-Za-z0-9!#$&^_.+-]{1,100}"
+_whole_type = re.compile(
+    rf"{_TOKEN}/{_TOKEN}(?:[ \t]*;[ \t]*{_TOKEN}=(?:{_TOKEN}|\"[\x20-\x21\x23-\x5b\x5d-\x7e]{{0,200}}\"))*"
+).fullmatch
 _media_type = re.compile(r"([a-z]+)/([a-z0-9][a-z0-9!#$&^_.+\-]*)").fullmatch
 
 
@@ -169,6 +173,16 @@ def content_types_of(names: Iterable[str]) -> list[str]:
             found = known[name[dot:]] = content_type_of(name)
         types.append(found)
     return types
+
+
+def is_media_type(text: str) -> bool:
+    """Whether it can stand in a header as a media type, with parameters or without (RFC 9110 §8.3.1)."""
+    return _whole_type(text) is not None
+
+
+def media_type_or(stored: str | None, by_name: str) -> str:
+    """What a client called a content, if it did, and in a form that can be told."""
+    return stored if stored and is_media_type(stored) else by_name
 
 
 def inline_type(content_type: str) -> bool:
