@@ -81,6 +81,7 @@ TOOLS = (
     Tool("kioclient", "kde-cli-tools", "tests with KIO"),
     Tool("nginx", "nginx", "tests behind nginx", unpacked=True),
     Tool("haproxy", "haproxy", "tests of nodes behind a balancer"),
+    Tool("varnishd", "varnish", "tests behind Varnish"),
     Tool("caddy", "caddy", "tests behind Caddy", unpacked=True),
     Tool("minio", "minio", "tests on S3 with MinIO", built=True),
     Tool("versitygw", "versitygw", "tests on S3 with versitygw", built=True),

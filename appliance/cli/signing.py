@@ -8,6 +8,7 @@ from typing import Any
 from appliance import moments
 from appliance.cli.context import Context, print_table, row_id
 from appliance.signing import keys
+from appliance.upkeep import purging
 
 
 def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -51,6 +52,8 @@ def _rotate(context: Context, options: argparse.Namespace) -> int:
 def _revoke(context: Context, options: argparse.Namespace) -> int:
     with context.appliance() as appliance:
         keys.revoke(appliance.database, options.id)
+        if (url := appliance.settings.cdn_purge_url) is not None:
+            purging.purge(url, [purging.signing_key_key(options.id)])
         seconds = appliance.settings.cdn_revocation_seconds
     print(f"URLs of key {options.id} are void; caches in front may answer them for {seconds} s more")
     return 0

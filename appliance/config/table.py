@@ -144,6 +144,9 @@ TABLE: tuple[Setting, ...] = (
     Setting(name="cdn_revocation_seconds", type="integer", default=240, unit="seconds", low=0, high=300,
             help="The longest that caches may keep what signed URLs answer: so long something can still be had from one"
                  " that was deleted here, or whose signing key was revoked. 0: they keep nothing."),
+    Setting(name="cdn_purge_url", type="url", default=None, unit="URL",
+            help="Where that cache takes PURGE requests, whose Surrogate-Key header names what it has to drop: what was"
+                 " deleted here is gone there within seconds then. Unset: after cdn_revocation_seconds at most."),
     Setting(name="cors_origins", type="origins", default="", unit="list of URLs",
             help="Web sites whose pages may use the API and signed URLs from browsers, scheme, host and port each; *:"
                  " every one. They send a token or a password themselves: what a browser has for this server is never"
@@ -242,6 +245,7 @@ class Settings:
     max_staged_size: int
     cdn_base_url: str | None
     cdn_revocation_seconds: int
+    cdn_purge_url: str | None
     cors_origins: tuple[str, ...]
     retention: Retention
     trash_days: int

@@ -19,7 +19,7 @@ from appliance.roster import BEAT_S, Roster
 from appliance.serve.process import StopSignal, repeat
 from appliance.serve.whereabouts import follow_moves
 from appliance.stores import open_database, puts_synced, reserve_of, room_for_content
-from appliance.upkeep import checksums, durable, measure, scrub, sweep
+from appliance.upkeep import checksums, durable, measure, purging, scrub, sweep
 from appliance.upkeep.expire import Rules
 from appliance.upkeep.expire_job import ExpireJob
 from appliance.upkeep.prune import Policy
@@ -76,6 +76,8 @@ def jobs_of(settings: Settings, appliance: Appliance, durably: Database, wait: C
     ]
     if settings.database_path is not None or settings.blobs_folder is not None:
         jobs.append(Job("reserve", _MINUTE, lambda turn: reserve.renew(), at_start=True))
+    if settings.cdn_purge_url is not None:
+        jobs.append(Job("caches", purging.EVERY_S, purging.Purging(database, settings.cdn_purge_url)))
     if settings.scrub_days:
         scrubbing = scrub.ScrubJob(
             database,

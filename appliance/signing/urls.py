@@ -42,13 +42,16 @@ _GENERATION = Sql('SELECT generation FROM "user" WHERE id = :id')
 
 
 class Grant(NamedTuple):
-    """The content of a version may be read under this name until ``expires_s`` (Unix time)."""
+    """The content of a version may be read under this name until ``expires_s`` (Unix time). ``key_id``: who signed it;
+    0: nobody yet.
+    """
 
     node_id: int
     seq: int
     disposition: Disposition
     name: str
     expires_s: int
+    key_id: int = 0
 
 
 class Signed(NamedTuple):
@@ -96,7 +99,7 @@ def verify(
         raise UrlExpired
     _, user_name, role, _, _, *home = row
     principal = Principal("user", user_id, user_name, role, user_id, None, face, address, Home(*home))
-    return Grant(node_id, seq, _DISPOSITIONS[match[5]], name, expires_s), principal
+    return Grant(node_id, seq, _DISPOSITIONS[match[5]], name, expires_s, key_id), principal
 
 
 def _is_right(row: Row, incarnation: str, signed: Signed, name: str) -> bool:

@@ -15,6 +15,8 @@ from appliance.files import read
 from appliance.principal import Principal
 from appliance.signing import urls
 from appliance.signing.urls import Disposition, Grant, Signed
+from appliance.tree.nodes import Node
+from appliance.upkeep.purging import EVERYTHING, file_key, signing_key_key, tree_key
 from providers.api.request import Api
 from providers.front import compression
 from providers.front.content_types import content_type_of, media_type_or
@@ -84,7 +86,7 @@ def _send(api: Api, environ: dict[str, Any], granted: Grant, found: read.OpenedV
     may_compress = compression.is_compressible(content_type, node.bytes) and "HTTP_RANGE" not in environ
     coding = compression.coding_for(environ.get("HTTP_ACCEPT_ENCODING", "")) if may_compress else ""
     sending = Sending(files, environ, found.opened, compression.etag_of(etag, coding) if coding else etag)
-    headers = [*sending.validators, *_caching(api, environ, granted), ("Referrer-Policy", "no-referrer")]
+    headers = [*sending.validators, *_caching(api, environ, granted, node), ("Referrer-Policy", "no-referrer")]
     if compression.is_compressible(content_type, node.bytes):
         headers = compression.vary(headers, "Accept-Encoding")
     if is_unchanged(sending, granted.name):
@@ -97,17 +99,18 @@ def _send(api: Api, environ: dict[str, Any], granted: Grant, found: read.OpenedV
     return Answer(200, headers, [] if sending.is_head else compression.compressed(blocks, coding))
 
 
-def _caching(api: Api, environ: dict[str, Any], granted: Grant) -> Headers:
+def _caching(api: Api, environ: dict[str, Any], granted: Grant, node: Node) -> Headers:
     """A shared cache may keep it, as long as it could still be revoked within the time that is promised.
 
     Who sends credentials gets an answer for themselves alone (RFC 9111 §3.5), though they have no effect here.
     """
     if "HTTP_AUTHORIZATION" in environ or "HTTP_COOKIE" in environ:
         return [("Cache-Control", "private, no-cache")]
+    keys = (EVERYTHING, file_key(node.id), tree_key(node.tree_id), signing_key_key(granted.key_id))
     left_s = granted.expires_s - clock.now() // clock.SECOND
     kept_s = max(min(left_s, api.revocation_s), 0)
     return [
         ("Cache-Control", f"public, max-age={kept_s}, s-maxage={kept_s}, must-revalidate"),
-        # By which a cache can be told to drop all that it has of a file, or of a key.
-        ("Surrogate-Key", f"file-{granted.node_id}"),
+        # By which a cache can be told to drop all that it has of a file, of a user, or of a key.
+        ("Surrogate-Key", " ".join(keys)),
     ]

@@ -24,6 +24,7 @@ SAMPLES: dict[str, tuple[str, object]] = {
     "max_staged_size": ("1 GiB", 1024**3),
     "cdn_base_url": ("https://CDN.example.com/files/", "https://cdn.example.com/files"),
     "cdn_revocation_seconds": ("60", 60),
+    "cdn_purge_url": ("http://127.0.0.1:6081/", "http://127.0.0.1:6081"),
     "cors_origins": ("https://app.example.com:443,*", ("https://app.example.com", "*")),
 }
 
