@@ -12,12 +12,10 @@ from appliance.files.read import OpenedVersion
 from appliance.signing.urls import Disposition
 from appliance.tree import nodes
 from providers.api import answers, signed
-from providers.api.request import Request
+from providers.api.request import Request, row_id
 from providers.front.content_types import content_type_of, media_type_or
 from providers.front.dates import format_iso_date
 from providers.front.messages import Answer
-
-_ID_DIGITS = 18
 
 
 def show_file(request: Request) -> Answer:
@@ -33,11 +31,9 @@ def show_file(request: Request) -> Answer:
 
 
 def _found(request: Request) -> OpenedVersion:
-    text = request.values["fileId"]
-    if not (text.isascii() and text.isdigit() and len(text) <= _ID_DIGITS):
-        raise NotFound(what="this file")
+    node_id = row_id(request.values["fileId"], what="this file")
     with request.api.uploads.files.database.read() as session:
-        node = nodes.get(session, int(text))
+        node = nodes.get(session, node_id)
         if node is None or node.version_seq is None:
             raise NotFound(what="this file")
         return read.open_version(session, request.principal, node.id, node.version_seq)

@@ -7,13 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from appliance.errors import BadRequest, TooLarge
+from appliance.errors import BadRequest, NotFound, TooLarge
 from appliance.principal import Principal
 from appliance.uploads.service import Uploads
 from providers.api.problems import UnknownMediaType
 from providers.front.messages import Body
 
 T = TypeVar("T")
+
+_ID_DIGITS = 18
 
 DOCUMENT_BYTES = 2 * 1_048_576
 """A list of 10,000 parts fits."""
@@ -81,6 +83,17 @@ class Request:
         if not isinstance(found, dict):
             raise BadRequest(reason="the body has to be a JSON object")
         return Fields(found)
+
+
+def row_id(text: str, *, what: str) -> int:
+    """An id from a path.
+
+    Raises:
+        NotFound: nothing can have it; of ``what``.
+    """
+    if not (text.isascii() and text.isdigit() and len(text) <= _ID_DIGITS):
+        raise NotFound(what=what)
+    return int(text)
 
 
 class Fields:

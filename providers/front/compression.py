@@ -58,10 +58,14 @@ _MAKE: dict[str, Callable[[], _Compressor]] = {
 }
 
 
+def compresses(content_type: str) -> bool:
+    """Whether content of this type usually gets smaller."""
+    return _COMPRESSIBLE.fullmatch(content_type.partition(";")[0].strip().lower()) is not None
+
+
 def is_compressible(content_type: str, size: int) -> bool:
     """Whether it may be worth it: by its type and its length."""
-    media_type = content_type.partition(";")[0].strip().lower()
-    return LEAST_BYTES <= size <= MOST_BYTES and _COMPRESSIBLE.fullmatch(media_type) is not None
+    return LEAST_BYTES <= size <= MOST_BYTES and compresses(content_type)
 
 
 def coding_for(accepted: str) -> str:
