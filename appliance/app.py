@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from appliance import clock
 from appliance.accounts.sessions import Lives
 from appliance.accounts.signin import SignIn
+from appliance.audit.downloads import Downloads
 from appliance.backends.base import Backend
 from appliance.chunks import identity
 from appliance.chunks.store import ChunkStore
@@ -37,6 +38,7 @@ class Appliance:
     files: Files
     uploads: Uploads
     sign_in: SignIn
+    downloads: Downloads
 
     def close(self) -> None:
         """Give the writer's lease back, end the threads and close the database."""
@@ -44,6 +46,10 @@ class Appliance:
             self.sign_in.flush()
         except HoldfastError as error:
             _log.warning("the failed sign-ins of the last second are forgotten: %s", error)
+        try:
+            self.downloads.flush(everything=True)
+        except HoldfastError as error:
+            _log.warning("the last downloads are not in the audit trail: %s", error)
         try:
             self.chunks.writers.retire()
         except HoldfastError as error:
@@ -82,9 +88,11 @@ def open_appliance(settings: Settings, *, guess_key: bytes | None = None, for_re
         inline_threshold=settings.inline_threshold,
         synced=puts_synced(settings) or isinstance(database, PostgresqlDatabase),
     )
-    files = Files(database, chunks, settings.max_file_size, lambda: room_for_content(settings))
+    downloads = Downloads(database)
+    files = Files(database, chunks, settings.max_file_size, lambda: room_for_content(settings), downloads)
     uploads = Uploads(files, settings.upload_hours * 3600 * clock.SECOND, settings.max_staged_size)
-    return Appliance(settings, database, backend, chunks, files, uploads, SignIn(database, guess_key=guess_key))
+    sign_in = SignIn(database, guess_key=guess_key)
+    return Appliance(settings, database, backend, chunks, files, uploads, sign_in, downloads)
 
 
 def lives(settings: Settings) -> Lives:

@@ -40,6 +40,7 @@
     │   ├── ReadOnly            nothing can be changed for a while; reading goes on
     │   └── Moved               the store is elsewhere now; this process has to look anew
     ├── Damaged                 stored bytes are missing or are not what they were
+    │   └── TrailBroken         a part of the audit trail is not what was sealed
     ├── BackendError            a blob store failed; ``temporary`` says whether a retry can help
     │   ├── BlobMissing
     │   ├── BlobDamaged         a sealed blob is not what was sealed
@@ -369,6 +370,15 @@ class Damaged(HoldfastError):
     def __init__(self, *, what: str) -> None:
         self.what = what
         super().__init__(f"{what} is damaged or missing in the store")
+
+
+class TrailBroken(Damaged):
+    """A part of the audit trail is not what was sealed; ``problem`` is a whole clause."""
+
+    def __init__(self, *, problem: str) -> None:
+        self.problem = problem
+        super().__init__(what="the audit trail")
+        self.args = (f"{problem}; `holdfast audit verify` tells more",)
 
 
 class BackendError(HoldfastError):

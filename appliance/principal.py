@@ -36,3 +36,7 @@ class Principal:
 def system(home_id: int, *, face: str) -> Principal:
     """The system, acting in the tree of ``home_id``."""
     return Principal("system", None, "system", "system", home_id, None, face, "")
+
+
+COMMAND = system(0, face="cli")
+"""Whoever is at the machine, for what is in nobody's tree."""

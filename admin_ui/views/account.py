@@ -43,7 +43,7 @@ def set_password(request: Request) -> Answer:
         if verified.device_id is not None:
             raise Unauthenticated
         assert request.session is not None
-        users.set_password(request.database, request.me(), password, keep=request.session.digest)
+        users.set_password(request.database, request.me(), password, keep=request.session.digest, by=request.principal)
     except Unauthenticated:
         return _password_form(request, 403, current="This is not your present password.")
     except SignInBlocked as error:
@@ -58,7 +58,7 @@ def add_app_password(request: Request) -> Answer:
     """A new one, shown in this answer and never again."""
     label = request.form.get("label", "")
     try:
-        _, secret = app_passwords.add(request.database, request.me(), label)
+        _, secret = app_passwords.add(request.database, request.me(), label, by=request.principal)
     except BadRequest as error:
         return _overview(request, 400, label=label[:200], problem=_sentence(error))
     return request.page("account/made.html", secret=secret, label=label.strip(), dav_url=dav_url(request.base_url))
@@ -66,7 +66,7 @@ def add_app_password(request: Request) -> Answer:
 
 def revoke_app_password(request: Request, id: str) -> Answer:  # noqa: A002 - the name of the path's part
     """It works no more; 404 if it is somebody else's."""
-    app_passwords.revoke(request.database, request.me(), int(id))
+    app_passwords.revoke(request.database, request.me(), int(id), by=request.principal)
     return answers.redirect("/account/?done=revoked#app-passwords")
 
 

@@ -53,6 +53,7 @@ def add(request: Request) -> Answer:
             password,
             role="admin" if form.get("admin") == "yes" else "member",
             quota_bytes=quota_bytes,
+            by=request.principal,
         )
     except BadRequest as error:
         field = "password" if "password" in error.reason else "name"
@@ -87,7 +88,7 @@ def set_password(request: Request, name: str) -> Answer:
     given = request.form.get("password", "")
     password = given or passwords.generate()
     try:
-        users.set_password(request.database, user, password)
+        users.set_password(request.database, user, password, by=request.principal)
     except BadRequest as error:
         return _one(request, name, 400, problems={"password": _sentence(error)})
     if given:
@@ -99,7 +100,7 @@ def set_role(request: Request, name: str) -> Answer:
     """Administrator or not."""
     role = request.form.get("role", "")
     try:
-        users.set_role(request.database, users.get(request.database, name), role)
+        users.set_role(request.database, users.get(request.database, name), role, by=request.principal)
     except BadRequest as error:
         return _one(request, name, 400, problems={"role": _sentence(error)})
     return _done(name, f"role-{role}")
@@ -111,7 +112,7 @@ def set_state(request: Request, name: str) -> Answer:
     try:
         if state not in _STATES:
             raise BadRequest(reason=f"a user is {' or '.join(_STATES)}")
-        users.set_state(request.database, users.get(request.database, name), state)
+        users.set_state(request.database, users.get(request.database, name), state, by=request.principal)
     except BadRequest as error:
         return _one(request, name, 400, problems={"state": _sentence(error)})
     return _done(name, f"state-{state}")

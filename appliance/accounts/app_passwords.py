@@ -16,6 +16,9 @@ from appliance.accounts.users import User
 from appliance.db.database import Database
 from appliance.db.sql import Session, Sql
 from appliance.errors import BadRequest, NotFound
+from appliance.journal import events
+from appliance.journal.events import Action
+from appliance.principal import COMMAND, Principal
 
 LABEL_LIMIT = 100
 
@@ -35,12 +38,15 @@ _INSERT = Sql("""
     SELECT id, :label, :secret_sha256, :now FROM "user" WHERE id = :user_id AND state <> 'removed' {share} RETURNING id
 """)
 _LIST = Sql("SELECT id, label, created_at, revoked_at FROM app_password WHERE user_id = :user_id ORDER BY id")
-_REVOKE = Sql("UPDATE app_password SET revoked_at = :now WHERE id = :id AND user_id = :user_id AND revoked_at IS NULL")
+_REVOKE = Sql("""
+    UPDATE app_password SET revoked_at = :now WHERE id = :id AND user_id = :user_id AND revoked_at IS NULL
+    RETURNING label
+""")
 _CHANGED = Sql('UPDATE "user" SET generation = generation + 1 WHERE id = :user_id')
 _FIND = Sql("SELECT id, user_id FROM app_password WHERE secret_sha256 = :secret_sha256 AND revoked_at IS NULL")
 
 
-def add(database: Database, user: User, label: str) -> tuple[int, str]:
+def add(database: Database, user: User, label: str, *, by: Principal = COMMAND) -> tuple[int, str]:
     """A new app password: its id, and the secret, which is not stored.
 
     Raises:
@@ -51,14 +57,16 @@ def add(database: Database, user: User, label: str) -> tuple[int, str]:
         raise BadRequest(reason=f"a device's label has 1 to {LABEL_LIMIT} printable characters")
     text = base64.b32encode(secrets.token_bytes(20)).decode().lower()
     secret = "-".join(text[start : start + 8] for start in range(0, len(text), 8))
-    made = database.write(
-        lambda session: session.rows(
-            _INSERT, user_id=user.id, label=label, secret_sha256=_digest(secret), now=clock.now()
-        )
-    )
-    if not made:
-        raise BadRequest(reason=f"the user {user.name} is removed; enable it before it gets an app password")
-    return made[0][0], secret
+
+    def work(session: Session) -> int:
+        made = session.rows(_INSERT, user_id=user.id, label=label, secret_sha256=_digest(secret), now=clock.now())
+        if not made:
+            raise BadRequest(reason=f"the user {user.name} is removed; enable it before it gets an app password")
+        events.record(session, Action.DEVICE_ADDED, by, tree_id=user.tree_id, name=label)
+        app_password_id: int = made[0][0]
+        return app_password_id
+
+    return database.write(work), secret
 
 
 def listing(database: Database, user: User) -> list[AppPassword]:
@@ -67,7 +75,7 @@ def listing(database: Database, user: User) -> list[AppPassword]:
         return [AppPassword._make(row) for row in session.rows(_LIST, user_id=user.id)]
 
 
-def revoke(database: Database, user: User, app_password_id: int) -> None:
+def revoke(database: Database, user: User, app_password_id: int, *, by: Principal = COMMAND) -> None:
     """It works no more, from the next request on.
 
     Raises:
@@ -75,9 +83,11 @@ def revoke(database: Database, user: User, app_password_id: int) -> None:
     """
 
     def work(session: Session) -> None:
-        if session.run(_REVOKE, id=app_password_id, user_id=user.id, now=clock.now()) == 0:
+        revoked = session.rows(_REVOKE, id=app_password_id, user_id=user.id, now=clock.now())
+        if not revoked:
             raise NotFound(what=f"an app password {app_password_id} of {user.name}")
         session.run(_CHANGED, user_id=user.id)
+        events.record(session, Action.DEVICE_REVOKED, by, tree_id=user.tree_id, name=revoked[0][0])
 
     database.write(work)
 

@@ -10,6 +10,9 @@ from appliance.config.credentials import canonical, is_name, name_problem
 from appliance.db.database import Database
 from appliance.db.sql import Session, Sql
 from appliance.errors import BadRequest, NameTaken, NotFound
+from appliance.journal import events
+from appliance.journal.events import Action
+from appliance.principal import COMMAND, Principal
 from appliance.retention import Retention
 from appliance.tree import edit, purge
 
@@ -62,7 +65,15 @@ _DELETE_DEVICES = Sql("DELETE FROM app_password WHERE user_id = :id")
 _ANY = Sql('SELECT 1 FROM "user" LIMIT 1')
 
 
-def add(database: Database, name: str, password: str, *, role: str = "member", quota_bytes: int | None = None) -> User:
+def add(
+    database: Database,
+    name: str,
+    password: str,
+    *,
+    role: str = "member",
+    quota_bytes: int | None = None,
+    by: Principal = COMMAND,
+) -> User:
     """A new user with an empty tree.
 
     Raises:
@@ -84,7 +95,8 @@ def add(database: Database, name: str, password: str, *, role: str = "member", q
             raise NameTaken(path=f"the user {name}" + (" (removed, files kept)" if row[0] == "removed" else ""))
         now = clock.now()
         user_id = session.value(_INSERT, name=name, role=role, password_hash=password_hash, now=now)
-        edit.plant(session, user_id, now=now, quota_bytes=quota_bytes)
+        tree_id = edit.plant(session, user_id, now=now, quota_bytes=quota_bytes)
+        events.record(session, Action.USER_ADDED, by, tree_id=tree_id, name=f"{name} ({role})")
 
     database.write(insert)
     return get(database, name)
@@ -120,7 +132,9 @@ def any_exist(database: Database) -> bool:
 # row until theirs is there: so it is seen, and ends too, or finds that the user is no longer what it was.
 
 
-def set_password(database: Database, user: User, password: str, *, keep: bytes | None = None) -> None:
+def set_password(
+    database: Database, user: User, password: str, *, keep: bytes | None = None, by: Principal = COMMAND
+) -> None:
     """A new main password; app passwords go on working. Browsers are signed out, but for the session ``keep``."""
     passwords.check_new(password)
     password_hash = passwords.hash_password(password)
@@ -128,11 +142,12 @@ def set_password(database: Database, user: User, password: str, *, keep: bytes |
     def work(session: Session) -> None:
         session.run(_SET_PASSWORD, id=user.id, password_hash=password_hash)
         sessions.end_all(session, user.id, keep=keep)
+        events.record(session, Action.USER_PASSWORD, by, tree_id=user.tree_id, name=user.name)
 
     database.write(work)
 
 
-def set_role(database: Database, user: User, role: str) -> None:
+def set_role(database: Database, user: User, role: str, *, by: Principal = COMMAND) -> None:
     """Whether the user is an "admin" or a "member".
 
     Raises:
@@ -145,11 +160,12 @@ def set_role(database: Database, user: User, role: str) -> None:
         if role != "admin":
             _require_another_administrator(session, user)
         session.run(_SET_ROLE, id=user.id, role=role)
+        events.record(session, Action.USER_ROLE, by, tree_id=user.tree_id, name=f"{user.name} ({role})")
 
     database.write(work)
 
 
-def set_state(database: Database, user: User, state: str) -> None:
+def set_state(database: Database, user: User, state: str, *, by: Principal = COMMAND) -> None:
     """Whether the user may sign in ("active") or not ("disabled", which ends the sessions too).
 
     Raises:
@@ -163,6 +179,7 @@ def set_state(database: Database, user: User, state: str) -> None:
             raise BadRequest(reason=f"the user {user.name} is removed and cannot sign in anyway; enable brings it back")
         if state != "active":
             sessions.end_all(session, user.id)
+        events.record(session, Action.USER_STATE, by, tree_id=user.tree_id, name=f"{user.name} ({state})")
 
     database.write(work)
 
@@ -185,7 +202,7 @@ def retention_of(database: Database, user: User) -> str | None:
     return found
 
 
-def remove(database: Database, user: User) -> None:
+def remove(database: Database, user: User, *, by: Principal = COMMAND) -> None:
     """No sign-in and no device any more; the tree is kept, and ``set_state`` "active" brings the user back.
 
     Raises:
@@ -197,11 +214,12 @@ def remove(database: Database, user: User) -> None:
         session.run(_SET_STATE, id=user.id, state="removed")
         sessions.end_all(session, user.id)
         session.run(_REVOKE_ALL, id=user.id, now=clock.now())
+        events.record(session, Action.USER_STATE, by, tree_id=user.tree_id, name=f"{user.name} (removed)")
 
     database.write(work)
 
 
-def purge_user(database: Database, user: User) -> None:
+def purge_user(database: Database, user: User, *, by: Principal = COMMAND) -> None:
     """Delete the user and the whole tree with its history, for good.
 
     Raises:
@@ -215,6 +233,7 @@ def purge_user(database: Database, user: User) -> None:
         session.run(_DELETE_DEVICES, id=user.id)
         purge.purge(session, user.tree_id)
         failures.forget_account(session, user.name)
+        events.record(session, Action.USER_PURGED, by, tree_id=user.tree_id, name=user.name)
 
     database.write(work)
 

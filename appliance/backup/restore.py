@@ -34,6 +34,9 @@ from appliance.db.models import metadata
 from appliance.db.sql import Session, Sql
 from appliance.db.sqlite import SqliteDatabase
 from appliance.errors import BackupFailed, BackupRefused, Damaged, StoreMismatch, Unavailable
+from appliance.journal import events
+from appliance.journal.events import Action
+from appliance.principal import COMMAND
 from appliance.upkeep.check_report import Progress, Steps
 
 _DATABASE = "holdfast.db"
@@ -257,6 +260,7 @@ class _Run:
         for table, last in last_ids.items():
             if table in metadata.tables:
                 session.keep_ids(table, last)
+        events.record(session, Action.STORE_RESTORED, COMMAND, name=f"snapshot {self.snapshot.number}")
         return identity.reincarnate(session)
 
     def _publish(self) -> None:

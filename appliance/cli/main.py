@@ -30,6 +30,7 @@ COMMANDS = {
     "expire": ("expire",),
     "usage": ("usage",),
     "locks": ("lock",),
+    "audit": ("audit",),
     "jobs": ("jobs",),
     "check": ("check",),
     "prune": ("prune",),

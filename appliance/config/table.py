@@ -83,6 +83,15 @@ TABLE: tuple[Setting, ...] = (
     Setting(name="master_key", type="secret", default=None, unit="text",
             help="The master key itself, before master_key_file. The environment is a better place for it than this"
                  " file."),
+    Setting(name="audit_days", type="integer", default=365, unit="days", low=0, high=36500,
+            help="How long the audit trail keeps downloads, what became of users and their devices, and the address of"
+                 " each change. 0: for ever. What was changed when and by whom is kept as long as the files are."),
+    Setting(name="audit_key_file", type="file", default=None, unit="path",
+            help="The file with the key that the audit trail is sealed with; of several lines the first seals, all of"
+                 " them verify. Nodes that share a store need the same. Unset: audit.key in the data folder, which is"
+                 " made at the first start."),
+    Setting(name="audit_key", type="secret", default=None, unit="text",
+            help="The key itself, before audit_key_file. The environment is a better place for it than this file."),
     Setting(name="admin_user", type="user", default="admin", unit="characters", low=NAME_LEAST, high=NAME_MOST,
             help="Name of the administrator who is made at the first start: a-z 0-9 . _ - @, a letter or digit first."
                  " Capitals count as small letters."),
@@ -222,6 +231,9 @@ class Settings:
     seal: Literal["auto", "on", "off"]
     master_key_file: Path | None
     master_key: str | None = field(repr=False)
+    audit_days: int
+    audit_key_file: Path | None
+    audit_key: str | None = field(repr=False)
     admin_user: str
     admin_password: str | None = field(repr=False)
     public_urls: tuple[str, ...]

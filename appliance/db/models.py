@@ -519,10 +519,94 @@ journal = Table(
     # Who; NULL: the system. `device_id` is an app password, NULL: none.
     Column("user_id", BigInteger),
     Column("device_id", BigInteger),
-    # "dav", "cli", …, and the peer's address ("" for local commands).
+    # "dav", "cli", …, and the peer's address ("" for local commands, and once `audit_days` are over).
+    Column("face", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    # Logical bytes: of the new version, or of all that was copied, moved, removed or restored. NULL: of neither, or a
+    # change of a time when they were not noted.
+    Column("bytes", BigInteger),
+    sqlite_with_rowid=False,
+)
+
+audit_event = Table(
+    "audit_event",
+    metadata,
+    # What happened and is no change of a tree: downloads, and what became of users and their app passwords. Together
+    # with the journal this is the audit trail (docs/design/audit.md).
+    # Counted up without a gap, in the order of the commits (`audit_count`). Invariant: no number is left out behind the
+    # first one, and the last one, if there is one, is that of `audit_count`.
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    # When it happened; of a download: when its first byte was asked for.
+    Column("at", BigInteger, nullable=False),
+    # How long a download, or several of the same that followed each other, took.
+    Column("seconds", Integer, nullable=False),
+    # appliance.journal.events.Action.
+    Column("action", Text, nullable=False),
+    # Whose file, or which user's tree it is about; NULL: nobody's.
+    Column("tree_id", BigInteger),
+    # The version that was downloaded; NULL for all else.
+    Column("node_id", BigInteger),
+    Column("seq", BigInteger),
+    # What it was called: the file, the user, the device; "" if nothing.
+    Column("name", Text, nullable=False),
+    # Sent bytes, and in how many requests; 0 for what is no download.
+    Column("bytes", BigInteger, nullable=False),
+    Column("requests", Integer, nullable=False),
+    # As in `journal`.
+    Column("user_id", BigInteger),
+    Column("device_id", BigInteger),
     Column("face", Text, nullable=False),
     Column("address", Text, nullable=False),
     sqlite_with_rowid=False,
+)
+Index("ix_audit_event_tree", audit_event.c.tree_id, audit_event.c.id)
+
+audit_count = Table(
+    "audit_count",
+    metadata,
+    # The number of the last event. Who writes events raises it first, and so holds it: their numbers are in the order
+    # of the commits. At most one row, id 1.
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("events", BigInteger, nullable=False),
+)
+
+audit_batch = Table(
+    "audit_batch",
+    metadata,
+    # Rows of the journal and events that are sealed together. Invariant: no number is left out behind the first one,
+    # which follows the checkpoint.
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("sealed_at", BigInteger, nullable=False),
+    # Which rows, and a digest of those of each tree (appliance.audit.chain).
+    Column("spans", LargeBinary, nullable=False),
+    # Which key sealed it, 16 hex digits; and HMAC-SHA256 of all of this and of the batch before.
+    Column("key_id", Text, nullable=False),
+    Column("mac", LargeBinary(32), nullable=False),
+)
+
+audit_sealed = Table(
+    "audit_sealed",
+    metadata,
+    # Up to which change a tree is sealed; tree 0: up to which event. Invariant: at most the tree's seq.
+    Column("tree_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("seq", BigInteger, nullable=False),
+)
+
+audit_checkpoint = Table(
+    "audit_checkpoint",
+    metadata,
+    # What the batches that are not kept any more came to. At most one row, id 1.
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    # The last of them, and its MAC, on which the next one builds.
+    Column("number", BigInteger, nullable=False),
+    Column("batch_mac", LargeBinary(32), nullable=False),
+    # How many changes and events were in all of them, up to which time, and when the last ones went.
+    Column("rows", BigInteger, nullable=False),
+    Column("until_at", BigInteger, nullable=False),
+    Column("made_at", BigInteger, nullable=False),
+    # As in `audit_batch`, of this row.
+    Column("key_id", Text, nullable=False),
+    Column("mac", LargeBinary(32), nullable=False),
 )
 
 trash = Table(

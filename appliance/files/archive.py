@@ -64,8 +64,8 @@ def members(files: Files, folder: Node, rename: Rename) -> Iterator[Member]:
         open_ += reversed(folders)
 
 
-def content(files: Files, node: Node) -> Iterator[Buffer]:
-    """Verified bytes of a file as it was when it was listed, also if it was changed or removed since.
+def content(files: Files, principal: Principal, node: Node) -> Iterator[Buffer]:
+    """Verified bytes of a file as it was when it was listed, also if it was changed or removed since. Noted as read.
 
     Raises:
         NotFound: that version is kept no more.
@@ -74,4 +74,5 @@ def content(files: Files, node: Node) -> Iterator[Buffer]:
         row = session.row(_MANIFEST, node_id=node.id, seq=node.version_seq)
     if row is None:
         raise NotFound(what=f"the content of {node.name}")
-    yield from files.chunks.read(bytes(row[0]), 0, node.bytes)
+    blocks = files.chunks.read(bytes(row[0]), 0, node.bytes)
+    yield from blocks if files.downloads is None else files.downloads.counted(principal, node, blocks)

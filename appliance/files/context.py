@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from appliance.accounts.policy import Action
+from appliance.audit.downloads import Downloads
 from appliance.chunks.store import ChunkStore
 from appliance.db.database import Database
 from appliance.db.sql import Row, Session
@@ -38,6 +39,8 @@ class Files:
     max_file_bytes: int
     # Bytes that new content may still take; None where nobody can tell.
     free_bytes: Callable[[], int | None]
+    # Where it is noted who has read what; None where nobody but the machine's own commands reads.
+    downloads: Downloads | None = None
 
     def require_room(self, size: int = 0) -> None:
         """Refuse what makes the store grow by ``size`` bytes and some rows, where only the reserve is left.

@@ -239,6 +239,12 @@ def content(files: Files, opened: Opened, start: int, end: int) -> Iterator[Buff
     return files.chunks.read(opened.manifest, start, end, opened.small)
 
 
+def download(files: Files, principal: Principal, opened: Opened, start: int, end: int) -> Iterator[Buffer]:
+    """``content`` for an answer to somebody: that it was sent, and how much of it, goes into the audit trail."""
+    blocks = content(files, opened, start, end) if start < end else iter(())
+    return blocks if files.downloads is None else files.downloads.counted(principal, opened.node, blocks)
+
+
 def list_path(
     files: Files,
     principal: Principal,

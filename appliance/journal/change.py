@@ -38,9 +38,9 @@ _LOCK = Sql("SELECT root_id, seq, changed_at, quota_bytes FROM tree WHERE id = :
 _ADVANCE = Sql("UPDATE tree SET seq = :seq, changed_at = :at WHERE id = :id")
 _RECORD = Sql("""
     INSERT INTO journal (tree_id, seq, at, kind, node_id, from_parent_id, from_name, to_parent_id, to_name,
-                         user_id, device_id, face, address)
+                         user_id, device_id, face, address, bytes)
     VALUES (:tree_id, :seq, :at, :kind, :node_id, :from_parent_id, :from_name, :to_parent_id, :to_name,
-            :user_id, :device_id, :face, :address)
+            :user_id, :device_id, :face, :address, :bytes)
 """)
 _NOWHERE = (None, None)
 
@@ -92,8 +92,16 @@ class Change:
         if self._quota is not None and added_bytes > 0 and used_bytes + added_bytes > self._quota:
             raise QuotaExceeded(quota_bytes=self._quota, used_bytes=used_bytes)
 
-    def record(self, kind: Kind, node_id: int, *, source: Place | None = None, target: Place | None = None) -> None:
-        """Write the journal row of ``seq`` and go on to the next number."""
+    def record(
+        self,
+        kind: Kind,
+        node_id: int,
+        *,
+        source: Place | None = None,
+        target: Place | None = None,
+        size: int | None = None,
+    ) -> None:
+        """Write the journal row of ``seq`` and go on to the next number; ``size``: logical bytes of what changed."""
         from_parent_id, from_name = source or _NOWHERE
         to_parent_id, to_name = target or _NOWHERE
         self.session.run_later(
@@ -111,6 +119,7 @@ class Change:
             device_id=self.principal.device_id,
             face=self.principal.face,
             address=self.principal.address,
+            bytes=size,
         )
         self.seq += 1
 

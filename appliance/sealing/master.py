@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
-import os
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from appliance import faults
-from appliance.backends.disk import sync_folder
 from appliance.errors import ConfigError
+from appliance.sealing import written
+from appliance.sealing.written import KEY_SIZE, Written
 
-_MARK = "HFMK"
-_SIZE = 32
-_CHECK = 3
-_GROUP = 8
+_WRITTEN = Written("HFMK", "master key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +22,7 @@ class MasterKey:
     @classmethod
     def new(cls) -> MasterKey:
         """One that nobody has yet."""
-        return cls(secrets.token_bytes(_SIZE))
+        return cls(secrets.token_bytes(KEY_SIZE))
 
     @classmethod
     def parse(cls, text: str) -> MasterKey:
@@ -38,35 +31,17 @@ class MasterKey:
         Raises:
             ValueError: it is none, with a clause that says why and quotes nothing.
         """
-        letters = "".join(text.split()).replace("-", "").upper()
-        if not letters.startswith(_MARK):
-            raise ValueError(f"is no master key; one begins with {_MARK}-")
-        try:
-            data = base64.b32decode(letters.removeprefix(_MARK))
-        except binascii.Error:
-            data = b""
-        if len(data) != _SIZE + _CHECK:
-            raise ValueError("is no whole master key; letters are missing, or there are too many")
-        key, check = data[:_SIZE], data[_SIZE:]
-        if check != _digest(b"check", key)[:_CHECK]:
-            raise ValueError("has a mistake in it: its last letters do not fit the others")
-        return cls(key)
+        return cls(_WRITTEN.read(text))
 
     @property
     def text(self) -> str:
         """One line, with a checksum in it."""
-        data = self.secret + _digest(b"check", self.secret)[:_CHECK]
-        letters = base64.b32encode(data).decode("ascii")
-        return "-".join([_MARK, *(letters[at : at + _GROUP] for at in range(0, len(letters), _GROUP))])
+        return _WRITTEN.text(self.secret)
 
     @property
     def fingerprint(self) -> str:
         """16 hexadecimal digits."""
-        return _digest(b"fingerprint", self.secret)[:8].hex()
-
-
-def _digest(purpose: bytes, key: bytes) -> bytes:
-    return hashlib.sha256(b"holdfast master key " + purpose + b"\0" + key).digest()
+        return _WRITTEN.fingerprint(self.secret)
 
 
 def read_file(path: Path, *, setting: str = "master_key_file") -> MasterKey:
@@ -96,24 +71,6 @@ def make_file(path: Path) -> MasterKey:
     Raises:
         FileExistsError: there is such a file.
     """
-    if os.path.lexists(path):
-        raise FileExistsError(17, "there is such a file already, and it is not replaced", str(path))
     key = MasterKey.new()
-    # Under another name until it is whole, so that nobody ever reads a part; what a kill leaves there is used again.
-    partial = path.with_name(f".{path.name}.partial")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            os.fchmod(descriptor, 0o600)
-            file.write(f"{key.text}\n")
-            file.flush()
-            faults.point("key.written")
-            os.fsync(descriptor)
-        os.rename(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    faults.point("key.named")
-    sync_folder(path.parent)
-    faults.point("key.made")
+    written.make_file(path, key.text)
     return key

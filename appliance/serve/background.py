@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 
 from appliance import clock, faults
 from appliance.accounts import failures, sessions
 from appliance.app import Appliance, lives, open_appliance
+from appliance.audit import job as audit_job
+from appliance.audit import keys as audit_keys
+from appliance.audit.job import Auditing
 from appliance.backends.base import Backend
 from appliance.backends.paced import PacedBackend, Pacer
 from appliance.backends.reserve import Reserve
@@ -25,6 +29,8 @@ from appliance.upkeep.expire_job import ExpireJob
 from appliance.upkeep.prune import Policy
 from appliance.upkeep.prune_job import PruneJob
 from appliance.uploads import sweep as uploads
+
+_log = logging.getLogger(__name__)
 
 _MINUTE = 60
 # Between two looks at the room: prune has to have freed what expired before more does.
@@ -63,11 +69,13 @@ def jobs_of(settings: Settings, appliance: Appliance, durably: Database, wait: C
     database, backend = appliance.database, appliance.backend
     reserve = reserve_of(settings)
     sweeping = settings.sweep_minutes * _MINUTE
+    auditing = Auditing(durably, lambda: audit_keys.establish(settings, _log.warning), settings.audit_days)
     jobs = [
         Job("sweep", sweeping, lambda turn: sweep.sweep(database, backend, stopping=turn.is_lost), at_start=True),
         Job("login failures", 5 * _MINUTE, lambda turn: failures.forget_old(database)),
         Job("uploads", uploads.EVERY_S, lambda turn: uploads.sweep(database, stopping=turn.is_lost)),
         Job("checksums", checksums.EVERY_S, lambda turn: _checksums(settings, appliance, wait)),
+        Job("audit", audit_job.EVERY_S, lambda turn: auditing(lambda: wait(0) or turn.is_lost())),
         Job("sessions", 60 * _MINUTE, lambda turn: sessions.forget_old(database, lives(settings))),
         Job(measure.NAME, measure.EVERY_S, measure.Measuring(database)),
         # After a crash its leftovers are what the next upload needs room for.

@@ -12,6 +12,7 @@ from contextlib import closing
 
 from appliance import faults
 from appliance.accounts import passwords, users
+from appliance.audit import keys as audit_keys
 from appliance.backends.base import Backend
 from appliance.chunks import identity
 from appliance.config import Settings
@@ -68,6 +69,7 @@ def prepare_store(settings: Settings, *, tell: Callable[[str], None]) -> None:
         else:
             assert isinstance(database, SqliteDatabase)
             _prepare_alone(settings, database, backend, tell)
+        audit_keys.establish(settings, tell)
         reserve_of(settings).renew()
 
 

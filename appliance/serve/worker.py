@@ -11,6 +11,7 @@ from pathlib import Path
 from appliance import faults
 from appliance.accounts.throttle import FLUSH_EVERY_S
 from appliance.app import open_appliance
+from appliance.audit import downloads
 from appliance.chunks.writers import RENEW_S
 from appliance.config import Settings
 from appliance.logs.file import LogFile
@@ -72,6 +73,7 @@ def run_worker(
     done = threading.Event()
     repeat(done, RENEW_S, appliance.chunks.writers.renew, name="writer lease")
     repeat(done, FLUSH_EVERY_S, appliance.sign_in.flush, name="failed sign-ins")
+    repeat(done, downloads.FLUSH_EVERY_S, appliance.downloads.flush, name="downloads")
     repeat(done, BEAT_S, roster.seat(number).beat, name="sign of life")
     follow_moves(appliance.database, appliance.chunks.writers, stop, done)
     threading.Thread(target=server.serve, name="accept", daemon=True).start()

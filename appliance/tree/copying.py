@@ -73,7 +73,7 @@ def copy(change: Change, source: Node, parents: Ids, name: str, *, deep: bool) -
         pairs += _copy_below(change, source, top)
     properties.copy(change.session, pairs)
     origin = None if source.parent_id is None else (source.parent_id, source.name)
-    change.record(Kind.COPY, top.id, source=origin, target=(parents[-1], name))
+    change.record(Kind.COPY, top.id, source=origin, target=(parents[-1], name), size=top.bytes)
     return top
 
 

@@ -76,7 +76,7 @@ def create_file(change: Change, parents: Ids, name: str, content: Content, *, no
     _insert_version(change, node.id, content)
     _touch(change, parents, files=1, size=content.size)
     change.ancestors.members_changed(parents[-1])
-    change.record(Kind.CREATE, node.id, target=(parents[-1], name))
+    change.record(Kind.CREATE, node.id, target=(parents[-1], name), size=content.size)
     return node
 
 
@@ -87,7 +87,8 @@ def update_file(change: Change, parents: Ids, file: Node, content: Content) -> N
     change.session.run_later(_SET_VERSION, id=file.id, seq=change.seq, bytes=content.size, modified_at=modified_at)
     _touch(change, parents, files=0, size=content.size - file.bytes)
     node = file._replace(version_seq=change.seq, subtree_seq=change.seq, bytes=content.size, modified_at=modified_at)
-    change.record(Kind.UPDATE, file.id, target=(parents[-1], file.name) if parents else None)
+    target = (parents[-1], file.name) if parents else None
+    change.record(Kind.UPDATE, file.id, target=target, size=content.size)
     return node
 
 
@@ -110,7 +111,7 @@ def move(change: Change, node: Node, parents: Ids, new_parents: Ids, name: str) 
     for folder_id in {source, target}:
         change.ancestors.members_changed(folder_id)
     locks.drop_below(change.session, change.tree_id, node)
-    change.record(Kind.MOVE, node.id, source=(source, node.name), target=(target, name))
+    change.record(Kind.MOVE, node.id, source=(source, node.name), target=(target, name), size=node.bytes)
     return node._replace(parent_id=target, name=name, placed_seq=change.seq - 1)
 
 
@@ -133,7 +134,7 @@ def remove(change: Change, parents: Ids, node: Node, *, path: str, reason: str) 
     )
     _touch(change, parents, files=-node.files, size=-node.bytes)
     change.ancestors.members_changed(parent_id)
-    change.record(Kind.REMOVE, node.id, source=(parent_id, node.name))
+    change.record(Kind.REMOVE, node.id, source=(parent_id, node.name), size=node.bytes)
 
 
 def put_back(change: Change, node: Node, parents: Ids, name: str) -> Node:
@@ -144,7 +145,7 @@ def put_back(change: Change, node: Node, parents: Ids, name: str) -> Node:
     change.session.run_later(_PLACE, id=node.id, parent_id=parent_id, name=name, name_key=key, seq=change.seq)
     _touch(change, parents, files=node.files, size=node.bytes)
     change.ancestors.members_changed(parent_id)
-    change.record(Kind.RESTORE, node.id, target=(parent_id, name))
+    change.record(Kind.RESTORE, node.id, target=(parent_id, name), size=node.bytes)
     return node._replace(parent_id=parent_id, name=name)
 
 

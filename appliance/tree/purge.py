@@ -27,7 +27,7 @@ _STEPS = (
     Sql("DELETE FROM upload_part WHERE upload_id IN (SELECT id FROM upload WHERE tree_id = :tree_id)"),
     *(
         Sql(f"DELETE FROM {table} WHERE tree_id = :tree_id")
-        for table in ("upload", "trash", "lock", "journal", "kept", "folder_rule")
+        for table in ("upload", "trash", "lock", "journal", "audit_sealed", "kept", "folder_rule")
     ),
     Sql("DELETE FROM tree WHERE id = :tree_id"),
 )

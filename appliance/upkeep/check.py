@@ -10,8 +10,8 @@ before something counts as missing, its row is read again. Memory depends on the
 (check_ids); tables are read in pages.
 
 Rules in SQL stand with what they are about: check_accounts, check_journal, check_nodes, check_history,
-check_attached, check_uploads, check_store. What SQL cannot say is in check_nodes, check_content, check_uploads,
-check_blobs, check_data.
+check_attached, check_uploads, check_audit, check_store. What SQL cannot say is in check_nodes, check_content,
+check_uploads, check_blobs, check_data.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from appliance.db.sql import SQLITE, Session, Sql
 from appliance.upkeep import (
     check_accounts,
     check_attached,
+    check_audit,
     check_history,
     check_journal,
     check_nodes,
@@ -53,6 +54,7 @@ _RULES = (
     *check_history.RULES,
     *check_attached.RULES,
     *check_uploads.RULES,
+    *check_audit.RULES,
 )
 _COUNTED = {
     "users": "user",

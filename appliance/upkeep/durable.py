@@ -21,6 +21,9 @@ from appliance.chunks.writers import Writers
 from appliance.db.database import Database
 from appliance.db.sql import Session, Sql
 from appliance.errors import BlobDamaged, BlobMissing, Damaged
+from appliance.journal import events
+from appliance.journal.events import Action
+from appliance.principal import COMMAND
 from appliance.upkeep.rollback import roll_back
 from appliance.upkeep.salvage import Broken, copy_intact, move_rows
 
@@ -87,9 +90,16 @@ def recover(database: Database, backend: Backend) -> Recovered | None:
     faults.point("recover.repaired")
     sync_packs(database, backend)
     faults.point("recover.synced")
-    if commits_lost and not lost:
-        database.write(identity.reincarnate)
+    if commits_lost:
+        database.write(lambda session: _begin_anew(session, lost))
     return Recovered(len(broken), files, commits_lost)
+
+
+def _begin_anew(session: Session, lost: Set[bytes]) -> None:
+    """Numbers may be given out again. Where content was lost as well, that has been said of the store already."""
+    if not lost:
+        identity.reincarnate(session)
+    events.record(session, Action.COMMITS_LOST, COMMAND)
 
 
 def _verify(database: Database, backend: Backend, store_id: str) -> tuple[list[Broken], set[bytes]]:

@@ -19,6 +19,7 @@ from appliance import clock
 from appliance.files import archive
 from appliance.files.archive import Member
 from appliance.files.context import Files
+from appliance.principal import Principal
 from appliance.tree.nodes import Node
 from providers.api.request import Request, row_id
 from providers.front.compression import compresses
@@ -50,7 +51,7 @@ def get_zip(request: Request) -> Answer:
     ]
     if request.environ["REQUEST_METHOD"] == "HEAD":
         return Answer(200, headers, [])
-    blocks = iter(_zip(files, folder))
+    blocks = iter(_zip(files, request.principal, folder))
     # What fails at once is answered as an error.
     first = next(blocks)
     return Answer(200, headers, chain((first,), blocks))
@@ -72,22 +73,24 @@ def safe_names(names: Sequence[str]) -> list[str]:
     return found
 
 
-def _zip(files: Files, folder: Node) -> Iterable[bytes]:
-    members = (_entry(files, each) for each in archive.members(files, folder, safe_names))
+def _zip(files: Files, principal: Principal, folder: Node) -> Iterable[bytes]:
+    members = (_entry(files, principal, each) for each in archive.members(files, folder, safe_names))
     return stream_zip(members, chunk_size=_PIECE)
 
 
-def _entry(files: Files, member: Member) -> tuple[str, datetime, int, Method, Iterable[bytes]]:
+def _entry(
+    files: Files, principal: Principal, member: Member
+) -> tuple[str, datetime, int, Method, Iterable[bytes]]:
     node, path = member.node, "/".join(member.path)
     at = _date(node)
     if node.is_folder:
         return f"{path}/", at, _FOLDER_MODE, ZIP_AUTO(0, level=_STORED), ()
     level = _LEVEL if compresses(content_type_of(node.name)) else _STORED
-    return path, at, _FILE_MODE, ZIP_AUTO(node.bytes, level=level), _content(files, node)
+    return path, at, _FILE_MODE, ZIP_AUTO(node.bytes, level=level), _content(files, principal, node)
 
 
-def _content(files: Files, node: Node) -> Iterator[bytes]:
-    yield from map(bytes, archive.content(files, node))
+def _content(files: Files, principal: Principal, node: Node) -> Iterator[bytes]:
+    yield from map(bytes, archive.content(files, principal, node))
 
 
 def _date(node: Node) -> datetime:

@@ -14,11 +14,13 @@ from appliance.errors import PreconditionFailed
 from appliance.files import read
 from appliance.files.context import Files
 from appliance.files.read import Opened
+from appliance.principal import Principal
 from providers.front.content_types import inline_type
 from providers.front.dates import format_http_date, parse_http_date
 from providers.front.etags import parse_etags
 from providers.front.messages import Answer, Headers, text
 from providers.front.ranges import UNSATISFIABLE, ByteRange, content_range, if_range_holds, multipart_parts, parse_range
+from providers.http.environ import PRINCIPAL
 
 
 class Sending(NamedTuple):
@@ -95,11 +97,19 @@ def send_file(sending: Sending, headers: Headers, content_type: str) -> Answer:
 
 def blocks_of(sending: Sending, piece: ByteRange) -> Iterator[Buffer]:
     """The bytes; the first block is fetched now, so that damage is found while an error can still be answered."""
-    if sending.is_head or piece.start == piece.end_exclusive:
+    if sending.is_head:
         return iter(())
-    blocks = read.content(sending.files, sending.opened, piece.start, piece.end_exclusive)
+    blocks = _download(sending, piece)
+    if piece.start == piece.end_exclusive:
+        return blocks
     first = next(blocks)
     return joined((first,), blocks)
+
+
+def _download(sending: Sending, piece: ByteRange) -> Iterator[Buffer]:
+    """Noted as read by who asks."""
+    principal: Principal = sending.environ[PRINCIPAL]
+    return read.download(sending.files, principal, sending.opened, piece.start, piece.end_exclusive)
 
 
 def safety(name: str, content_type: str, *, attach: bool = False) -> Headers:
@@ -134,7 +144,7 @@ def _several(sending: Sending, ranges: tuple[ByteRange, ...], headers: Headers, 
     def blocks() -> Iterator[Buffer]:
         for head, piece in zip(frame.heads, ranges, strict=True):
             yield head
-            yield from read.content(sending.files, sending.opened, piece.start, piece.end_exclusive)
+            yield from _download(sending, piece)
         yield frame.closing
 
     return Answer(206, headers, blocks())

@@ -11,8 +11,11 @@ import signal
 import time
 from collections.abc import Callable
 
-from appliance import retention
+from appliance import clock, retention
 from appliance.accounts import app_passwords, users
+from appliance.audit import expire as audit_expire
+from appliance.audit import keys as audit_keys
+from appliance.audit import seal
 from appliance.backends.reserve import Reserve
 from appliance.files import history, lock, trash
 from appliance.moments import Moment
@@ -254,6 +257,21 @@ def _sync(stage: Stage) -> str:
     return "done"
 
 
+def _seal(stage: Stage) -> str:
+    keys = audit_keys.load(stage.settings)
+    assert keys is not None
+    seal.seal(stage.appliance.database, keys)
+    return "done"
+
+
+def _let_go(stage: Stage) -> str:
+    """Of all that is sealed."""
+    keys = audit_keys.load(stage.settings)
+    assert keys is not None
+    audit_expire.expire(stage.appliance.database, keys, clock.now() + clock.DAY)
+    return "done"
+
+
 COMMANDS = [
     Operation("restore-version", _restore_version),
     Operation("restore-at", _restore_at),
@@ -279,6 +297,8 @@ COMMANDS = [
     Operation("repair-needless", _repair, scene="needless"),
     Operation("key-rotate", _rotate, scene="sealed"),
     Operation("key-rewrap", _rewrap, scene="sealed"),
+    Operation("audit-seal", _seal),
+    Operation("audit-expire", _let_go, ready=_seal),
     Operation("reserve", _reserve),
     Operation("sync", _sync, scene="fast", ready=_ask("PUT", "/unsynced", ONE)),
 ]

@@ -178,6 +178,12 @@ _FIRST = (
     ("docs/empty", b""),
 )
 _FIRST_REVISION = """
+    DROP TABLE audit_event;
+    DROP TABLE audit_count;
+    DROP TABLE audit_batch;
+    DROP TABLE audit_sealed;
+    DROP TABLE audit_checkpoint;
+    ALTER TABLE journal DROP COLUMN bytes;
     DROP TABLE signing_key;
     DROP TABLE checksum_due;
     DROP TABLE upload;

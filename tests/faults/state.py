@@ -9,6 +9,8 @@ from pathlib import Path
 
 from appliance.accounts import app_passwords, users
 from appliance.app import Appliance
+from appliance.audit import keys
+from appliance.audit.verify import verify
 from appliance.db.sql import Sql
 from appliance.stores import open_database, open_store
 from appliance.tree import trash
@@ -31,7 +33,7 @@ _PACKS = Sql("SELECT writer_id, counter FROM pack")
 _ALIVE = Sql("SELECT COUNT(*) FROM writer WHERE state = 'alive'")
 _LEASES = Sql("SELECT COUNT(*) FROM lease")
 # What a data folder at rest consists of.
-_AT_REST = {"holdfast.db", "holdfast.db-writers", "server.lock", "blobs", "partial", "reserve"}
+_AT_REST = {"holdfast.db", "holdfast.db-writers", "server.lock", "blobs", "partial", "reserve", "audit.key"}
 # And of what it was before a migration.
 _COPIES = "copies"
 
@@ -111,6 +113,8 @@ def examine(stage: Stage, *, with_incarnation: bool) -> tuple[State, list[str]]:
     if not stage.planted:
         report = check(appliance.database, appliance.backend, read_data=True)
         wrong += [f"check: {finding}" for finding in report.findings]
+    trail = verify(appliance.database, keys.load(stage.settings))
+    wrong += [f"audit: {problem}" for problem in trail.problems]
     found = state_of(appliance, with_incarnation=with_incarnation, planted=stage.planted)
     swept = sweep.sweep(appliance.database, appliance.backend)
     if swept.failed:

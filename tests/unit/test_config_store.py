@@ -26,6 +26,9 @@ SAMPLES: dict[str, tuple[str, object]] = {
     "cdn_revocation_seconds": ("60", 60),
     "cdn_purge_url": ("http://127.0.0.1:6081/", "http://127.0.0.1:6081"),
     "cors_origins": ("https://app.example.com:443,*", ("https://app.example.com", "*")),
+    "audit_days": ("30", 30),
+    "audit_key_file": ("/etc/audit.key", Path("/etc/audit.key")),
+    "audit_key": ("HFAK-ABC", "HFAK-ABC"),
 }
 
 

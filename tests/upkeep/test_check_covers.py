@@ -33,6 +33,9 @@ INVARIANTS = {
     "trash": ("trash-node",),
     "property": ("property-node",),
     "lock": ("lock-node",),
+    "audit_event": ("audit-events",),
+    "audit_batch": ("audit-batches",),
+    "audit_sealed": ("audit-sealed",),
     "upload": ("upload-tree", "upload-sums", "upload-manifest upload-content"),
     "upload_part": ("upload-part", "upload-size", "upload-content"),
 }

@@ -1,0 +1,76 @@
+"""The end of ``audit_days``: the oldest batches go, with their events and with the addresses in their changes, and
+leave a checkpoint. The changes themselves are the history of a tree, and stay as long as the tree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from appliance import clock, faults
+from appliance.audit import chain
+from appliance.audit.chain import EVENTS, Batch, Checkpoint
+from appliance.audit.judging import Judge
+from appliance.audit.keys import AuditKeys
+from appliance.db.database import Database
+from appliance.db.sql import Session, Sql
+from appliance.errors import TrailBroken
+
+_OLDEST = Sql(f"SELECT {', '.join(Batch._fields)} FROM audit_batch ORDER BY number LIMIT 1")
+_NOTE = Sql(f"""
+    INSERT INTO audit_checkpoint (id, {", ".join(Checkpoint._fields)})
+    VALUES (1, {", ".join(f":{name}" for name in Checkpoint._fields)})
+    ON CONFLICT (id) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in Checkpoint._fields)}
+""")
+_DROP = Sql("DELETE FROM audit_batch WHERE number = :number")
+_DROP_EVENTS = Sql("DELETE FROM audit_event WHERE id <= :last")
+_FORGET = Sql("""
+    UPDATE journal SET address = '' WHERE tree_id = :tree_id AND seq >= :first AND seq <= :last AND address <> ''
+""")
+
+
+def expire(database: Database, keys: AuditKeys, before: int, *, stopping: Callable[[], bool] = lambda: False) -> int:
+    """Let batches go that were sealed before this time; returns the number of their rows.
+
+    Raises:
+        TrailBroken: the oldest one is not what was sealed. It stays, and so do the others, until somebody has looked.
+    """
+    gone = 0
+    while not stopping():
+        with database.read() as session:
+            oldest = chain.batch_of(session.row(_OLDEST))
+        if oldest is None or oldest.sealed_at >= before:
+            break
+        _require_sound(database, keys, oldest)
+        gone += database.write(partial(_drop, keys=keys, batch=oldest))
+        faults.point("audit.expired")
+    return gone
+
+
+def _require_sound(database: Database, keys: AuditKeys, batch: Batch) -> None:
+    """The checkpoint will vouch for it. Where its key is lost nobody can tell, and it goes with its time."""
+    with database.snapshot() as session:
+        judge = Judge(session, keys)
+        judge.begin()
+        judge.judge(batch)
+    if judge.problems:
+        raise TrailBroken(problem=judge.problems[0])
+
+
+def _drop(session: Session, keys: AuditKeys, batch: Batch) -> int:
+    if chain.batch_of(session.row(_OLDEST)) != batch:
+        return 0
+    spans = chain.unpack_spans(batch.spans)
+    count = sum(span.size for span in spans)
+    kept = chain.checkpoint(session)
+    rows = count + (0 if kept is None else kept.rows)
+    made = Checkpoint(batch.number, batch.mac, rows, batch.sealed_at, clock.now(), keys.newest.id, b"")
+    made = made._replace(mac=chain.checkpoint_mac(keys.newest, chain.store_id(session), made))
+    session.run(_NOTE, **made._asdict())
+    session.run(_DROP, number=batch.number)
+    for tree_id, first, last, _ in spans:
+        if tree_id == EVENTS:
+            session.run(_DROP_EVENTS, last=last)
+        else:
+            session.run(_FORGET, tree_id=tree_id, first=first, last=last)
+    return count

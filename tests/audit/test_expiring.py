@@ -1,0 +1,100 @@
+"""The end of ``audit_days``: what goes, what stays, and that the trail is right all the same."""
+
+from __future__ import annotations
+
+import pytest
+
+from appliance import clock, faults
+from appliance.audit import expire
+from appliance.audit.job import Auditing
+from appliance.audit.keys import AuditKey, AuditKeys
+from appliance.errors import TrailBroken
+from appliance.faults import Fault, Trap
+from tests.audit.trail import Trail
+from tests.support.damage import Damage
+
+
+def sealed_at(trail: Trail, number: int) -> int:
+    """Of a batch."""
+    return int(trail.rows(f"SELECT sealed_at FROM audit_batch WHERE number = {number}")[0][0])
+
+
+def test_old_batches_leave_a_checkpoint(trail: Trail) -> None:
+    """Events and addresses go, changes stay; the chain goes on, and what was exported before is still known."""
+    first, changes = trail.head(), trail.rows("SELECT tree_id, seq, kind, user_id FROM journal ORDER BY tree_id, seq")
+    trail.bob.put("/later", b"")
+    trail.seal()
+    assert trail.expire(sealed_at(trail, 3)) == 8
+    found = trail.verify(first)
+    assert (found.problems, found.batches, found.rows) == ([], 2, 5)
+    assert found.checkpoint is not None
+    assert (found.checkpoint.number, found.checkpoint.rows) == (2, 8)
+    assert trail.rows("SELECT id FROM audit_event ORDER BY id") == [(5,)]
+    now = trail.rows("SELECT tree_id, seq, kind, user_id FROM journal ORDER BY tree_id, seq")
+    assert set(changes) < set(now)
+    assert trail.rows("SELECT seq, address FROM journal WHERE tree_id = 2 ORDER BY seq") == [(1, ""), (2, "127.0.0.1")]
+
+
+def test_all_of_it_goes_and_the_chain_goes_on(trail: Trail) -> None:
+    """Behind the checkpoint, with the next number."""
+    trail.seal()
+    last = trail.head()
+    assert trail.expire(clock.now() + 1) == 12
+    assert trail.head()[:3] == last[:3]
+    assert trail.verify(last).problems == []
+    trail.alice.put("/more", b"")
+    assert trail.seal() == 1
+    assert trail.rows("SELECT number FROM audit_batch") == [(5,)]
+    assert trail.verify(last).problems == []
+
+
+def test_checkpoint_that_is_altered_is_told(trail: Trail, damage: Damage) -> None:
+    """It cannot be made to vouch for more, or for less."""
+    trail.expire(sealed_at(trail, 2))
+    for name in ("rows", "until_at", "made_at", "number"):
+        damage.sql(f"UPDATE audit_checkpoint SET {name} = {name} + 1")
+        assert [each for each in trail.verify().problems if "not what was signed" in each], name
+        damage.sql(f"UPDATE audit_checkpoint SET {name} = {name} - 1")
+    assert trail.verify().problems == []
+    damage.sql("DELETE FROM audit_checkpoint")
+    assert "the batches 1 to 1 are missing" in trail.verify().problems
+
+
+def test_batch_that_is_not_what_was_sealed_stays(trail: Trail, damage: Damage) -> None:
+    """Nobody signs that away; where the key is lost, time goes on."""
+    damage.sql("UPDATE journal SET user_id = 2 WHERE tree_id = 1 AND seq = 3")
+    with pytest.raises(TrailBroken, match="batch 2"):
+        trail.expire(clock.now() + 1)
+    assert trail.rows("SELECT number FROM audit_batch ORDER BY number") == [(2,), (3,)]
+    trail.keys = AuditKeys.of([AuditKey.new()])
+    assert trail.expire(clock.now() + 1) == 6
+
+
+def test_job_seals_and_lets_go_in_its_days(trail: Trail, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing before; 0 days are for ever."""
+    now = clock.now()
+    run = Auditing(trail.database, lambda: trail.keys, 30)
+    assert run(lambda: False) == ""
+    assert trail.verify().waiting == 0
+    monkeypatch.setattr(clock, "now", lambda: now + 31 * clock.DAY)
+    assert Auditing(trail.database, lambda: trail.keys, 0)(lambda: False) == ""
+    assert run(lambda: True) == ""
+    assert run(lambda: False) == "12 rows of the audit trail went with their time"
+    assert run(lambda: False) == ""
+
+
+@pytest.mark.parametrize("name", ["audit.read", "audit.sealed", "audit.expired"])
+def test_run_that_breaks_off_is_made_up_for(trail: Trail, name: str) -> None:
+    """Nothing is sealed twice, and nothing left out."""
+
+    def run() -> None:
+        trail.seal()
+        trail.expire(sealed_at(trail, 3))
+
+    with faults.hooked(Trap(Fault(name, 1, "EIO"))), pytest.raises(OSError, match="fault at"):
+        run()
+    assert trail.verify().problems == []
+    trail.seal()
+    expire.expire(trail.database, trail.keys, sealed_at(trail, 3))
+    found = trail.verify()
+    assert (found.problems, found.batches, found.rows, found.waiting) == ([], 2, 4, 0)
