@@ -30,6 +30,8 @@ class Action(StrEnum):
     DEVICE_ADDED = "device-added"
     """An app password was made."""
     DEVICE_REVOKED = "device-revoked"
+    URLS_REVOKED = "urls-revoked"
+    """All URLs that were signed with a key are void."""
     STORE_RESTORED = "store-restored"
     """From a backup: what came after that is not in this trail."""
     COMMITS_LOST = "commits-lost"

@@ -9,6 +9,9 @@ from appliance import clock
 from appliance.db.database import Database
 from appliance.db.sql import Session, Sql
 from appliance.errors import NotFound
+from appliance.journal import events
+from appliance.journal.events import Action
+from appliance.principal import COMMAND
 
 KEPT = clock.DAY
 """So long a key that signs no more is kept: longer than any URL lives."""
@@ -70,6 +73,7 @@ def revoke(database: Database, key_id: int) -> None:
     def work(session: Session) -> None:
         if not session.run(_DELETE, id=key_id):
             raise NotFound(what=f"the signing key {key_id}")
+        events.record(session, Action.URLS_REVOKED, COMMAND, name=f"signing key {key_id}")
 
     database.write(work)
 

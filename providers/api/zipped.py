@@ -78,9 +78,7 @@ def _zip(files: Files, principal: Principal, folder: Node) -> Iterable[bytes]:
     return stream_zip(members, chunk_size=_PIECE)
 
 
-def _entry(
-    files: Files, principal: Principal, member: Member
-) -> tuple[str, datetime, int, Method, Iterable[bytes]]:
+def _entry(files: Files, principal: Principal, member: Member) -> tuple[str, datetime, int, Method, Iterable[bytes]]:
     node, path = member.node, "/".join(member.path)
     at = _date(node)
     if node.is_folder:
