@@ -17,7 +17,7 @@ from admin_ui.request import FORM_PURPOSE, Request, Services, local_path
 from admin_ui.static_files import PREFIX as STATIC_PREFIX
 from admin_ui.static_files import StaticFiles
 from admin_ui.tokens import is_form_token
-from admin_ui.views import account, files, server, signin, storage, users
+from admin_ui.views import account, activity, files, server, signin, storage, users
 from appliance.accounts import sessions
 from appliance.errors import Denied, HoldfastError, NotFound, Unauthenticated
 
@@ -56,11 +56,13 @@ _ROUTES = (
     _route(r"/account/app-passwords", "user", post=account.add_app_password),
     _route(rf"/account/app-passwords/{_ID}/revoke", "user", post=account.revoke_app_password),
     _route(r"/account/sessions/end", "user", post=account.end_other_sessions),
+    _route(r"/account/activity", "user", get=activity.show_own),
     _route(r"/account/files", "user", get=files.show_folder),
     _route(r"/account/versions", "user", get=files.show_versions, post=files.restore_version),
     _route(r"/account/trash", "user", get=files.show_trash),
     _route(rf"/account/trash/{_ID}/restore", "user", post=files.restore_removed),
     _route(r"/admin/", "admin", get=storage.show),
+    _route(r"/admin/activity", "admin", get=activity.show_all),
     _route(r"/admin/users/", "admin", get=users.show_all),
     _route(r"/admin/new-user", "admin", get=users.show_new, post=users.add),
     _route(rf"/admin/users/{_NAME}", "admin", get=users.show),

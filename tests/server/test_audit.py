@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
+from tests.server.browsing import signed_in
 from tests.server.content import noise
 from tests.server.running import ADMIN, Server, until
 from tests.server.test_api_uploads import ask, path_of, told
@@ -100,6 +101,28 @@ def test_activity_is_told_to_its_owner_and_to_administrators(server: Server) -> 
         answer = dav("GET", "/api/v1/activity")
         assert told(answer)["activities"] == found
         assert answer.headers["cache-control"] == "private, no-cache"
+
+
+def test_panel_shows_it(server: Server) -> None:
+    """One's own, and for administrators everybody's; names are text, whatever is in them."""
+    with server.add_user("visitor") as dav:
+        for number in range(101):
+            assert dav("MKCOL", f"/dav/{number}").status == 201
+        assert dav("PUT", "/dav/%3Cb%3E%7B%7B%207*7%20%7D%7D", b"content").status == 201
+        with signed_in(server, "visitor") as browser:
+            page = browser.get("/account/activity")
+            assert "<b>{{ 7*7 }}" in page.text
+            assert "user-added" not in page.text
+            (older,) = page.tree.xpath("//a[text()='Older']/@href")
+            assert "user-added" in browser.get(f"/account/activity{older}").text
+            assert browser.get("/admin/activity").status == 403
+            assert browser.get("/account/activity?cursor=x").status == 400
+    with signed_in(server) as browser:
+        assert "visitor" in browser.get("/admin/activity").text
+        page = browser.get("/admin/activity?user=visitor")
+        assert "Activity of visitor" in page.text
+        assert page.tree.xpath("//a[text()='Older']/@href")[0].startswith("?user=visitor&cursor=")
+        assert browser.get("/admin/activity?user=nobody").status == 404
 
 
 def test_trail_is_sealed_verified_exported_and_survives_a_kill(start: Start) -> None:
