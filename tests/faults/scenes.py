@@ -178,6 +178,7 @@ _FIRST = (
     ("docs/empty", b""),
 )
 _FIRST_REVISION = """
+    DROP TABLE rate_bucket;
     DROP TABLE signing_key;
     DROP TABLE checksum_due;
     DROP TABLE upload;

@@ -1,4 +1,4 @@
-"""Where the store is: its two URLs, and the keys that open them; and what it keeps for a while."""
+"""Where the store is: its two URLs, and the keys that open them; what is kept for a while, and what may be asked."""
 
 from __future__ import annotations
 
@@ -26,6 +26,12 @@ SAMPLES: dict[str, tuple[str, object]] = {
     "cdn_revocation_seconds": ("60", 60),
     "cdn_purge_url": ("http://127.0.0.1:6081/", "http://127.0.0.1:6081"),
     "cors_origins": ("https://app.example.com:443,*", ("https://app.example.com", "*")),
+    "user_requests_per_minute": ("6000", 6000),
+    "user_bytes_per_minute": ("1 GiB", 1024**3),
+    "token_requests_per_minute": ("600", 600),
+    "token_bytes_per_minute": ("100 MB", 10**8),
+    "address_requests_per_minute": ("300", 300),
+    "address_bytes_per_minute": ("1000", 1000),
 }
 
 
