@@ -20,6 +20,7 @@ from admin_ui.tokens import is_form_token
 from admin_ui.views import account, activity, files, server, signin, storage, users
 from appliance.accounts import sessions
 from appliance.errors import Denied, HoldfastError, NotFound, Unauthenticated
+from appliance.principal import Principal
 
 FACES = ("account", "admin", STATIC_PREFIX.strip("/"))
 """First names of the paths that the panel answers for."""
@@ -80,10 +81,20 @@ _ROUTES = (
 class Panel:
     """``/account/`` and ``/admin/``, and the files that their pages need. One object for all threads."""
 
-    def __init__(self, services: Services, *, version: str, principal_key: str) -> None:
-        """Who is signed in is left in the environment under ``principal_key``, for the access log."""
+    def __init__(
+        self,
+        services: Services,
+        *,
+        version: str,
+        principal_key: str,
+        admit: Callable[[Environ, Principal], None] | None = None,
+    ) -> None:
+        """Who is signed in is left in the environment under ``principal_key``, for the access log. ``admit`` raises
+        ``RateLimited`` if they may not have this request now.
+        """
         self._services = services
         self._principal_key = principal_key
+        self._admit = admit
         self._static = StaticFiles()
         self._templates = Templates(version, self._static)
 
@@ -127,6 +138,8 @@ class Panel:
         request.session = sessions.find(services.database, request.token, services.lives, address=request.address)
         if request.session is not None:
             request.environ[self._principal_key] = request.session.principal
+            if self._admit is not None:
+                self._admit(request.environ, request.session.principal)
 
     def _serve(self, request: Request, route: _Route, groups: dict[str, str]) -> Answer:
         view = route.views.get(request.method)

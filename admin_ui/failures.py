@@ -32,6 +32,7 @@ _STATUS: dict[type[HoldfastError], _Mapped] = {
     errors.NotFound: _Mapped(404, "Not found"),
     errors.Conflict: _Mapped(409, "This cannot be done now"),
     errors.TooLarge: _Mapped(413, "Too large"),
+    errors.RateLimited: _Mapped(429, "Too many requests"),
     errors.StorageFull: _Mapped(507, "The server is full"),
     errors.Unavailable: _Mapped(503, "Not available now"),
     errors.BackendError: _Mapped(503, "Not available now"),
@@ -55,7 +56,7 @@ def failure_page(request: Request, error: HoldfastError) -> Answer:
     answer = request.page(
         "failure.html", mapped.status, title=mapped.title, said=said[:1].upper() + said[1:], request_id=request_id
     )
-    if isinstance(error, (errors.Unavailable, errors.BackendError, errors.SignInBlocked)):
+    if isinstance(error, (errors.Unavailable, errors.BackendError, errors.SignInBlocked, errors.RateLimited)):
         answer = answer.plus(("Retry-After", str(getattr(error, "retry_after_s", 5))))
     return answer
 

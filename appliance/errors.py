@@ -34,6 +34,7 @@
     │   ├── TooLarge
     │   ├── QuotaExceeded
     │   ├── TooManyUploads
+    │   ├── RateLimited         more requests or bytes than a minute may have
     │   └── StorageFull
     ├── Unavailable             try again: a lease was lost, a service does not answer
     │   ├── OutcomeUnknown      the database went away in the middle of a commit
@@ -327,6 +328,15 @@ class TooManyUploads(Limit):
         self.limit = limit
         self.what = what
         super().__init__(f"unfinished uploads may be at most {limit} {what}; complete some or abort them first")
+
+
+class RateLimited(Limit):
+    """The limit of this name is spent: nothing is answered for ``retry_after_s``, and nothing was changed."""
+
+    def __init__(self, *, limit: str, retry_after_s: int) -> None:
+        self.limit = limit
+        self.retry_after_s = retry_after_s
+        super().__init__(f"too many {limit.replace('-', ' ')}; try again in {retry_after_s} s")
 
 
 class StorageFull(Limit):

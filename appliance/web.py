@@ -13,6 +13,7 @@ from appliance.app import Appliance, lives
 from appliance.chunks import identity
 from appliance.db.sql import Sql
 from appliance.errors import Unavailable
+from appliance.rates.limiter import make_limiter
 from appliance.roster import Roster
 from providers.api.app import PREFIX as API_PREFIX
 from providers.api.app import ApiApp
@@ -21,11 +22,14 @@ from providers.dav.past import PastApp
 from providers.dav.request import Face
 from providers.dav.root import RootApp
 from providers.front.app import Front
+from providers.front.forwarded import stands_for_many
 from providers.front.messages import Answer
+from providers.front.metering import Admit, Meter
 from providers.http.environ import PRINCIPAL
 
 DAV_PREFIX = "/dav"
 PAST_PREFIX = "/at"
+# The first name of its paths.
 _API = API_PREFIX.strip("/").partition("/")[0]
 
 _PING = Sql("SELECT incarnation FROM store")
@@ -47,14 +51,19 @@ def build_wsgi(
         lock_s=settings.lock_seconds,
         max_lock_s=settings.max_lock_seconds,
     )
-    dav = DavApp(face, appliance.sign_in)
+    meter = _meter(appliance)
+    admit = None if meter is None else meter.admit
+    dav = DavApp(face, appliance.sign_in, admit)
     root = RootApp(dav, face, _Landing(settings.public_urls))
-    panel = Panel(_panel_services(appliance, roster), version=__version__, principal_key=PRINCIPAL)
+    panel = Panel(_panel_services(appliance, roster), version=__version__, principal_key=PRINCIPAL, admit=admit)
+    api = _api(appliance, admit)
+    if meter is not None:
+        meter.refusals[_API] = api.refusal
     return Front(
         {
             DAV_PREFIX.strip("/"): dav,
             PAST_PREFIX.strip("/"): PastApp(dav, face, PAST_PREFIX),
-            _API: _api(appliance),
+            _API: api,
             **dict.fromkeys(PANEL_FACES, panel),
         },
         root,
@@ -62,10 +71,11 @@ def build_wsgi(
         settings.public_urls,
         settings.trusted_proxies,
         {_API: settings.cors_origins},
+        meter,
     )
 
 
-def _api(appliance: Appliance) -> ApiApp:
+def _api(appliance: Appliance, admit: Admit | None) -> ApiApp:
     settings = appliance.settings
     return ApiApp(
         appliance.uploads,
@@ -74,7 +84,17 @@ def _api(appliance: Appliance) -> ApiApp:
         cdn_base_url=settings.cdn_base_url,
         revocation_s=settings.cdn_revocation_seconds,
         cors_origins=settings.cors_origins,
+        admit=admit,
     )
+
+
+def _meter(appliance: Appliance) -> Meter | None:
+    """Where the settings set rate limits."""
+    limiter = make_limiter(appliance.settings, appliance.database)
+    if limiter is None:
+        return None
+    proxies = appliance.settings.trusted_proxies
+    return Meter(limiter, exempt=lambda share: stands_for_many(share, proxies))
 
 
 def _panel_services(appliance: Appliance, roster: Roster | None) -> Services:

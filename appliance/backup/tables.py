@@ -30,6 +30,7 @@ LEFT_OUT = {
     "web_session": "people signed out since, or were signed out",
     "login_failure": "of a time that is over",
     "login_block": "of a time that is over",
+    "rate_bucket": "of a minute that is over",
     "job": "of another server: when what comes, and what was paused",
     "job_run": "what its jobs said",
     "measure": "is computed again",

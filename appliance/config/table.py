@@ -12,6 +12,8 @@ from appliance.config.setting import Address, BlobPlace, DatabasePlace, Network,
 from appliance.retention import DEFAULT, Retention
 
 _EIB = 1024**6
+# A structured field holds 15 digits.
+_MOST_A_MINUTE = 10**14
 
 TABLE: tuple[Setting, ...] = (
     Setting(name="data", type="path", default="./holdfast-data", unit="path",
@@ -129,6 +131,22 @@ TABLE: tuple[Setting, ...] = (
             help="Connections that one address (of IPv6: one /64 network) may have open to a worker. With one more, the"
                  " one of them that has been silent for the longest is closed; never one whose request is being"
                  " answered. 0: no limit."),
+    Setting(name="user_requests_per_minute", type="integer", default=0, unit="requests", low=0, high=_MOST_A_MINUTE,
+            help="Requests that one user, with all devices together, may make in a minute; with one more the answer is"
+                 " 429, until there are some again. A sync client makes thousands where there are many small files. 0:"
+                 " no limit."),
+    Setting(name="user_bytes_per_minute", type="bytes", default=0, unit="bytes", low=0, high=_MOST_A_MINUTE,
+            help="Bytes that one user may send and receive in a minute. What runs is never cut off; it counts against"
+                 " the next request. 0: no limit."),
+    Setting(name="token_requests_per_minute", type="integer", default=0, unit="requests", low=0, high=_MOST_A_MINUTE,
+            help="The same of one app password. 0: no limit."),
+    Setting(name="token_bytes_per_minute", type="bytes", default=0, unit="bytes", low=0, high=_MOST_A_MINUTE,
+            help="The same of one app password. 0: no limit."),
+    Setting(name="address_requests_per_minute", type="integer", default=0, unit="requests", low=0, high=_MOST_A_MINUTE,
+            help="The same of one address (of IPv6: one /64 network), whether somebody signs in or not; but not of one"
+                 " in trusted_proxies. Everybody behind one router has one address. 0: no limit."),
+    Setting(name="address_bytes_per_minute", type="bytes", default=0, unit="bytes", low=0, high=_MOST_A_MINUTE,
+            help="The same of one address. 0: no limit."),
     Setting(name="drain_seconds", type="integer", default=0, unit="seconds", low=0, high=600,
             help="How long the server goes on answering when it is told to stop, while /readyz says 503 already, so"
                  " that a balancer in front sends what is new to other nodes first. Longer than the balancer takes to"
@@ -247,6 +265,12 @@ class Settings:
     idle_seconds: int
     body_stall_seconds: int
     connections_per_address: int
+    user_requests_per_minute: int
+    user_bytes_per_minute: int
+    token_requests_per_minute: int
+    token_bytes_per_minute: int
+    address_requests_per_minute: int
+    address_bytes_per_minute: int
     drain_seconds: int
     shutdown_seconds: int
     lock_seconds: int

@@ -798,6 +798,19 @@ lock = Table(
     sqlite_with_rowid=False,
 )
 
+rate_bucket = Table(
+    "rate_bucket",
+    metadata,
+    # What was drawn of a rate limit (appliance.rates). One that is full is the same as none, and is deleted.
+    # Whose: the id of a user or app password, an IPv4 address, or the first address of an IPv6 /64.
+    Column("subject", Text, primary_key=True),
+    # "user-requests", "address-bytes", …
+    Column("name", Text, primary_key=True),
+    # When it is full again, if nobody draws.
+    Column("full_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 lease = Table(
     "lease",
     metadata,

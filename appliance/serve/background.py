@@ -19,6 +19,7 @@ from appliance.config import Settings
 from appliance.db.database import Database
 from appliance.jobs.performing import Job
 from appliance.jobs.scheduler import Scheduler
+from appliance.rates import buckets
 from appliance.roster import BEAT_S, Roster
 from appliance.serve.process import StopSignal, repeat
 from appliance.serve.whereabouts import follow_moves
@@ -73,6 +74,7 @@ def jobs_of(settings: Settings, appliance: Appliance, durably: Database, wait: C
     jobs = [
         Job("sweep", sweeping, lambda turn: sweep.sweep(database, backend, stopping=turn.is_lost), at_start=True),
         Job("login failures", 5 * _MINUTE, lambda turn: failures.forget_old(database)),
+        Job("rate limits", 5 * _MINUTE, lambda turn: buckets.forget_full(database)),
         Job("uploads", uploads.EVERY_S, lambda turn: uploads.sweep(database, stopping=turn.is_lost)),
         Job("checksums", checksums.EVERY_S, lambda turn: _checksums(settings, appliance, wait)),
         Job("audit", audit_job.EVERY_S, lambda turn: auditing(lambda: wait(0) or turn.is_lost())),

@@ -11,7 +11,7 @@ from typing import Any
 from appliance import faults
 from appliance.accounts.signin import SignIn
 from appliance.backends.base import Buffer
-from appliance.errors import HoldfastError, NotFound, QuotaExceeded, Unauthenticated
+from appliance.errors import HoldfastError, NotFound, QuotaExceeded, RateLimited, Unauthenticated
 from appliance.principal import Principal
 from appliance.uploads.service import Uploads
 from providers.api import activity, cors, files, signed, uploads, zipped
@@ -20,6 +20,7 @@ from providers.api.request import Api, Request
 from providers.front import compression
 from providers.front.credentials import basic_credentials
 from providers.front.messages import Answer
+from providers.front.metering import Admit
 from providers.http.access import shown_path
 from providers.http.environ import PRINCIPAL
 
@@ -72,11 +73,13 @@ class ApiApp:
         cdn_base_url: str | None = None,
         revocation_s: int = 0,
         cors_origins: tuple[str, ...] = (),
+        admit: Admit | None = None,
     ) -> None:
         self._api = Api(service, self._base, PREFIX, cdn_base_url, revocation_s)
         self._cors_origins = cors_origins
         self._sign_in = sign_in
         self._public_urls = public_urls
+        self._admit = admit
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[Buffer]:
         found = cors.preflight(environ, self._cors_origins)
@@ -85,11 +88,18 @@ class ApiApp:
         start_response(found.status_line, cors.shared(environ, self._cors_origins, found.headers))
         return [] if environ["REQUEST_METHOD"] == "HEAD" else found.blocks
 
+    def refusal(self, environ: Environ, error: RateLimited) -> Answer:
+        """The answer to a request that is refused before it is known who asks."""
+        refused = problem(error)
+        return refused._replace(headers=cors.shared(environ, self._cors_origins, refused.headers))
+
     def _answer(self, environ: Environ) -> Answer:
         try:
             if environ["holdfast.target"].startswith(_SIGNED):
                 return signed.serve(self._api, environ)
             principal = environ[PRINCIPAL] = self._signed_in(environ)
+            if self._admit is not None:
+                self._admit(environ, principal)
             request = Request(self._api, environ, principal)
             found = _handler(request)(request)
             faults.point("answer.ready")

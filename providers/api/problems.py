@@ -53,6 +53,7 @@ _STATUS: dict[type[HoldfastError], _Mapped] = {
     errors.PartsDiffer: _Mapped(409, ("number",)),
     errors.TooLarge: _Mapped(413, ("limit_bytes",)),
     errors.TooManyUploads: _Mapped(507, ("limit",)),
+    errors.RateLimited: _Mapped(429, ("limit",)),
     errors.QuotaExceeded: _Mapped(507, ("quota_bytes", "used_bytes")),
     errors.StorageFull: _Mapped(507),
     errors.Unavailable: _Mapped(503),
@@ -81,7 +82,7 @@ def problem(error: HoldfastError, *, request_id: str = "") -> Answer:
 
 
 def _headers(error: HoldfastError) -> Headers:
-    if isinstance(error, (errors.Unavailable, errors.BackendError, errors.SignInBlocked)):
+    if isinstance(error, (errors.Unavailable, errors.BackendError, errors.SignInBlocked, errors.RateLimited)):
         return [("Retry-After", str(getattr(error, "retry_after_s", 5)))]
     if isinstance(error, errors.Unauthenticated):
         return [("WWW-Authenticate", 'Basic realm="Holdfast", charset="UTF-8"')]

@@ -38,6 +38,7 @@ from providers.dav.methods import folders, get, lock, options, propfind, proppat
 from providers.dav.request import DavRequest, Face
 from providers.front.credentials import basic_credentials
 from providers.front.messages import Answer
+from providers.front.metering import Admit
 from providers.http.access import shown_path
 from providers.http.environ import PRINCIPAL
 
@@ -72,6 +73,7 @@ class AccountsController(BaseDomainController):
     def __init__(self, wsgidav_app: Any, config: Any) -> None:
         super().__init__(wsgidav_app, config)
         self._sign_in: SignIn = config["holdfast"]["sign_in"]
+        self._admit: Admit | None = config["holdfast"]["admit"]
 
     def get_domain_realm(self, path_info: str, environ: Environ) -> str:
         return REALM
@@ -93,6 +95,8 @@ class AccountsController(BaseDomainController):
             )
         except Unauthenticated:
             return False
+        if self._admit is not None:
+            self._admit(environ, environ[PRINCIPAL])
         return True
 
 
@@ -113,7 +117,8 @@ class Authenticator(HTTPAuthenticator):
             if credentials is not None and self.domain_controller.basic_auth_user(REALM, *credentials, environ):
                 return None
         except HoldfastError as error:
-            # Too many were wrong, or the database fails: nobody knows whether these are right.
+            # Too many were wrong, or the database fails: nobody knows whether these are right. Or they are, and the
+            # user has had too much.
             found = answer_error(error, prefix="", is_folder=lambda _: False)
             note_failure(environ, found, error)
             return found
@@ -150,7 +155,7 @@ class DavRequestServer(RequestServer):
 class DavApp(WsgiDAVApp):
     """The application; mounted where ``face.prefix`` says."""
 
-    def __init__(self, face: Face, sign_in: SignIn) -> None:
+    def __init__(self, face: Face, sign_in: SignIn, admit: Admit | None = None) -> None:
         super().__init__(
             {
                 "provider_mapping": {"/": Provider(face)},
@@ -161,7 +166,7 @@ class DavApp(WsgiDAVApp):
                     "accept_digest": False,
                     "default_to_digest": False,
                 },
-                "holdfast": _Shared(sign_in=sign_in),
+                "holdfast": _Shared(sign_in=sign_in, admit=admit),
                 "lock_storage": False,
                 "property_manager": False,
                 "verbose": 1,

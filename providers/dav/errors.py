@@ -47,6 +47,7 @@ _STATUS: dict[type[HoldfastError], _Mapped] = {
     errors.LockConflict: _Mapped(423, "no-conflicting-lock"),
     errors.LockTokenMismatch: _Mapped(409, "lock-token-matches-request-uri"),
     errors.TooLarge: _Mapped(413),
+    errors.RateLimited: _Mapped(429),
     errors.QuotaExceeded: _Mapped(507, "quota-not-exceeded"),
     errors.StorageFull: _Mapped(507, "sufficient-disk-space"),
     errors.Unavailable: _Mapped(503),
@@ -62,7 +63,7 @@ def answer_error(error: HoldfastError, *, prefix: str, is_folder: Callable[[Path
     """
     mapped = _mapped(error)
     headers: Headers = []
-    if isinstance(error, (errors.Unavailable, errors.BackendError, errors.SignInBlocked)):
+    if isinstance(error, (errors.Unavailable, errors.BackendError, errors.SignInBlocked, errors.RateLimited)):
         headers.append(("Retry-After", str(getattr(error, "retry_after_s", 5))))
     if mapped.status == 405:
         headers.append(("Allow", ALLOW))

@@ -184,6 +184,7 @@ _FIRST_REVISION = """
     DROP TABLE audit_sealed;
     DROP TABLE audit_checkpoint;
     ALTER TABLE journal DROP COLUMN bytes;
+    DROP TABLE rate_bucket;
     DROP TABLE signing_key;
     DROP TABLE checksum_due;
     DROP TABLE upload;

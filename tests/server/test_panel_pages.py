@@ -330,6 +330,7 @@ def test_server_page_tells_of_processes_and_jobs(start: Start) -> None:
             "login failures",
             "measure",
             "prune",
+            "rate limits",
             "reserve",
             "scrub",
             "sessions",

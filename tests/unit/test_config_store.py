@@ -1,4 +1,4 @@
-"""Where the store is: its two URLs, and the keys that open them; and what it keeps for a while."""
+"""Where the store is: its two URLs, and the keys that open them; what is kept for a while, and what may be asked."""
 
 from __future__ import annotations
 
@@ -29,6 +29,12 @@ SAMPLES: dict[str, tuple[str, object]] = {
     "audit_days": ("30", 30),
     "audit_key_file": ("/etc/audit.key", Path("/etc/audit.key")),
     "audit_key": ("HFAK-ABC", "HFAK-ABC"),
+    "user_requests_per_minute": ("6000", 6000),
+    "user_bytes_per_minute": ("1 GiB", 1024**3),
+    "token_requests_per_minute": ("600", 600),
+    "token_bytes_per_minute": ("100 MB", 10**8),
+    "address_requests_per_minute": ("300", 300),
+    "address_bytes_per_minute": ("1000", 1000),
 }
 
 
