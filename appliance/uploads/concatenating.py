@@ -13,6 +13,7 @@ from appliance.principal import Principal
 from appliance.uploads import begin, complete, rows, status
 from appliance.uploads.begin import Wanted
 from appliance.uploads.rows import Upload
+from appliance.uploads.seams import REJOIN_BYTES
 from appliance.uploads.service import Uploads
 
 _AT_ONCE = 200
@@ -32,8 +33,13 @@ def concatenate(uploads: Uploads, principal: Principal, wanted: Wanted, tokens: 
     with uploads.files.database.read() as session:
         partials = [rows.find(session, principal.user_id, token) for token in tokens]
         made = _made_of(session, partials, wanted.concat)
+        unfinished = rows.unfinished(session, partials[0].tree_id)
     if made is not None:
         return made
+    for each in unfinished:
+        # What the same request has left, whose process died.
+        if each.concat == wanted.concat:
+            _give_up(uploads, principal, each)
     for each in partials:
         _require_whole(each)
     ids = sorted({each.id for each in partials})
@@ -46,10 +52,14 @@ def concatenate(uploads: Uploads, principal: Principal, wanted: Wanted, tokens: 
             number += each.parts
         return complete.complete(uploads, principal, final.token, takes=ids).upload
     except HoldfastError:
-        # It is over, or was completed in spite of the error: then it is told the next time.
-        with suppress(HoldfastError):
-            status.abort(uploads, principal, final.token)
+        _give_up(uploads, principal, final)
         raise
+
+
+def _give_up(uploads: Uploads, principal: Principal, final: Upload) -> None:
+    """If it is over already, or was completed in spite of an error, so be it: that is told the next time."""
+    with suppress(HoldfastError):
+        status.abort(uploads, principal, final.token)
 
 
 def _made_of(session: Session, partials: Sequence[Upload], concat: str) -> Upload | None:
@@ -77,6 +87,8 @@ def _copy(uploads: Uploads, final: Upload, source: Upload, shift: int) -> None:
             rows.hold(session, each.id, uploads.expires_at())
         count = rows.copy(session, source.id, final.id, shift=shift, first=first, count=_AT_ONCE)
         faults.point("upload.copied")
+        if shift and first == 1:
+            _open_seams(session, final.id, shift + 1)
         rows.recount(session, final.id)
         return count
 
@@ -86,3 +98,14 @@ def _copy(uploads: Uploads, final: Upload, source: Upload, shift: int) -> None:
         if count < min(_AT_ONCE, source.parts - first + 1):
             raise UploadConflict(upload=source.token, reason="a part of this upload was lost; send the rest again")
         first += count
+
+
+def _open_seams(session: Session, upload_id: int, first: int) -> None:
+    """Let the seam before the part ``first`` go on as far as it may: those that stop it are made anew behind it."""
+    size = 0
+    for part in rows.parts(session, upload_id, first, _AT_ONCE):
+        if part.number > first:
+            rows.unjoin(session, upload_id, part.number)
+        size += part.size
+        if size > REJOIN_BYTES:
+            return
