@@ -47,9 +47,8 @@ BUILT = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hold
 
 @dataclass(frozen=True)
 class Tool:
-    """A program that tests drive. ``used_for`` completes "without it there are no …".
-    What is ``unpacked`` is not installed, since its package starts a service on all addresses. There is no package of
-    what is ``built``, by that program in tests/support.
+    """A program that tests drive; ``used_for`` completes "without it there are no …". What is ``unpacked`` is not
+    installed, since its package starts a service on all addresses; ``built``: by that script in tests/support.
     """
 
     command: str
@@ -183,7 +182,7 @@ def install_node_clients(folder: Path) -> None:
     if not missing or not shutil.which("node") or not shutil.which("npm"):
         return
     target.mkdir(exist_ok=True)
-    options = ["--prefix", str(target), "--no-audit", "--no-fund", "--loglevel=error"]
+    options = ("--prefix", str(target), "--no-audit", "--no-fund", "--loglevel=error")
     for package in missing:
         if subprocess.run(["npm", "install", *options, package], check=False, cwd=target).returncode != 0:
             print(f"dev.py: {package} is not to be had from npm, so tests with it are skipped", flush=True)
@@ -191,9 +190,8 @@ def install_node_clients(folder: Path) -> None:
 
 def build_tools(folder: Path) -> None:
     """Programs that are in no package, where there is Go; elsewhere what stands in for them, or nothing."""
-    missing = [tool for tool in TOOLS if tool.built and not tool.found(folder)]
-    for script in dict.fromkeys(tool.built for tool in missing):
-        names = [tool.command for tool in missing if tool.built == script]
+    for script in ("build_s3.py", "build_rclone.py"):
+        names = [tool.command for tool in TOOLS if tool.built == script and not tool.found(folder)]
         subprocess.run([folder / "bin/python", ROOT / "tests/support" / script, BUILT, *names], check=False)
 
 

@@ -13,7 +13,7 @@ import dev
 from tests.server.content import noise
 from tests.server.dav_client import Dav
 from tests.server.listing import tree
-from tests.server.running import ADMIN, Server
+from tests.server.running import ADMIN, PASSWORD, Server
 
 # Built by dev.py: distributions have older ones.
 RCLONE = dev.BUILT / "bin" / "rclone-tus"

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
-import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 import pytest
 
 from tests.server.content import noise
-from tests.server.dav_client import Answer, Dav
-from tests.server.running import Server, until
-from tests.server.tus import BYTES, URL, Tus, metadata, path_of
+from tests.server.dav_client import Dav
+from tests.server.running import Server
+from tests.server.tus import BYTES, URL, Tus, checksum, metadata, path_of, problem
 
 MIB = 1_048_576
 CONTENT = noise(3 * MIB + 17, seed=5)
@@ -33,20 +29,6 @@ def options() -> dict[str, Any]:
 def tus(dav: Dav) -> Tus:
     """Signed in as the administrator."""
     return Tus(dav)
-
-
-def problem(answer: Answer, status: int) -> str:
-    """The type of a problem that was answered with this status."""
-    assert answer.status == status, answer
-    assert answer.headers["content-type"] == "application/problem+json"
-    found = json.loads(answer.body)
-    assert found["status"] == status
-    return str(found["type"]).removeprefix("urn:holdfast:problem:")
-
-
-def checksum(algorithm: str, data: bytes) -> str:
-    """Upload-Checksum."""
-    return f"{algorithm} {base64.b64encode(hashlib.new(algorithm, data).digest()).decode()}"
 
 
 def test_options_tell_what_is_spoken(dav: Dav) -> None:
@@ -209,13 +191,6 @@ def test_metadata_say_where_the_file_will_be(tus: Tus, area: str) -> None:
         assert dav.ok("GET", f"{area}sub/file").body == body
         noted = metadata(**texts)
         assert problem(tus.ask("POST", URL, body, Upload_Length=1, Upload_Metadata=noted), 409) == "name-taken"
-    found = dav.ok("PROPFIND", f"{area}sub", b'<propfind xmlns="DAV:"><prop><fileid xmlns="http://owncloud.org/ns"/>'
-                   b"</prop></propfind>", {"Depth": "0"}).text  # fmt: skip
-    number = found.partition("fileid>")[2].partition("<")[0]
-    if number.isdigit():
-        path = tus.begin("by id", 3, parentId=str(int(number)))
-        assert tus.patch(path, 0, b"abc").status == 204
-        assert dav.ok("GET", f"{area}sub/by%20id").body == b"abc"
 
 
 def test_overridden_method(tus: Tus) -> None:
@@ -317,164 +292,3 @@ def test_completion_is_held_against_locks_and_quota(tus: Tus, server: Server) ->
     dav.ok("UNLOCK", "/dav/locked", None, {"Lock-Token": token})
     assert tus.offset(path) == 3
     assert dav.ok("GET", "/dav/locked").body == b"new"
-
-
-def test_body_that_breaks_off_keeps_what_came(tus: Tus) -> None:
-    """HEAD tells how much; with a checksum it is nothing."""
-    dav = tus.dav
-    for name, sent, kept, line in (
-        ("broken", 2 * MIB + 5, 2 * MIB + 5, ()),
-        ("checked", 2 * MIB + 5, 0, (f"Upload-Checksum: {checksum('sha1', CONTENT)}",)),
-    ):
-        path = tus.begin(name, len(CONTENT))
-        head = dav.head(
-            "PATCH", path, "Tus-Resumable: 1.0.0", "Upload-Offset: 0", f"Content-Type: {BYTES}",
-            f"Content-Length: {len(CONTENT)}", *line,
-        )  # fmt: skip
-        with dav.wire() as wire:
-            wire.send(head + CONTENT[:sent])
-        if kept:
-            until(lambda path=path, kept=kept: tus.offset(path) == kept, what="the end of the broken request")
-        assert tus.offset(path) == kept
-        assert tus.patch(path, kept, CONTENT[kept:]).status == 204
-        assert dav.ok("GET", f"/dav/{name}").body == CONTENT
-
-
-def test_two_at_once_do_not_mix(tus: Tus, server: Server) -> None:
-    """Each sends other bytes to the same offset: one is taken whole, the others are told the offset."""
-    bodies = [noise(MIB, seed=seed) for seed in range(4)]
-    path = tus.begin("at once", 2 * MIB)
-    ready = threading.Barrier(len(bodies))
-
-    def halves(body: bytes) -> Iterator[bytes]:
-        yield body[: MIB // 2]
-        ready.wait(20)
-        yield body[MIB // 2 :]
-
-    def send(body: bytes) -> int:
-        with server.dav() as own:
-            return Tus(own).patch(path, 0, halves(body)).status
-
-    with ThreadPoolExecutor(len(bodies)) as pool:
-        statuses = list(pool.map(send, bodies))
-    assert sorted(statuses) == [204, 409, 409, 409]
-    first = bodies[statuses.index(204)]
-    assert tus.patch(path, MIB, bodies[0]).status == 204
-    assert tus.dav.ok("GET", "/dav/at%20once").body == first + bodies[0]
-
-
-def test_partial_uploads_become_one_file(tus: Tus, server: Server) -> None:
-    """In their order, whatever it was when they came; nothing of them is to be seen before, and no byte moves."""
-    dav = tus.dav
-    contents = [noise(MIB + 11, seed=21), noise(5, seed=22), b"", noise(2 * MIB, seed=23)]
-    paths = [tus.partial(each) for each in reversed(contents)][::-1]
-    told = tus.ask("HEAD", paths[0])
-    assert (told.headers["upload-concat"], told.headers["upload-length"]) == ("partial", str(MIB + 11))
-    listed = dav.ok("PROPFIND", "/dav/", None, {"Depth": "1"}).text
-    concat = "final;" + " ".join([paths[0], f"http://elsewhere{paths[1]}", *paths[2:]])
-    asked = {"Upload_Concat": concat, "Upload_Metadata": metadata(filename="joined", filetype="x/own")}
-    before = stored_bytes(server)
-    answer = tus.ask("POST", URL, None, **asked)
-    assert answer.status == 201, answer
-    assert stored_bytes(server) - before < 600_000
-    whole = b"".join(contents)
-    assert dav.ok("GET", "/dav/joined").body == whole
-    assert "joined" not in listed
-    final = path_of(answer)
-    told = tus.ask("HEAD", final)
-    assert told.headers["upload-concat"] == concat
-    assert (told.headers["upload-offset"], told.headers["upload-length"]) == (str(len(whole)), str(len(whole)))
-    assert problem(tus.patch(final, len(whole), b""), 403) == "denied"
-    # The answer was lost: the same again; and what was used up cannot be used for another file.
-    again = tus.ask("POST", URL, None, **asked)
-    assert (again.status, path_of(again)) == (201, final)
-    other = {**asked, "Upload_Metadata": metadata(filename="other"), "Upload_Concat": f"final;{paths[0]}"}
-    assert problem(tus.ask("POST", URL, None, **other), 409) == "upload-conflict"
-    assert tus.offset(paths[0]) == MIB + 11
-    assert tus.ask("DELETE", paths[0]).status == 204
-    assert dav.ok("GET", "/dav/joined").body == whole
-
-
-def stored_bytes(server: Server) -> int:
-    """Of all packs."""
-    return sum(path.stat().st_size for path in (server.data / "blobs" / "packs").rglob("*") if path.is_file())
-
-
-def test_concatenation_that_cannot_be_leaves_the_partial_uploads(tus: Tus) -> None:
-    """Not whole, not partial, a name that is taken: refused, and it can be asked for again."""
-    dav = tus.dav
-    whole = tus.partial(b"whole ")
-    answer = tus.ask("POST", URL, None, Upload_Length=5, Upload_Concat="partial")
-    half = path_of(answer)
-    file = tus.begin("a file", 3)
-    asked = {"Upload_Metadata": metadata(filename="put together")}
-    for bad in (half, file):
-        refused = tus.ask("POST", URL, None, Upload_Concat=f"final;{whole} {bad}", **asked)
-        assert problem(refused, 409) == "upload-conflict"
-    assert tus.ask("POST", URL, None, Upload_Concat=f"final;{whole} {URL}{'0' * 32}", **asked).status == 404
-    refused = tus.ask("POST", URL, None, Upload_Length=11, Upload_Concat=f"final;{whole}", **asked)
-    assert problem(refused, 400) == "bad-request"
-    assert tus.patch(half, 0, b"parts").status == 204
-    dav.ok("PUT", "/dav/put%20together", b"there")
-    both = f"final;{whole} {half} {whole}"
-    assert problem(tus.ask("POST", URL, None, Upload_Concat=both, **asked), 409) == "name-taken"
-    dav.ok("DELETE", "/dav/put%20together")
-    assert tus.ask("POST", URL, None, Upload_Concat=both, **asked).status == 201
-    assert dav.ok("GET", "/dav/put%20together").body == b"whole partswhole "
-
-
-def test_posts_on_a_folder_begin_uploads_into_it(tus: Tus, area: str) -> None:
-    """As ownCloud Infinite Scale takes them: what is there is replaced, unless a condition says otherwise."""
-    dav = tus.dav
-    told = dav.ok("OPTIONS", area)
-    assert told.headers["tus-version"] == "1.0.0"
-    assert "concatenation" in told.headers["tus-extension"]
-    path = tus.begin("in folder", len(CONTENT), to=area, mtime="1580608922", filetype="x/own")
-    assert path.startswith(URL)
-    assert tus.patch(path, 0, CONTENT).status == 204
-    got = dav.ok("GET", f"{area}in%20folder")
-    assert got.body == CONTENT
-    assert got.headers["last-modified"] == "Sun, 02 Feb 2020 02:02:02 GMT"
-    asked = {"Upload_Length": 3, "Upload_Metadata": metadata(filename="in folder"), "Content_Type": BYTES}
-    assert tus.ask("POST", area, b"new", **asked, If_None_Match="*").status == 409
-    assert tus.ask("POST", area, b"new", **asked, If_Match='"other"').status == 412
-    assert tus.ask("POST", area, b"new", **asked, If_Match='"a", "b"').status == 400
-    assert dav.ok("GET", f"{area}in%20folder").body == CONTENT
-    assert tus.ask("POST", area, b"new", **asked, If_Match=got.etag).status == 201
-    assert tus.ask("POST", area, b"NEW", **asked).status == 201
-    assert dav.ok("GET", f"{area}in%20folder").body == b"NEW"
-    assert tus.ask("POST", area, b"NEU", **asked, Upload_Checksum=checksum("md5", b"NEW")).status == 460
-    assert tus.ask("POST", f"{area}in%20folder", b"new", **asked).status == 409
-    assert tus.ask("POST", f"{area}missing/", b"new", **asked).status == 409
-    answer = tus.ask("POST", area, None, Tus_Resumable="0.1", Upload_Length=3)
-    assert (answer.status, answer.headers["tus-version"]) == (412, "1.0.0")
-    for where in (area, f"{area}in%20folder"):
-        assert dav("POST", where, b"x").status == 405
-    assert dav("POST", "/at/2020-01-01/", b"x", {"Tus-Resumable": "1.0.0"}).status == 403
-
-
-def test_server_that_is_killed_in_a_request(start: Start) -> None:
-    """What was kept is told, the rest is sent, and the file is what it was."""
-    server = start(durability="safe")
-    content = noise(80 * MIB, seed=31)
-    with server.dav() as dav:
-        tus = Tus(dav)
-        path = tus.begin("killed", len(content))
-        with dav.wire() as wire:
-            wire.send(
-                dav.head(
-                    "PATCH", path, "Tus-Resumable: 1.0.0", "Upload-Offset: 0", f"Content-Type: {BYTES}",
-                    f"Content-Length: {len(content)}",
-                )
-                + content[: 70 * MIB]
-            )  # fmt: skip
-            until(lambda: tus.offset(path) >= 32 * MIB, what="the first part")
-            server.kill_all()
-    server.start()
-    with server.dav() as dav:
-        tus = Tus(dav)
-        offset = tus.offset(path)
-        assert 32 * MIB <= offset <= 70 * MIB
-        assert tus.patch(path, offset, content[offset:]).status == 204
-        got = dav.ok("GET", "/dav/killed").body
-        assert hashlib.sha256(got).digest() == hashlib.sha256(content).digest()

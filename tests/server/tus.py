@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import json
 from collections.abc import Iterable
 
 from tests.server.dav_client import Answer, Dav
+from tests.server.running import Server
 
 URL = "/api/v1/tus/"
 BYTES = "application/offset+octet-stream"
@@ -19,6 +22,25 @@ def metadata(**texts: str) -> str:
 def path_of(answer: Answer) -> str:
     """Where to go on."""
     return "/" + answer.headers["location"].split("/", 3)[3]
+
+
+def problem(answer: Answer, status: int) -> str:
+    """The type of a problem that was answered with this status."""
+    assert answer.status == status, answer
+    assert answer.headers["content-type"] == "application/problem+json"
+    found = json.loads(answer.body)
+    assert found["status"] == status
+    return str(found["type"]).removeprefix("urn:holdfast:problem:")
+
+
+def checksum(algorithm: str, data: bytes) -> str:
+    """Upload-Checksum."""
+    return f"{algorithm} {base64.b64encode(hashlib.new(algorithm, data).digest()).decode()}"
+
+
+def stored_bytes(server: Server) -> int:
+    """Of all packs."""
+    return sum(path.stat().st_size for path in (server.data / "blobs" / "packs").rglob("*") if path.is_file())
 
 
 class Tus:
