@@ -186,3 +186,23 @@ def test_server_that_is_killed_in_a_request(start: Start) -> None:
         assert tus.patch(path, offset, content[offset:]).status == 204
         got = dav.ok("GET", "/dav/killed").body
         assert hashlib.sha256(got).digest() == hashlib.sha256(content).digest()
+
+
+def test_client_that_falls_silent_is_told_how_far_it_came(start: Start) -> None:
+    """A refusal would end its upload, where going on is all that it has to do."""
+    server = start(settings={"body_stall_seconds": 1})
+    with server.dav() as dav:
+        tus = Tus(dav)
+        path = tus.begin("silent", 10)
+        with dav.wire() as wire:
+            wire.send(
+                dav.head(
+                    "PATCH", path, "Tus-Resumable: 1.0.0", "Upload-Offset: 0", f"Content-Type: {BYTES}",
+                    "Content-Length: 10",
+                )
+                + b"12345"
+            )  # fmt: skip
+            said = wire.answer("PATCH")
+        assert (said.status, said.fields["upload-offset"]) == (204, "5")
+        assert tus.patch(path, 5, b"67890").status == 204
+        assert dav.ok("GET", "/dav/silent").body == b"1234567890"
