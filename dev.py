@@ -14,7 +14,7 @@ usage: python3 dev.py VERB [arguments]
 An active virtual environment is used as it is. Without one, .venv is made beside this file. The checkout is installed
 in place, so a change of the code needs no new installation; nothing is written outside the two but temporary files.
 Two exceptions: setup, test and soak, started by root on Debian or Ubuntu, install the programs that the tests drive,
-and where there is Go they build S3 servers in ~/.cache/holdfast-tests.
+and where there is Go they build S3 servers and a newer rclone in ~/.cache/holdfast-tests.
 """
 
 from __future__ import annotations
@@ -40,21 +40,22 @@ ELSEWHERE = ("/usr/lib/postgresql/*/bin", "/usr/libexec", "/usr/lib/gvfs", "/usr
 # In an environment: programs of packages that were unpacked and not installed, and clients that are no programs.
 UNPACKED = "holdfast-tools"
 NODE_CLIENTS = "holdfast-clients"
+NODE_PACKAGES = (("webdav", "5"), ("tus-js-client", "4"))
 # Kept between runs, since it takes minutes to build.
 BUILT = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "holdfast-tests"
 
 
 @dataclass(frozen=True)
 class Tool:
-    """A program that tests drive. ``used_for`` completes "without it there are no …".
-    What is ``unpacked`` is not installed, since its package starts a service on all addresses; ``built``: no package.
+    """A program that tests drive; ``used_for`` completes "without it there are no …". What is ``unpacked`` is not
+    installed, since its package starts a service on all addresses; ``built``: by that script in tests/support.
     """
 
     command: str
     package: str
     used_for: str
     unpacked: bool = False
-    built: bool = False
+    built: str = ""
 
     def found(self, folder: Path) -> bool:
         """Whether it is on this machine, or in the environment."""
@@ -83,8 +84,9 @@ TOOLS = (
     Tool("haproxy", "haproxy", "tests of nodes behind a balancer"),
     Tool("varnishd", "varnish", "tests behind Varnish"),
     Tool("caddy", "caddy", "tests behind Caddy", unpacked=True),
-    Tool("minio", "minio", "tests on S3 with MinIO", built=True),
-    Tool("versitygw", "versitygw", "tests on S3 with versitygw", built=True),
+    Tool("minio", "minio", "tests on S3 with MinIO", built="build_s3.py"),
+    Tool("versitygw", "versitygw", "tests on S3 with versitygw", built="build_s3.py"),
+    Tool("rclone-tus", "rclone 1.70 or newer", "tests with rclone's uploads by tus", built="build_rclone.py"),
 )
 
 
@@ -174,27 +176,29 @@ def install_fuzzer(folder: Path) -> None:
 
 
 def install_node_clients(folder: Path) -> None:
-    """The library that web programs use, where there is Node.js; elsewhere its tests are skipped."""
+    """The libraries that web programs use, where there is Node.js; elsewhere their tests are skipped."""
     target = folder / NODE_CLIENTS
-    if (target / "node_modules" / "webdav").is_dir() or not shutil.which("node") or not shutil.which("npm"):
+    missing = [f"{name}@{version}" for name, version in NODE_PACKAGES if not (target / "node_modules" / name).is_dir()]
+    if not missing or not shutil.which("node") or not shutil.which("npm"):
         return
     target.mkdir(exist_ok=True)
-    options = ["--prefix", str(target), "--no-audit", "--no-fund", "--loglevel=error"]
-    if subprocess.run(["npm", "install", *options, "webdav@5"], check=False, cwd=target).returncode != 0:
-        print("dev.py: webdav is not to be had from npm, so tests with it are skipped", flush=True)
+    options = ("--prefix", str(target), "--no-audit", "--no-fund", "--loglevel=error")
+    for package in missing:
+        if subprocess.run(["npm", "install", *options, package], check=False, cwd=target).returncode != 0:
+            print(f"dev.py: {package} is not to be had from npm, so tests with it are skipped", flush=True)
 
 
-def build_s3_servers(folder: Path) -> None:
-    """Real ones where there is Go; elsewhere what stands in for them."""
-    missing = [tool.command for tool in TOOLS if tool.built and not tool.found(folder)]
-    if missing:
-        subprocess.run([folder / "bin/python", ROOT / "tests/support/build_s3.py", BUILT, *missing], check=False)
+def build_tools(folder: Path) -> None:
+    """Programs that are in no package, where there is Go; elsewhere what stands in for them, or nothing."""
+    for script in ("build_s3.py", "build_rclone.py"):
+        names = [tool.command for tool in TOOLS if tool.built == script and not tool.found(folder)]
+        subprocess.run([folder / "bin/python", ROOT / "tests/support" / script, BUILT, *names], check=False)
 
 
 def install_tools(folder: Path) -> None:
     """What the tests drive: root on Debian or Ubuntu gets it, everybody else is told."""
     install_node_clients(folder)
-    build_s3_servers(folder)
+    build_tools(folder)
     missing = [tool for tool in TOOLS if not tool.built and not tool.found(folder)]
     if missing and os.geteuid() == 0 and shutil.which("apt-get") and Path("/etc/debian_version").exists():
         updated = apt_get("update")

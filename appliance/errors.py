@@ -29,7 +29,8 @@
     │   ├── LockTokenMismatch
     │   └── UploadConflict      an upload is not in the state that the request assumes
     │       ├── PartsMissing
-    │       └── PartsDiffer
+    │       ├── PartsDiffer
+    │       └── OffsetMismatch
     ├── Limit
     │   ├── TooLarge
     │   ├── QuotaExceeded
@@ -297,6 +298,14 @@ class PartsDiffer(UploadConflict):
     def __init__(self, *, upload: str, number: int) -> None:
         self.number = number
         super().__init__(upload=upload, reason=f"part {number} is not as it was listed; send it again")
+
+
+class OffsetMismatch(UploadConflict):
+    """The bytes that come do not follow those that are here, which are ``offset``."""
+
+    def __init__(self, *, upload: str, offset: int) -> None:
+        self.offset = offset
+        super().__init__(upload=upload, reason=f"{offset} bytes of this upload are here; go on from there")
 
 
 class Limit(HoldfastError):

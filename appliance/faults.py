@@ -88,6 +88,7 @@ POINTS: Final[dict[str, Kind]] = {
     "upload.stored": "memory",
     "upload.seam": "database",
     "upload.joined": "memory",
+    "upload.copied": "database",
     "upload.assembled": "database",
     "upload.clearing": "system",
     "checksum.kept": "system",

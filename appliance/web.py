@@ -19,7 +19,7 @@ from providers.api.app import PREFIX as API_PREFIX
 from providers.api.app import ApiApp
 from providers.dav.app import DavApp, Environ
 from providers.dav.past import PastApp
-from providers.dav.request import Face
+from providers.dav.request import Face, Tus
 from providers.dav.root import RootApp
 from providers.front.app import Front
 from providers.front.forwarded import stands_for_many
@@ -43,8 +43,10 @@ def build_wsgi(
     While ``is_leaving`` it says that it is not ready, and serves all the same.
     """
     settings = appliance.settings
+    api = _api(appliance)
     face = Face(
         files=appliance.files,
+        tus=Tus(appliance.uploads, api.tus_base),
         prefix=DAV_PREFIX,
         public_urls=settings.public_urls,
         max_xml_bytes=settings.max_xml_size,

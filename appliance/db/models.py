@@ -714,8 +714,13 @@ upload = Table(
     Column("created_at", BigInteger, nullable=False),
     # Moved forward by each part; then it is forgotten, and what it holds if it is not done.
     Column("expires_at", BigInteger, nullable=False, index=True),
-    # The version that it became; NULL unless it is done.
+    # The version that it became, or became a part of; NULL unless it is done.
     Column("seq", BigInteger),
+    # What the client noted about it, as it is to be told again; nobody else reads it.
+    Column("metadata", Text, nullable=False, server_default=text("''")),
+    # "": it becomes a file · "partial": it becomes part of one, so it has no name, no folder (0) and no node (0) · else
+    # it was put together of partial ones, and this is how the client named them.
+    Column("concat", Text, nullable=False, server_default=text("''")),
     sqlite_autoincrement=True,
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Collection
 from typing import NamedTuple
 
 from appliance import clock
@@ -17,7 +18,7 @@ from appliance.tree import conditions as tree_conditions
 from appliance.tree import edit
 from appliance.tree.paths import Path, check_path, show
 from appliance.uploads import rows
-from appliance.uploads.rows import Upload
+from appliance.uploads.rows import PARTIAL, Upload
 from appliance.uploads.service import UPLOADS_MOST, Uploads
 
 PARTS_MOST = 10_000
@@ -40,6 +41,10 @@ class Wanted(NamedTuple):
     checksum: str = ""
     # Microseconds.
     modified_at: int | None = None
+    # What the client noted, to be told again.
+    metadata: str = ""
+    # "", or how the client named the partial uploads that this one is made of.
+    concat: str = ""
 
 
 def part_size_for(size: int) -> int:
@@ -48,8 +53,12 @@ def part_size_for(size: int) -> int:
     return max(PART_SIZE, mebibytes * 1_048_576)
 
 
-def begin(uploads: Uploads, principal: Principal, wanted: Wanted, *, part_size: int) -> Upload:
+def begin(
+    uploads: Uploads, principal: Principal, wanted: Wanted, *, part_size: int, takes: Collection[int] = ()
+) -> Upload:
     """Open an upload in parts of ``part_size`` bytes; 0: in parts that follow each other and are of any size.
+
+    ``takes``: ids of uploads that will have become part of it, so that their bytes count once.
 
     Raises:
         NameTaken, PreconditionFailed: something is there that may not be replaced.
@@ -57,45 +66,79 @@ def begin(uploads: Uploads, principal: Principal, wanted: Wanted, *, part_size: 
         NotFound: there is no folder with the id.
         Whatever ``require_writable`` raises.
     """
-    files, user_id = uploads.files, principal.user_id
-    assert user_id is not None, "uploads are of users"
-    if wanted.size > files.max_file_bytes:
-        raise TooLarge(what="the file", limit_bytes=files.max_file_bytes)
-    files.require_room(wanted.size + ROWS_OF_A_NODE)
+    files = uploads.files
+    _require_size(uploads, wanted.size)
 
     def work(session: Session) -> Upload:
         # Who begins several at once is held against the limits one by one.
         lock_tree(session, principal, ())
         place = find_place(session, principal, wanted.folder, wanted.name)
         require_replaceable(uploads, session, principal, place, wanted.replaces)
-        _require_share(uploads, session, principal, place, wanted.size)
-        now = clock.now()
         old = place.found
-        upload = Upload(
-            id=0,
-            token=secrets.token_hex(16),
-            user_id=user_id,
-            tree_id=place.mount.tree_id,
-            parent_id=place.parents[-1],
-            name=place.name,
-            node_id=session.reserve_ids("node", 1)[0] if old is None else old.id,
-            is_new=int(old is None),
-            size=wanted.size,
-            part_size=part_size,
-            media_type=wanted.media_type,
-            checksum=wanted.checksum,
-            modified_at=wanted.modified_at,
-            replaces=wanted.replaces,
-            state="open",
-            received=0,
-            parts=0,
-            created_at=now,
-            expires_at=now + uploads.life,
-            seq=None,
+        _require_share(uploads, session, place, wanted.size, old.bytes if old else 0, takes)
+        node_id = session.reserve_ids("node", 1)[0] if old is None else old.id
+        upload = _new(uploads, principal, place.mount.tree_id, wanted, part_size)
+        return rows.insert(
+            session,
+            upload._replace(parent_id=place.parents[-1], name=place.name, node_id=node_id, is_new=int(old is None)),
         )
-        return rows.insert(session, upload)
 
     return files.database.write(work)
+
+
+def begin_partial(uploads: Uploads, principal: Principal, size: int, *, metadata: str) -> Upload:
+    """Open a stream that will be part of a file: of which one, and where, is told when that is put together.
+
+    Raises:
+        TooLarge, QuotaExceeded, StorageFull, TooManyUploads
+    """
+    _require_size(uploads, size)
+
+    def work(session: Session) -> Upload:
+        lock_tree(session, principal, ())
+        root = locate(session, principal, (), Action.WRITE)
+        _require_share(uploads, session, root, size, 0, ())
+        wanted = Wanted((), "", size, metadata=metadata, concat=PARTIAL)
+        return rows.insert(session, _new(uploads, principal, root.mount.tree_id, wanted, 0))
+
+    return uploads.files.database.write(work)
+
+
+def _require_size(uploads: Uploads, size: int) -> None:
+    files = uploads.files
+    if size > files.max_file_bytes:
+        raise TooLarge(what="the file", limit_bytes=files.max_file_bytes)
+    files.require_room(size + ROWS_OF_A_NODE)
+
+
+def _new(uploads: Uploads, principal: Principal, tree_id: int, wanted: Wanted, part_size: int) -> Upload:
+    """Without a place."""
+    user_id, now = principal.user_id, clock.now()
+    assert user_id is not None, "uploads are of users"
+    return Upload(
+        id=0,
+        token=secrets.token_hex(16),
+        user_id=user_id,
+        tree_id=tree_id,
+        parent_id=0,
+        name="",
+        node_id=0,
+        is_new=0,
+        size=wanted.size,
+        part_size=part_size,
+        media_type=wanted.media_type,
+        checksum=wanted.checksum,
+        modified_at=wanted.modified_at,
+        replaces=wanted.replaces,
+        state="open",
+        received=0,
+        parts=0,
+        created_at=now,
+        expires_at=now + uploads.life,
+        seq=None,
+        metadata=wanted.metadata,
+        concat=wanted.concat,
+    )
 
 
 def find_place(session: Session, principal: Principal, folder: Path | int, name: str) -> Place:
@@ -120,9 +163,11 @@ def require_replaceable(uploads: Uploads, session: Session, principal: Principal
         raise PreconditionFailed(path=show(place.path))
 
 
-def _require_share(uploads: Uploads, session: Session, principal: Principal, place: Place, size: int) -> None:
+def _require_share(
+    uploads: Uploads, session: Session, place: Place, size: int, replaced: int, takes: Collection[int]
+) -> None:
     """What has come of unfinished uploads counts as if it were there; what was announced has a limit of its own."""
-    others = rows.unfinished(session, place.mount.tree_id)
+    others = [each for each in rows.unfinished(session, place.mount.tree_id) if each.id not in takes]
     if len(others) >= UPLOADS_MOST:
         raise TooManyUploads(limit=UPLOADS_MOST, what="for one user")
     if size + sum(each.size for each in others) > uploads.staged_bytes:
@@ -130,7 +175,6 @@ def _require_share(uploads: Uploads, session: Session, principal: Principal, pla
     quota = edit.quota_of(session, place.mount.tree_id)
     if quota is None:
         return
-    old = place.found
     used = place.chain.root.bytes + sum(each.received for each in others)
-    if size > (old.bytes if old else 0) and used + size - (old.bytes if old else 0) > quota:
+    if size > replaced and used + size - replaced > quota:
         raise QuotaExceeded(quota_bytes=quota, used_bytes=used)

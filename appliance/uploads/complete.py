@@ -67,15 +67,18 @@ def complete(
     *,
     listed: Sequence[tuple[int, str]] | None = None,
     checksum: str = "",
+    takes: Sequence[int] = (),
 ) -> Completed:
     """Make the content of an upload that of its file. Once more, it tells what was done the first time.
 
     ``listed``: (number, ETag) of all parts, as the client knows them. ``checksum``: "SHA256:hex" of these, if somebody
     computed it. Where a client announced a checksum of the whole, all of it is read first, unless that is the same.
+    ``takes``: ids of partial uploads that are done with it, in the same transaction.
 
     Raises:
         NotFound: the user has no such upload.
         PartsMissing, PartsDiffer
+        UploadConflict: it is a partial one; or it is a stream, and not whole.
         ChecksumMismatch: the whole is not what was announced. The parts stay.
         ParentMissing: the folder is gone.
         QuotaExceeded, and whatever ``begin`` raises.
@@ -85,10 +88,12 @@ def complete(
             upload = rows.find(session, principal.user_id, token)
         if upload.state == "done":
             return Completed(upload, None, created=False)
+        if upload.is_partial:
+            raise UploadConflict(upload=token, reason="this upload is part of a file, and no file by itself")
         _require_parts(uploads, upload)
         try:
             _join_all(uploads, upload)
-            return _complete(uploads, principal, upload, listed, checksum)
+            return _complete(uploads, principal, upload, listed, checksum, takes)
         except _NotYet:
             continue
     raise Unavailable(reason="the upload changes all the time; complete it when all parts are answered")
@@ -111,6 +116,8 @@ def put_whole(
     files = uploads.files
     with files.database.read() as session:
         upload = rows.find(session, principal.user_id, token)
+        if upload.is_stream:
+            raise UploadConflict(upload=token, reason="this upload is a stream, which is gone on with by tus")
         if length is not None and length != upload.size:
             raise BadRequest(reason=f"the file was announced with {upload.size} bytes")
         if upload.state == "open":
@@ -193,6 +200,7 @@ def _complete(
     upload: Upload,
     listed: Sequence[tuple[int, str]] | None,
     checksum: str,
+    takes: Sequence[int],
 ) -> Completed:
     chunks = uploads.files.chunks
     is_small = upload.size <= chunks.inline_threshold
@@ -207,9 +215,9 @@ def _complete(
     if is_small:
         content = io.BytesIO(b"".join(_blocks(uploads, upload)))
         with chunks.receive(content, Unwatched()) as stored:
-            return _commit(uploads, principal, upload, stored.write, stored, read)
+            return _commit(uploads, principal, upload, stored.write, stored, read, takes)
     with chunks.writers.write() as write:
-        return _commit(uploads, principal, upload, write, None, read)
+        return _commit(uploads, principal, upload, write, None, read, takes)
 
 
 def _commit(
@@ -219,6 +227,7 @@ def _commit(
     write: Write,
     stored: Stored | None,
     read: list[Etag] | None,
+    takes: Sequence[int] = (),
 ) -> Completed:
     """``stored``: the content, unless it is put together of parts. ``read``: the parts that were looked at, which have
     to be the same still.
@@ -259,7 +268,8 @@ def _commit(
             digests.note_due(session, node.id, node.version_seq)
         change.finish()
         told_until = change.at + min(uploads.life, _TOLD_FOR)
-        rows.finish(session, upload.id, node.id, node.version_seq, expires_at=told_until)
+        for each in (upload.id, *takes):
+            rows.finish(session, each, node.id, node.version_seq, expires_at=told_until)
         if upload.parts <= _AT_ONCE:
             rows.delete_parts(session, upload.id, _AT_ONCE)
         done = upload._replace(state="done", node_id=node.id, seq=node.version_seq, expires_at=told_until)

@@ -42,7 +42,7 @@ def put_part(
 
     Raises:
         NotFound: the user has no such upload.
-        UploadConflict: it is completed.
+        UploadConflict: it is completed, or a stream.
         QuotaExceeded
         BadRequest: there is no such part, or it is of another size.
         ChecksumMismatch, StorageFull
@@ -114,7 +114,7 @@ def etag_of(manifest: bytes) -> str:
 
 def _size_of(upload: Upload, number: int) -> int:
     if not upload.part_size:
-        raise BadRequest(reason="this upload takes no numbered parts")
+        raise UploadConflict(upload=upload.token, reason="this upload is a stream, which takes no numbered parts")
     if not 1 <= number <= upload.total:
         raise BadRequest(reason=f"this upload has the parts 1 to {upload.total}")
     return upload.size_of(number)

@@ -12,8 +12,12 @@ from appliance.errors import NotFound
 
 _COLUMNS = (
     "id, token, user_id, tree_id, parent_id, name, node_id, is_new, size, part_size, media_type, checksum, "
-    "modified_at, replaces, state, received, parts, created_at, expires_at, seq"
+    "modified_at, replaces, state, received, parts, created_at, expires_at, seq, metadata, concat"
 )
+
+
+PARTIAL = "partial"
+"""What ``Upload.concat`` is of an upload that will be part of a file."""
 
 
 class Upload(NamedTuple):
@@ -39,6 +43,23 @@ class Upload(NamedTuple):
     created_at: int
     expires_at: int
     seq: int | None
+    metadata: str
+    concat: str
+
+    @property
+    def is_stream(self) -> bool:
+        """Its parts follow each other and are of any size."""
+        return not self.part_size
+
+    @property
+    def is_partial(self) -> bool:
+        """It will be no file, but part of one."""
+        return self.concat == PARTIAL
+
+    @property
+    def offset(self) -> int:
+        """How many bytes are here, of one that is done as well."""
+        return self.size if self.state == "done" else self.received
 
     @property
     def total(self) -> int:
@@ -152,6 +173,16 @@ _WAITING = Sql("""
     SELECT u.upto, p.number, p.seam IS NOT NULL FROM upload u JOIN upload_part p ON p.upload_id = u.id
     WHERE u.id = :id AND u.state = 'open' AND p.number > u.upto ORDER BY p.number LIMIT :count
 """)
+# To a number where there is none yet; the part that comes first gets a seam only where it is now.
+_COPY = Sql("""
+    INSERT INTO upload_part (upload_id, number, size, etag, taken, seam, manifest)
+    SELECT :into, number + :shift, size, etag, taken, seam, manifest FROM upload_part
+    WHERE upload_id = :upload_id AND number >= :first AND number < :end
+""")
+_MADE_OF = Sql(f"""
+    SELECT {_COLUMNS} FROM upload
+    WHERE user_id = :user_id AND node_id = :node_id AND seq = :seq AND state = 'done' AND concat = :concat
+""")
 _DELETE_PARTS = Sql("""
     DELETE FROM upload_part WHERE upload_id = :upload_id AND number IN (
         SELECT number FROM upload_part WHERE upload_id = :upload_id ORDER BY number LIMIT :count
@@ -258,6 +289,24 @@ def join(session: Session, upload_id: int, number: int, *, taken: int, seam: byt
 def assemble(session: Session, upload_id: int, assembled: Assembled) -> None:
     """Keep what is put together."""
     session.run(_ASSEMBLE, id=upload_id, **assembled._asdict())
+
+
+def copy(session: Session, upload_id: int, into: int, *, shift: int, first: int, count: int) -> int:
+    """Copy ``count`` parts from ``first`` on, numbers raised by ``shift``, to another upload, which has to be recounted
+    then; how many there were. What joins them to each other is copied along.
+    """
+    return session.run(_COPY, upload_id=upload_id, into=into, shift=shift, first=first, end=first + count)
+
+
+def recount(session: Session, upload_id: int) -> None:
+    """Set its sums to what its parts say."""
+    session.run(_RECOUNT, id=upload_id)
+
+
+def made_of(session: Session, partial: Upload, concat: str) -> Upload | None:
+    """The completed upload that this one became a part of, if its client named its parts so."""
+    row = session.row(_MADE_OF, user_id=partial.user_id, node_id=partial.node_id, seq=partial.seq, concat=concat)
+    return None if row is None else Upload._make(row)
 
 
 def etags(session: Session, upload_id: int) -> list[Etag]:

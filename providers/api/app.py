@@ -14,7 +14,7 @@ from appliance.backends.base import Buffer
 from appliance.errors import HoldfastError, NotFound, QuotaExceeded, RateLimited, Unauthenticated
 from appliance.principal import Principal
 from appliance.uploads.service import Uploads
-from providers.api import activity, cors, files, signed, uploads, zipped
+from providers.api import activity, cors, files, signed, tus, uploads, zipped
 from providers.api.problems import WrongMethod, problem
 from providers.api.request import Api, Request
 from providers.front import compression
@@ -23,6 +23,7 @@ from providers.front.messages import Answer
 from providers.front.metering import Admit
 from providers.http.access import shown_path
 from providers.http.environ import PRINCIPAL
+from providers.tus.uploading import options as tus_options
 
 _log = logging.getLogger(__name__)
 
@@ -58,6 +59,8 @@ _ROUTES = (
     _route("/uploads/{uploadId}/content", put=uploads.put_content),
     _route("/uploads/{uploadId}/parts/{number}", put=uploads.put_part),
     _route("/uploads/{uploadId}/complete", post=uploads.complete_upload),
+    _route("/tus/?", post=tus.create),
+    _route("/tus/{uploadId}", head=tus.head, patch=tus.patch, delete=tus.terminate),
 )
 
 
@@ -94,6 +97,10 @@ class ApiApp:
         return refused._replace(headers=cors.shared(environ, self._cors_origins, refused.headers))
 
     def _answer(self, environ: Environ) -> Answer:
+        is_tus = tus.is_below(_path(environ))
+        if is_tus and environ["REQUEST_METHOD"] == "OPTIONS":
+            # Clients ask before they sign in.
+            return tus_options(self._api.uploads.files.max_file_bytes)
         try:
             if environ["holdfast.target"].startswith(_SIGNED):
                 return signed.serve(self._api, environ)
@@ -107,13 +114,17 @@ class ApiApp:
         except HoldfastError as error:
             refused = problem(error, request_id=environ["holdfast.request_id"])
             _note(environ, refused, error)
-            return refused
+            return tus.refused(refused, error) if is_tus else refused
 
     def _signed_in(self, environ: Environ) -> Principal:
         credentials = basic_credentials(environ.get("HTTP_AUTHORIZATION", ""))
         if credentials is None:
             raise Unauthenticated
         return self._sign_in.principal(*credentials, face="api", address=environ.get("REMOTE_ADDR", ""))
+
+    def tus_base(self, environ: Environ) -> str:
+        """What the URLs of uploads by tus begin with."""
+        return self._base(environ) + uploads.TUS_PATH
 
     def _base(self, environ: Environ) -> str:
         """As the client sees the server, or as the first of ``public_urls`` says."""
@@ -122,18 +133,26 @@ class ApiApp:
         return f"{environ['wsgi.url_scheme']}://{environ.get('HTTP_HOST', '')}{PREFIX}"
 
 
+def _path(environ: Environ) -> str:
+    """Below the prefix."""
+    path: str = environ["PATH_INFO"]
+    return path.removeprefix(PREFIX)
+
+
 def _handler(request: Request) -> Handler:
     """What answers; the values of the path are noted in the request.
 
     Raises:
         NotFound, WrongMethod
     """
-    path = request.environ["PATH_INFO"].removeprefix(PREFIX)
-    method = request.environ["REQUEST_METHOD"]
+    path = _path(request.environ)
+    method = tus.method_of(request.environ) if tus.is_below(path) else request.environ["REQUEST_METHOD"]
     for route in _ROUTES:
         match = route.pattern.fullmatch(path)
         if match is not None:
-            handler = route.handlers.get("GET" if method == "HEAD" else method)
+            handler = route.handlers.get(method)
+            if handler is None and method == "HEAD":
+                handler = route.handlers.get("GET")
             if handler is None:
                 raise WrongMethod(method=method, allowed=tuple(route.handlers))
             request.values = match.groupdict()

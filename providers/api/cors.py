@@ -11,8 +11,8 @@ from providers.front.origin import invites
 _METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 _EXPOSED = (
     "Content-Disposition, Content-Encoding, Content-Length, Content-Range, ETag, Location, RateLimit, "
-    "RateLimit-Policy, Retry-After, Tus-Extension, Tus-Max-Size, Tus-Resumable, Tus-Version, Upload-Concat, "
-    "Upload-Expires, Upload-Length, Upload-Metadata, Upload-Offset, WWW-Authenticate"
+    "RateLimit-Policy, Retry-After, Tus-Checksum-Algorithm, Tus-Extension, Tus-Max-Size, Tus-Resumable, Tus-Version, "
+    "Upload-Concat, Upload-Expires, Upload-Length, Upload-Metadata, Upload-Offset, WWW-Authenticate"
 )
 _MAX_AGE_S = 600
 _HEADERS_MOST = 2000

@@ -9,6 +9,7 @@ from appliance import errors
 from appliance.errors import HoldfastError
 from providers.api import answers
 from providers.front.messages import Answer, Headers
+from providers.tus import protocol as tus
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:holdfast:problem:"
@@ -39,8 +40,11 @@ _STATUS: dict[type[HoldfastError], _Mapped] = {
     errors.Invalid: _Mapped(400),
     WrongMethod: _Mapped(405),
     UnknownMediaType: _Mapped(415),
+    tus.WrongVersion: _Mapped(412),
+    tus.WrongBodyType: _Mapped(415),
     errors.BodyStalled: _Mapped(408),
     errors.ChecksumMismatch: _Mapped(400, ("algorithm", "announced", "computed")),
+    tus.BytesMismatch: _Mapped(tus.MISMATCH_STATUS, ("algorithm", "announced", "computed")),
     errors.Unauthenticated: _Mapped(401),
     errors.SignInBlocked: _Mapped(429),
     errors.Denied: _Mapped(403),
@@ -51,6 +55,7 @@ _STATUS: dict[type[HoldfastError], _Mapped] = {
     errors.Locked: _Mapped(423),
     errors.PartsMissing: _Mapped(409, ("numbers", "count")),
     errors.PartsDiffer: _Mapped(409, ("number",)),
+    errors.OffsetMismatch: _Mapped(409, ("offset",)),
     errors.TooLarge: _Mapped(413, ("limit_bytes",)),
     errors.TooManyUploads: _Mapped(507, ("limit",)),
     errors.RateLimited: _Mapped(429, ("limit",)),

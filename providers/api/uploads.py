@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from appliance.errors import BadRequest, NotFound
+from appliance.errors import BadRequest, NotFound, UploadConflict
 from appliance.files import read
 from appliance.files.write import Announced
 from appliance.tree.paths import Path, parse
@@ -21,6 +21,9 @@ from providers.front.messages import Answer
 
 MULTIPART_ABOVE = 100_000_000
 """A file of more bytes comes in parts."""
+
+TUS_PATH = "/tus/"
+"""Where streams are gone on with; the upload's token follows."""
 
 URLS_AT_ONCE = 1000
 """So many part URLs are told in one answer."""
@@ -93,18 +96,19 @@ def show(request: Request) -> Answer:
     found = status.status(request.api.uploads, request.principal, _token(request))
     upload = found.upload
     is_done = upload.state == "done"
-    received = upload.size if is_done else upload.received
     body: dict[str, Any] = {
         "uploadId": upload.token,
-        "fileId": str(upload.node_id),
-        "fileName": upload.name,
         "fileSize": upload.size,
         "status": "completed" if is_done else "uploading",
-        "received": list(range(1, upload.total + 1)) if is_done else [number for number, _, _ in found.parts],
-        "bytes": received,
-        "percent": 100.0 if is_done or not upload.size else round(100 * received / upload.size, 2),
+        "bytes": upload.offset,
+        "percent": 100.0 if is_done or not upload.size else round(100 * upload.offset / upload.size, 2),
         "expiresAt": format_iso_date(upload.expires_at),
     }
+    if not upload.is_partial:
+        body |= {"fileId": str(upload.node_id), "fileName": upload.name}
+    if upload.is_stream:
+        return answers.document(200, body | {"tusUrl": request.url(TUS_PATH + upload.token)})
+    body["received"] = list(range(1, upload.total + 1)) if is_done else [number for number, _, _ in found.parts]
     if upload.size > MULTIPART_ABOVE:
         body |= {"chunkSize": upload.part_size, "totalChunks": upload.total}
         if not is_done:
@@ -125,6 +129,8 @@ def complete_upload(request: Request) -> Answer:
             for each in fields.objects("parts", most=begin.PARTS_MOST)
         ]
     token = _token(request)
+    if status.status(request.api.uploads, request.principal, token).upload.is_stream:
+        raise UploadConflict(upload=token, reason="this upload is a stream; its last byte completes it")
     done = complete.complete(request.api.uploads, request.principal, token, listed=listed)
     return _completed(request, done.upload)
 

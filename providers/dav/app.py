@@ -34,13 +34,14 @@ from appliance.principal import Principal
 from providers.dav import answer
 from providers.dav.destination import ForeignDestination
 from providers.dav.errors import answer_error
-from providers.dav.methods import folders, get, lock, options, propfind, proppatch, put, report, transfer
+from providers.dav.methods import folders, get, lock, options, post, propfind, proppatch, put, report, transfer
 from providers.dav.request import DavRequest, Face
 from providers.front.credentials import basic_credentials
 from providers.front.messages import Answer
 from providers.front.metering import Admit
 from providers.http.access import shown_path
 from providers.http.environ import PRINCIPAL
+from providers.tus import protocol as tus
 
 _log = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ _METHODS: dict[str, Method] = {
     "GET": get.get,
     "HEAD": get.get,
     "PUT": put.put,
+    "POST": post.post,
     "DELETE": folders.delete,
     "MKCOL": folders.mkcol,
     "PROPFIND": propfind.propfind,
@@ -214,6 +216,8 @@ def respond(face: Face, environ: Environ, principal: Principal) -> Answer:
     except HoldfastError as error:
         refused = answer_error(error, prefix=face.prefix, is_folder=partial(read.is_folder, face.files, principal))
         note_failure(environ, refused, error)
+        if environ["REQUEST_METHOD"] == "POST":
+            return refused._replace(headers=[*tus.of_refusal(error), *refused.headers])
         return refused
 
 

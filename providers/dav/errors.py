@@ -15,6 +15,7 @@ from providers.dav.paths import encode_path
 from providers.dav.request import UnwantedBody
 from providers.dav.xml_in import UnknownMkcol, UnsupportedReport
 from providers.front.messages import Answer, Headers
+from providers.tus import protocol as tus
 
 
 class _Mapped(NamedTuple):
@@ -31,6 +32,8 @@ _STATUS: dict[type[HoldfastError], _Mapped] = {
     errors.BodyStalled: _Mapped(408),
     errors.CursorRefused: _Mapped(403, "valid-sync-token"),
     UnsupportedReport: _Mapped(403, "supported-report"),
+    tus.WrongVersion: _Mapped(412),
+    tus.BytesMismatch: _Mapped(tus.MISMATCH_STATUS),
     UnwantedBody: _Mapped(415),
     UnknownMkcol: _Mapped(415),
     ForeignDestination: _Mapped(502),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from appliance.errors import BadRequest, HoldfastError, TooLarge
 from appliance.files.context import Files
@@ -11,6 +12,7 @@ from appliance.moments import Moment
 from appliance.principal import Principal
 from appliance.tree.conditions import NONE, Conditions, StateList, StateTest
 from appliance.tree.paths import Path
+from appliance.uploads.service import Uploads
 from providers.dav.conditions import IfCondition, IfList, parse_etags, parse_http_date, parse_if, submitted_tokens
 from providers.dav.destination import parse_destination
 from providers.dav.headers import parse_lock_token
@@ -30,6 +32,13 @@ class UnwantedBody(BadRequest):
     """A body with a method that has none."""
 
 
+class Tus(NamedTuple):
+    """Uploads by tus; ``base``: what their URLs begin with, as the client of a request can ask for them."""
+
+    uploads: Uploads
+    base: Callable[[dict[str, Any]], str]
+
+
 @dataclass(frozen=True, slots=True)
 class Face:
     """What is the same for all requests: the services, the bounds, and under which URLs the face is known.
@@ -38,6 +47,7 @@ class Face:
     """
 
     files: Files
+    tus: Tus
     prefix: str
     public_urls: tuple[str, ...]
     max_xml_bytes: int

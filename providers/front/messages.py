@@ -10,7 +10,8 @@ from appliance.backends.base import Buffer
 
 Headers = list[tuple[str, str]]
 
-_REASONS = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
+# 460 is of tus.
+_REASONS = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus} | {460: "460 Checksum Mismatch"}
 
 
 class Body(Protocol):

@@ -23,8 +23,9 @@ from appliance.serve.prepare import finish_store, prepare_store
 from appliance.tree.paths import parse
 from appliance.upkeep import expire, measure, scrub
 from appliance.upkeep.expire import Rules
-from appliance.uploads import begin, complete, parts
+from appliance.uploads import begin, complete, concatenating, parts, stream
 from appliance.uploads.begin import ALWAYS, PART_SIZE, Wanted
+from appliance.uploads.rows import Upload
 from tests.data_folders.inventory import inventory
 from tests.files.person import Person
 from tests.support.content import noise, prose
@@ -112,7 +113,7 @@ def fill(appliance: Appliance) -> None:
 
 
 def _upload(appliance: Appliance, who: Person) -> None:
-    """One that is completed, with parts that met at seams, and one that has begun."""
+    """One that is completed, with parts that met at seams, and one that has begun; so with streams."""
     for name, count in (("uploaded", 3), ("half", 1)):
         wanted = Wanted((), name, 2 * PART_SIZE + 1000, ALWAYS, "text/plain")
         upload = begin.begin(appliance.uploads, who.principal, wanted, part_size=PART_SIZE)
@@ -121,6 +122,19 @@ def _upload(appliance: Appliance, who: Person) -> None:
             parts.put_part(appliance.uploads, who.principal, upload.token, number, body, length=upload.size_of(number))
         if count == upload.total:
             complete.complete(appliance.uploads, who.principal, upload.token)
+    wanted = Wanted((), "stream", 90_000, metadata="filename c3RyZWFt")
+    _append(appliance, who, begin.begin(appliance.uploads, who.principal, wanted, part_size=0), noise(60_000, seed=11))
+    tokens = []
+    for seed in (12, 13, 14):
+        upload = begin.begin_partial(appliance.uploads, who.principal, 40_000, metadata="")
+        _append(appliance, who, upload, noise(40_000, seed=seed))
+        tokens.append(upload.token)
+    wanted = Wanted((), "put together", 0, concat="final;" + " ".join(tokens[:2]))
+    concatenating.concatenate(appliance.uploads, who.principal, wanted, tokens[:2])
+
+
+def _append(appliance: Appliance, who: Person, upload: Upload, data: bytes) -> None:
+    stream.append(appliance.uploads, who.principal, upload.token, 0, io.BytesIO(data), length=len(data))
 
 
 def _run_jobs(appliance: Appliance) -> None:

@@ -26,7 +26,7 @@ _SELECTED = (
     "sweep", "prune", "prune-hold", "prune-release", "prune-undo", "repack", "merge",
     "scrub", "heal", "repair-frame", "repair-rows", "repair-copy", "repair-needless", "reserve",
     "put-sealed", "key-rotate", "key-rewrap", "start-sealing",
-    "upload-part", "upload-complete", "upload-abort",
+    "upload-part", "upload-stream", "upload-concat", "upload-complete", "upload-abort",
     "first-start", "start-older", "recover", "stop-fast",
 )  # fmt: skip
 

@@ -11,7 +11,7 @@ from appliance.db.sql import Sql
 from appliance.errors import NotFound
 from appliance.principal import Principal
 from appliance.tree.paths import parse
-from appliance.uploads import begin, complete, parts, status, sweep
+from appliance.uploads import begin, complete, concatenating, parts, status, stream, sweep
 from appliance.uploads.begin import Wanted
 from tests.faults.operation import Operation
 from tests.faults.stage import Stage
@@ -22,7 +22,9 @@ from tests.server.running import ADMIN
 KIB = 1024
 CONTENT = noise(3_300 * KIB, seed=3)
 _LAST_UPLOAD = Sql("SELECT token FROM upload ORDER BY id DESC LIMIT 1")
+_PARTIALS = Sql("SELECT token FROM upload WHERE concat = 'partial' ORDER BY id")
 _PART = 1_200 * KIB
+_PIECES = (b"the first piece, ", b"and the second one")
 
 
 def _admin(stage: Stage) -> Principal:
@@ -65,6 +67,38 @@ def _upload_abort(stage: Stage) -> str:
     return "done"
 
 
+def _stream_begin(stage: Stage) -> str:
+    begin.begin(stage.appliance.uploads, _admin(stage), Wanted(parse("/docs"), "stream", len(CONTENT)), part_size=0)
+    return _stream_to(_PART)(stage)
+
+
+def _stream_to(end: int) -> Callable[[Stage], str]:
+    """Go on from where it is."""
+
+    def act(stage: Stage) -> str:
+        service, principal, token = stage.appliance.uploads, _admin(stage), _token(stage)
+        offset = status.status(service, principal, token).upload.offset
+        stream.append(service, principal, token, offset, io.BytesIO(CONTENT[offset:end]), length=None)
+        return "done"
+
+    return act
+
+
+def _partials(stage: Stage) -> None:
+    for name in _PIECES:
+        upload = begin.begin_partial(stage.appliance.uploads, _admin(stage), len(name), metadata=name.decode())
+        body = io.BytesIO(name)
+        stream.append(stage.appliance.uploads, _admin(stage), upload.token, 0, body, length=None)
+
+
+def _concatenate(stage: Stage) -> str:
+    with stage.appliance.database.read() as session:
+        tokens = [row[0] for row in session.rows(_PARTIALS)]
+    wanted = Wanted(parse("/docs"), "joined", 0, concat="final;" + " ".join(tokens))
+    concatenating.concatenate(stage.appliance.uploads, _admin(stage), wanted, tokens)
+    return "done"
+
+
 def _token(stage: Stage) -> str:
     with stage.appliance.database.read() as session:
         row = session.row(_LAST_UPLOAD)
@@ -76,5 +110,7 @@ OPERATIONS = [
     Operation("upload-part", _upload_parts(2), ready=_uploaded(3, 1)),
     Operation("upload-part-again", _upload_parts(2), ready=_uploaded(1, 2, 3)),
     Operation("upload-complete", _upload_complete, ready=_uploaded(1, 2, 3)),
+    Operation("upload-stream", _stream_to(2 * _PART), ready=_stream_begin),
+    Operation("upload-concat", _concatenate, ready=_partials),
     Operation("upload-abort", _upload_abort, ready=_uploaded(1, 3)),
 ]

@@ -7,11 +7,12 @@ bounds, and mean the same when it is written and read again.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from lxml import etree
 
-from appliance.errors import BadName, BadRequest, BodyIncomplete, TooLarge
+from appliance.errors import BadName, BadRequest, BodyIncomplete, NotFound, TooLarge
 from providers.dav import xml_out
 from providers.dav.checksums import parse_oc_checksum
 from providers.dav.conditions import parse_etags, parse_if, submitted_tokens
@@ -24,6 +25,8 @@ from providers.front.dates import format_http_date, format_iso_date, parse_http_
 from providers.front.ranges import UNSATISFIABLE, multipart_parts, parse_range
 from providers.http.body import ChunkedBody
 from providers.http.head import HeadError, head_size, parse_head
+from providers.tus import protocol as tus
+from providers.tus.metadata import Metadata
 from tests.fuzz.stream import Stream
 
 _HEAD_LIMIT = 65_536
@@ -257,7 +260,38 @@ _SEEDS: dict[str, tuple[bytes, ...]] = {
         b"2026-11-27T05:00:00.123456+01:00",
         b"2026-11-27T23:59:60Z",
     ),
+    "tus": (
+        b"filename ZmlsbS5tcDQ=,filetype dmlkZW8vbXA0,is_confidential",
+        b"sha1 Lve95gjOVATpfV8EL5X4nxwjKHE=",
+        b"final;/api/v1/tus/0123456789abcdef0123456789abcdef http://h/tus/" + b"a" * 32,
+        b"partial",
+        b"1024",
+    ),
 }
+_TUS_HEADERS = ("HTTP_UPLOAD_CHECKSUM", "HTTP_UPLOAD_CONCAT", "HTTP_UPLOAD_OFFSET", "CONTENT_TYPE")
+
+
+def _tus(data: bytes) -> None:
+    """Every header of tus has the same text."""
+    text = data.decode("latin-1")
+    environ = dict.fromkeys(_TUS_HEADERS, text)
+    with suppress(BadRequest):
+        checksum = tus.checksum_of(environ)
+        assert checksum is not None
+        assert checksum.hexdigests.keys() == checksum.digests.keys()
+    with suppress(BadRequest, NotFound):
+        concat = tus.concat_of(environ)
+        assert concat is not None
+        assert concat.is_partial != bool(concat.tokens)
+        assert all(len(token) == 32 and token.isalnum() for token in concat.tokens)
+    with suppress(BadRequest):
+        assert 0 <= tus.number_of(environ, "Upload-Offset") < 10**18
+    with suppress(BadRequest, TooLarge):
+        noted = Metadata(text)
+        assert noted.text.isascii()
+        assert noted.told("filename", "name").encode().decode() == noted.told("filename", "name")
+
+
 _CHECKS: dict[str, Callable[[bytes], None]] = {
     "head": _head,
     "chunked": _chunked,
@@ -272,6 +306,7 @@ _CHECKS: dict[str, Callable[[bytes], None]] = {
     "range": _range,
     "small-headers": _small_headers,
     "dates": _dates,
+    "tus": _tus,
 }
 
 TARGETS = {name: Target(check, _SEEDS[name]) for name, check in _CHECKS.items()}

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 
 from appliance.backends.disk import DiskBackend
 from appliance.chunks import identity
 from appliance.upkeep import durable
 from appliance.upkeep.check import check
+from appliance.uploads import stream
+from appliance.uploads.rows import Upload
 from tests.support.content import MIB, noise
 from tests.support.damage import Damage
 from tests.support.databases import on_sqlite
@@ -77,3 +81,30 @@ def test_seam_that_lost_bytes_is_made_again(alice: Uploader, damage: Damage) -> 
     assert alice.person.rows("SELECT COUNT(*) FROM upload_part WHERE seam IS NULL") == [(3,)]
     alice.complete(upload)
     assert alice.person.get("/file") == CONTENT[: 3 * MIB]
+
+
+@on_sqlite
+def test_stream_that_lost_bytes_goes_on_from_before_them(alice: Uploader, damage: Damage) -> None:
+    """The client is told an offset that holds, and the file is whole in the end."""
+    durable.begin_serving(alice.person.files.database, fast=True)
+    upload = alice.begin("/file", len(CONTENT), part_size=0)
+    packs = []
+    for start in range(0, 6 * MIB, MIB):
+        packs.append(set(damage.packs()))
+        _append(alice, upload, start, CONTENT[start : start + MIB])
+    for key in packs[3] - packs[2]:
+        damage.delete(key)
+    recover(alice)
+    left = alice.status(upload).upload
+    assert left.offset == left.received <= 2 * MIB
+    assert left.offset % MIB == 0
+    _append(alice, upload, left.offset, CONTENT[left.offset :])
+    stream.complete_whole(alice.uploads, alice.person.principal, alice.status(upload).upload)
+    alice.person.put("/whole", CONTENT)
+    assert alice.person.get("/file") == CONTENT
+    assert alice.manifest("/file") == alice.manifest("/whole")
+
+
+def _append(who: Uploader, upload: Upload, offset: int, data: bytes) -> None:
+    body = io.BytesIO(data)
+    stream.append(who.uploads, who.person.principal, upload.token, offset, body, length=len(data))

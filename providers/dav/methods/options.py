@@ -5,6 +5,7 @@ from __future__ import annotations
 from providers.dav import answer
 from providers.dav.request import DavRequest
 from providers.front.messages import Answer, Headers
+from providers.tus import protocol as tus
 
 ALLOW = "OPTIONS, GET, HEAD, PUT, DELETE, PROPFIND, PROPPATCH, MKCOL, COPY, MOVE, LOCK, UNLOCK, REPORT"
 
@@ -18,5 +19,7 @@ PAST_COMPLIANCE: Headers = [("DAV", "1, 3"), ("MS-Author-Via", "DAV"), ("Allow",
 
 def options(request: DavRequest) -> Answer:
     """What the server can do; the same for every path, whether something is there or not."""
-    compliance = COMPLIANCE if request.face.moment is None else PAST_COMPLIANCE
+    compliance = PAST_COMPLIANCE
+    if request.face.moment is None:
+        compliance = [*COMPLIANCE, *tus.capabilities(request.files.max_file_bytes)]
     return answer.empty(200, [*compliance, ("Accept-Ranges", "bytes")])
