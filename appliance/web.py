@@ -43,7 +43,11 @@ def build_wsgi(
     While ``is_leaving`` it says that it is not ready, and serves all the same.
     """
     settings = appliance.settings
-    api = _api(appliance)
+    meter = _meter(appliance)
+    admit = None if meter is None else meter.admit
+    api = _api(appliance, admit)
+    if meter is not None:
+        meter.refusals[_API] = api.refusal
     face = Face(
         files=appliance.files,
         tus=Tus(appliance.uploads, api.tus_base),
@@ -53,14 +57,9 @@ def build_wsgi(
         lock_s=settings.lock_seconds,
         max_lock_s=settings.max_lock_seconds,
     )
-    meter = _meter(appliance)
-    admit = None if meter is None else meter.admit
     dav = DavApp(face, appliance.sign_in, admit)
     root = RootApp(dav, face, _Landing(settings.public_urls))
     panel = Panel(_panel_services(appliance, roster), version=__version__, principal_key=PRINCIPAL, admit=admit)
-    api = _api(appliance, admit)
-    if meter is not None:
-        meter.refusals[_API] = api.refusal
     return Front(
         {
             DAV_PREFIX.strip("/"): dav,
