@@ -71,6 +71,7 @@ def _api(appliance: Appliance) -> ApiApp:
         appliance.uploads,
         appliance.sign_in,
         settings.public_urls,
+        watch=appliance.watch,
         cdn_base_url=settings.cdn_base_url,
         revocation_s=settings.cdn_revocation_seconds,
         cors_origins=settings.cors_origins,

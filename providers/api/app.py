@@ -12,9 +12,10 @@ from appliance import faults
 from appliance.accounts.signin import SignIn
 from appliance.backends.base import Buffer
 from appliance.errors import HoldfastError, NotFound, QuotaExceeded, Unauthenticated
+from appliance.files.watch import Watch
 from appliance.principal import Principal
 from appliance.uploads.service import Uploads
-from providers.api import cors, files, signed, uploads, zipped
+from providers.api import changes, cors, files, nodes, signed, uploads, zipped
 from providers.api.problems import WrongMethod, problem
 from providers.api.request import Api, Request
 from providers.front import compression
@@ -22,6 +23,7 @@ from providers.front.credentials import basic_credentials
 from providers.front.messages import Answer
 from providers.http.access import shown_path
 from providers.http.environ import PRINCIPAL
+from providers.http.later import Later
 
 _log = logging.getLogger(__name__)
 
@@ -31,7 +33,7 @@ _SIGNED = PREFIX + signed.PATH
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
-Handler = Callable[[Request], Answer]
+Handler = Callable[[Request], Answer | Later]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +51,17 @@ def _route(path: str, **handlers: Handler) -> _Route:
 
 
 _ROUTES = (
-    _route("/files", post=uploads.begin_upload),
-    _route("/files/{fileId}", get=files.show_file),
+    _route("/files", get=nodes.list_folder, post=uploads.begin_upload),
+    _route("/files/{fileId}", get=files.show_file, patch=nodes.alter, delete=nodes.delete),
+    _route("/files/{fileId}/copy", post=nodes.copy),
+    _route("/files/{fileId}/restore", post=nodes.restore),
+    _route("/files/{fileId}/versions", get=nodes.list_versions),
+    _route("/files/{fileId}/versions/{version}/restore", post=nodes.restore_version),
+    _route("/files/{fileId}/changes", get=changes.changes_of_file),
     _route("/files/{fileId}/zip", get=zipped.get_zip),
+    _route("/folders", post=nodes.make_folder),
+    _route("/trash", get=nodes.list_trash),
+    _route("/changes", get=changes.changes),
     _route("/uploads/{uploadId}", get=uploads.show, delete=uploads.abort_upload),
     _route("/uploads/{uploadId}/content", put=uploads.put_content),
     _route("/uploads/{uploadId}/parts/{number}", put=uploads.put_part),
@@ -68,11 +78,12 @@ class ApiApp:
         sign_in: SignIn,
         public_urls: tuple[str, ...],
         *,
+        watch: Watch,
         cdn_base_url: str | None = None,
         revocation_s: int = 0,
         cors_origins: tuple[str, ...] = (),
     ) -> None:
-        self._api = Api(service, self._base, PREFIX, cdn_base_url, revocation_s)
+        self._api = Api(service, watch, self._base, PREFIX, cdn_base_url, revocation_s)
         self._cors_origins = cors_origins
         self._sign_in = sign_in
         self._public_urls = public_urls
@@ -80,11 +91,14 @@ class ApiApp:
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[Buffer]:
         found = cors.preflight(environ, self._cors_origins)
         if found is None:
-            found = compression.compress_document(environ, self._answer(environ))
+            answer = self._answer(environ)
+            if isinstance(answer, Later):
+                return answer
+            found = compression.compress_document(environ, answer)
         start_response(found.status_line, cors.shared(environ, self._cors_origins, found.headers))
         return [] if environ["REQUEST_METHOD"] == "HEAD" else found.blocks
 
-    def _answer(self, environ: Environ) -> Answer:
+    def _answer(self, environ: Environ) -> Answer | Later:
         try:
             if environ["holdfast.target"].startswith(_SIGNED):
                 return signed.serve(self._api, environ)
