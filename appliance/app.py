@@ -21,6 +21,7 @@ from appliance.db.database import Database
 from appliance.db.postgresql import PostgresqlDatabase
 from appliance.errors import HoldfastError
 from appliance.files.context import Files
+from appliance.files.watch import Watch
 from appliance.stores import HURRIED_S, PATIENT_S, blaming_blobs, open_store, puts_synced, room_for_content
 from appliance.uploads.service import Uploads
 
@@ -37,11 +38,13 @@ class Appliance:
     chunks: ChunkStore
     files: Files
     uploads: Uploads
+    watch: Watch
     sign_in: SignIn
     downloads: Downloads
 
     def close(self) -> None:
         """Give the writer's lease back, end the threads and close the database."""
+        self.watch.close()
         try:
             self.sign_in.flush()
         except HoldfastError as error:
@@ -92,7 +95,7 @@ def open_appliance(settings: Settings, *, guess_key: bytes | None = None, for_re
     files = Files(database, chunks, settings.max_file_size, lambda: room_for_content(settings), downloads)
     uploads = Uploads(files, settings.upload_hours * 3600 * clock.SECOND, settings.max_staged_size)
     sign_in = SignIn(database, guess_key=guess_key)
-    return Appliance(settings, database, backend, chunks, files, uploads, sign_in, downloads)
+    return Appliance(settings, database, backend, chunks, files, uploads, Watch(database), sign_in, downloads)
 
 
 def lives(settings: Settings) -> Lives:

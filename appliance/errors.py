@@ -24,6 +24,7 @@
     │   ├── NotAFolder
     │   ├── IsAFolder
     │   ├── PreconditionFailed
+    │   │   └── TargetTaken     a move or copy may not replace what is there
     │   ├── Locked
     │   ├── LockConflict
     │   ├── LockTokenMismatch
@@ -242,6 +243,12 @@ class PreconditionFailed(Conflict):
     """A condition sent by the client (If, If-Match, If-None-Match, Overwrite: F, …) does not hold."""
 
     message = "a condition of the request does not hold for {path}"
+
+
+class TargetTaken(PreconditionFailed):
+    """What a move or copy would replace may not be replaced (RFC 4918 §9.8.4: Overwrite: F)."""
+
+    message = "{path} exists already, and may not be replaced"
 
 
 class Locked(Conflict):

@@ -82,6 +82,7 @@ def _api(appliance: Appliance, admit: Admit | None) -> ApiApp:
         appliance.uploads,
         appliance.sign_in,
         settings.public_urls,
+        watch=appliance.watch,
         cdn_base_url=settings.cdn_base_url,
         revocation_s=settings.cdn_revocation_seconds,
         cors_origins=settings.cors_origins,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from appliance.accounts.policy import Action
 from appliance.audit.downloads import Downloads
@@ -24,7 +24,10 @@ from appliance.tree.conditions import Conditions
 from appliance.tree.locks import Locks
 from appliance.tree.nodes import Beside, Chain, Ids, Node
 from appliance.tree.past import State
-from appliance.tree.paths import Path, show
+from appliance.tree.paths import Path, check_path, show
+
+Where = Path | int
+"""A file or folder: by its path, or by its id, which it keeps wherever it goes."""
 
 ROWS_OF_A_NODE = 2048
 """Bytes at most that the rows of a changed or copied file take, in the database and once more in its log."""
@@ -62,6 +65,13 @@ class Files:
     @property
     def incarnation(self) -> str:
         return self.chunks.identity.incarnation
+
+
+class Target(NamedTuple):
+    """A name in a folder. None: that of what is moved, copied or brought back."""
+
+    folder: Where | None = None
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,28 +165,47 @@ def _locate_then(session: Session, mount: Mount, path: Path, moment: Moment) -> 
     return Place(mount, path, found.chain, found.state)
 
 
-def path_of(session: Session, principal: Principal, node_id: int, action: Action) -> Path:
-    """Where the file or folder with this id is now, for a principal who may do ``action`` there.
+def path_of(session: Session, principal: Principal, where: Where, action: Action) -> Path:
+    """Where the file or folder with this id is now, for a principal who may do ``action`` there; a path is a path.
 
     What is found holds for the rest of the transaction only if the tree is locked (``begin``).
 
     Raises:
         NotFound: it is not there, or somebody else's: which of the two is not told.
     """
+    if not isinstance(where, int):
+        return where
     mount = mounts.resolve(session, principal, (), action)
-    above = nodes.above(session, node_id)
+    above = nodes.above(session, where)
     if not above or above[0][0] != mount.root_id:
-        raise NotFound(what=f"the file or folder {node_id}")
+        raise NotFound(what=f"the file or folder {where}")
     return tuple(name for _, name in above[1:])
 
 
+def target_path(session: Session, principal: Principal, target: Path | Target, source: Path) -> Path:
+    """Where something new is to be; what the target leaves open is as in ``source``. Under the tree's lock.
+
+    Raises:
+        NotFound: the target's folder is named by an id, and not there.
+        BadName: nothing can be stored there.
+    """
+    if isinstance(target, Target):
+        folder = source[:-1] if target.folder is None else path_of(session, principal, target.folder, Action.WRITE)
+        names = source[-1:] if target.name is None else (target.name,)
+        target = (*folder, *names)
+    check_path(target)
+    return target
+
+
 def begin(
-    session: Session, principal: Principal, path: Path, *, foresee: Sequence[Callable[[Session], None]] = ()
+    session: Session, principal: Principal, where: Where, *, foresee: Sequence[Callable[[Session], None]] = ()
 ) -> Change:
-    """Open a change of the tree that ``path`` leads into; the first thing in a transaction.
+    """Open a change of the tree that a path leads into, or that something with an id is in; the first thing in a
+    transaction.
 
     ``foresee`` is asked for what else will be read, whatever is found.
     """
+    path = () if isinstance(where, int) else where
     mount = mounts.resolve(session, principal, path, Action.WRITE)
     if session.foresees:
         Change.foresee(session, mount.tree_id)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from appliance.accounts.policy import Action
 from appliance.db.sql import Session
 from appliance.errors import NameTaken
-from appliance.files.context import Files, Place, begin, locate, require_conditions
+from appliance.files.context import Files, Place, Target, begin, locate, require_conditions, target_path
 from appliance.principal import Principal
 from appliance.tree import conditions as tree_conditions
 from appliance.tree import edit, properties
@@ -20,7 +20,7 @@ from appliance.tree.paths import Path, check_path, show
 def make_folder(
     files: Files,
     principal: Principal,
-    path: Path,
+    target: Path | Target,
     *,
     conditions: Conditions = tree_conditions.NONE,
     modified_at: int | None = None,
@@ -31,14 +31,15 @@ def make_folder(
     Raises:
         NameTaken: something is there.
         ParentMissing: the folder above is not.
+        NotFound: nor is one of its id, if the target names it so.
         TooLarge: a property, or all of them together.
         StorageFull: only the reserve is left.
     """
-    check_path(path)
     added = sum(len(name) + len(value) for name, value in dead)
 
     def work(session: Session) -> Node:
-        change = begin(session, principal, path)
+        change = begin(session, principal, () if isinstance(target, Target) else target)
+        path = target_path(session, principal, target, ())
         place = _free_place(files, session, principal, path, conditions)
         files.require_room(added)
         node = edit.create_folder(change, place.parents, place.name, modified_at=modified_at)

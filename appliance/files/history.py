@@ -9,12 +9,24 @@ from appliance.accounts.policy import Action
 from appliance.db.sql import Session
 from appliance.errors import BadRequest, NotFound
 from appliance.files import states
-from appliance.files.context import ROWS_OF_A_NODE, Files, Place, begin, locate, require_unlocked
+from appliance.files.context import (
+    ROWS_OF_A_NODE,
+    Files,
+    Place,
+    Where,
+    begin,
+    locate,
+    path_of,
+    require_conditions,
+    require_unlocked,
+)
 from appliance.files.states import Then
 from appliance.journal.change import Change
 from appliance.moments import Moment
 from appliance.principal import Principal
-from appliance.tree import conditions, copying, edit, nodes, past, properties, trash, versions
+from appliance.tree import conditions as tree_conditions
+from appliance.tree import copying, edit, nodes, past, properties, trash, versions
+from appliance.tree.conditions import Conditions
 from appliance.tree.locks import Locks
 from appliance.tree.nodes import Ids, Node
 from appliance.tree.paths import NAME_LIMIT, Path, name_key, show
@@ -24,38 +36,45 @@ from appliance.tree.versions import Version
 _FEW = 100
 
 
-def list_versions(files: Files, principal: Principal, path: Path) -> list[Version]:
-    """Every version that a file of this path has had, newest first; also if nothing is there now.
+def list_versions(files: Files, principal: Principal, where: Where) -> list[Version]:
+    """Every version that this path, or that of the file with this id, has had, newest first; also if nothing is there
+    now.
 
     Raises:
         NotFound: the path never named a file.
     """
     with files.database.snapshot() as session:
+        path = path_of(session, principal, where, Action.READ)
         found = _versions(session, locate(session, principal, path, Action.READ))
     if not found:
         raise NotFound(what=f"a version of {show(path)}")
     return found
 
 
-def restore_version(files: Files, principal: Principal, path: Path, name: str) -> Node:
-    """Make an earlier version the content of ``path`` again, as a new version on top of the others.
-
-    ``name`` is one of ``versions.names``.
+def restore_version(
+    files: Files, principal: Principal, where: Where, name: str, *, conditions: Conditions = tree_conditions.NONE
+) -> Node:
+    """Make an earlier version the content of a path, or of the file with an id, again: as a new version on top of the
+    others. ``name`` is one of ``versions.names``.
 
     Raises:
         NotFound: the path has no such version.
         BadRequest: several have this number; the message has their names.
         ParentMissing: the folder above is gone.
+        PreconditionFailed: a condition does not hold.
         Locked: a client holds a lock there.
         QuotaExceeded: it would be too much.
     """
 
     def work(session: Session) -> Node:
-        change = begin(session, principal, path)
+        change = begin(session, principal, where)
+        path = path_of(session, principal, where, Action.WRITE)
         place = locate(session, principal, path, Action.WRITE)
         version = _named(_versions(session, place), name, path)
         parents = place.parents
-        require_unlocked(place, Locks(session, change.tree_id), principal, conditions.NONE)
+        locks = Locks(session, change.tree_id)
+        require_conditions(files, session, principal, place, conditions, locks)
+        require_unlocked(place, locks, principal, conditions)
         node = _bring_back(change, parents, place.name, place.found, (version.node_id, version.seq), show(path))
         _require_quota(change, place)
         change.finish()
@@ -121,7 +140,7 @@ def restore_at(files: Files, principal: Principal, path: Path, moment: Moment) -
         then = before.found
         if then is None:
             raise NotFound(what=f"{show(path)} at that time")
-        require_unlocked(place, Locks(session, change.tree_id), principal, conditions.NONE)
+        require_unlocked(place, Locks(session, change.tree_id), principal, tree_conditions.NONE)
         first = change.seq
         restoring = _Restoring(change, before)
         if place.mount.path:

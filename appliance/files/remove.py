@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from appliance.accounts.policy import Action
 from appliance.db.sql import Session
-from appliance.files.context import Files, begin, locate, require_conditions, require_unlocked
+from appliance.files.context import Files, Where, begin, locate, path_of, require_conditions, require_unlocked
 from appliance.principal import Principal
 from appliance.tree import conditions as tree_conditions
 from appliance.tree import edit
 from appliance.tree.conditions import Conditions
 from appliance.tree.locks import Locks
-from appliance.tree.paths import Path, show
+from appliance.tree.paths import show
 
 
-def remove(files: Files, principal: Principal, path: Path, *, conditions: Conditions = tree_conditions.NONE) -> None:
+def remove(files: Files, principal: Principal, where: Where, *, conditions: Conditions = tree_conditions.NONE) -> None:
     """Put a file, or a folder with everything below it, into the trash.
 
     Raises:
@@ -22,7 +22,8 @@ def remove(files: Files, principal: Principal, path: Path, *, conditions: Condit
     """
 
     def work(session: Session) -> None:
-        change = begin(session, principal, path)
+        change = begin(session, principal, where)
+        path = path_of(session, principal, where, Action.WRITE)
         place = locate(session, principal, path, Action.WRITE)
         node, parents = place.node, place.parents
         locks = Locks(session, place.mount.tree_id)

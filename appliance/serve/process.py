@@ -5,10 +5,12 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import resource
 import signal
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 from appliance.errors import HoldfastError, ReadOnly
 
@@ -27,6 +29,14 @@ def share_heaps() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_M_ARENA_MAX, _HEAPS)
+
+
+def raise_descriptors() -> None:
+    """Let this process and its children hold as many connections as the machine allows, not as shells do by default."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # Some platforms call the limit infinite and refuse to set it.
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def has_terminal() -> bool:

@@ -19,7 +19,7 @@ from appliance.serve.folder import hold_folder
 from appliance.serve.guessing import guess_key_of
 from appliance.serve.listening import listen
 from appliance.serve.prepare import finish_store, prepare_store
-from appliance.serve.process import fork, has_terminal, share_heaps
+from appliance.serve.process import fork, has_terminal, raise_descriptors, share_heaps
 from appliance.serve.renewal import Renewal, certificate_of
 from appliance.serve.worker import run_worker
 from providers.http.balance import Tally
@@ -53,6 +53,7 @@ def serve(settings: Settings, *, tell: Callable[[str], None], announce: Callable
         Fatal: something has to be put right first.
     """
     share_heaps()
+    raise_descriptors()
     shown = certificate_of(settings)
     # Whoever ignores it (nohup) wants to outlive the terminal.
     ends_with_terminal = has_terminal() and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN

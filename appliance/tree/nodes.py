@@ -155,12 +155,26 @@ _MEMBERS_FROM = Sql(f"SELECT {_COLUMNS} FROM node {_FROM} {_IN_ORDER}")
 _CHANGED_FROM = Sql(
     f"SELECT {_COLUMNS} FROM node {_FROM} AND (placed_seq > :since OR subtree_seq > :since) {_IN_ORDER}"
 )
+# By a plus sign the ids are kept from choosing the index: in the order of ids, that of the whole table would be walked.
+_MEMBERS_AFTER = Sql(f"""
+    SELECT {_COLUMNS} FROM node WHERE id IN (
+        SELECT id FROM node WHERE parent_id = :parent_id AND +id > :after ORDER BY +id LIMIT :count
+    ) ORDER BY id
+""")
+_GET_EACH = Sql(f"SELECT {_COLUMNS} FROM node WHERE id IN (:ids*)")
 _ABOVE = Sql("""
     WITH RECURSIVE above (id, parent_id, name, depth) AS (
         SELECT id, parent_id, name, 0 FROM node WHERE id = :id
         UNION ALL
         SELECT n.id, n.parent_id, n.name, above.depth + 1 FROM node n JOIN above ON n.id = above.parent_id
     ) SELECT id, name FROM above ORDER BY depth DESC
+""")
+_ABOVE_EACH = Sql("""
+    WITH RECURSIVE above (start, id, parent_id, name, depth) AS (
+        SELECT id, id, parent_id, name, 0 FROM node WHERE id IN (:ids*)
+        UNION ALL
+        SELECT above.start, n.id, n.parent_id, n.name, above.depth + 1 FROM node n JOIN above ON n.id = above.parent_id
+    ) SELECT start, id, name FROM above ORDER BY start, depth DESC
 """)
 
 
@@ -197,6 +211,24 @@ def columns_of(alias: str) -> str:
     return ", ".join(f"{alias}.{name}" for name in _COLUMNS.split(", "))
 
 
+def members_after(session: Session, parent_id: int, after: int, *, count: int) -> list[Node]:
+    """The first members of a folder whose ids are above ``after``, by their ids."""
+    return list(map(Node._make, session.rows(_MEMBERS_AFTER, parent_id=parent_id, after=after, count=count)))
+
+
+def get_each(session: Session, node_ids: Sequence[int]) -> list[Node]:
+    """Those that are there; in no order."""
+    return list(map(Node._make, session.rows_by(_GET_EACH, node_ids)))
+
+
 def above(session: Session, node_id: int) -> list[tuple[int, str]]:
     """(id, name) from the topmost ancestor down to the node itself."""
     return [(row[0], row[1]) for row in session.rows(_ABOVE, id=node_id)]
+
+
+def above_each(session: Session, node_ids: Sequence[int]) -> dict[int, list[tuple[int, str]]]:
+    """``above`` of each that is there."""
+    found: dict[int, list[tuple[int, str]]] = {}
+    for start, node_id, name in session.rows_by(_ABOVE_EACH, node_ids):
+        found.setdefault(start, []).append((node_id, name))
+    return found

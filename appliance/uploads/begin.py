@@ -10,13 +10,13 @@ from appliance import clock
 from appliance.accounts.policy import Action
 from appliance.db.sql import Session
 from appliance.errors import NameTaken, PreconditionFailed, QuotaExceeded, TooLarge, TooManyUploads
-from appliance.files.context import ROWS_OF_A_NODE, Place, locate, path_of
+from appliance.files.context import ROWS_OF_A_NODE, Place, Where, locate, path_of
 from appliance.files.context import begin as lock_tree
 from appliance.files.write import require_writable
 from appliance.principal import Principal
 from appliance.tree import conditions as tree_conditions
 from appliance.tree import edit
-from appliance.tree.paths import Path, check_path, show
+from appliance.tree.paths import check_path, show
 from appliance.uploads import rows
 from appliance.uploads.rows import PARTIAL, Upload
 from appliance.uploads.service import UPLOADS_MOST, Uploads
@@ -31,7 +31,7 @@ ALWAYS = "always"
 class Wanted(NamedTuple):
     """A file to be uploaded, into the folder at a path or with an id."""
 
-    folder: Path | int
+    folder: Where
     name: str
     size: int
     # What may be there and be replaced: nothing (NEVER), any file (ALWAYS), or one with this ETag (with its quotes).
@@ -141,10 +141,9 @@ def _new(uploads: Uploads, principal: Principal, tree_id: int, wanted: Wanted, p
     )
 
 
-def find_place(session: Session, principal: Principal, folder: Path | int, name: str) -> Place:
+def find_place(session: Session, principal: Principal, folder: Where, name: str) -> Place:
     """Where the name is, or would be."""
-    above = path_of(session, principal, folder, Action.WRITE) if isinstance(folder, int) else folder
-    path = (*above, name)
+    path = (*path_of(session, principal, folder, Action.WRITE), name)
     check_path(path)
     return locate(session, principal, path, Action.WRITE)
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from appliance import clock
+from appliance.accounts.policy import Action
 from appliance.db.sql import Session
-from appliance.errors import UploadConflict
+from appliance.errors import NotFound, UploadConflict
 from appliance.principal import Principal
+from appliance.shares import mounts
 from appliance.uploads import rows, sweep
 from appliance.uploads.rows import Etag, Upload
 from appliance.uploads.service import Uploads
@@ -29,6 +31,20 @@ def status(uploads: Uploads, principal: Principal, token: str) -> Status:
     with uploads.files.database.read() as session:
         upload = rows.find(session, principal.user_id, token)
         return Status(upload, rows.etags(session, upload.id) if upload.state == "open" else [])
+
+
+def of_file(uploads: Uploads, principal: Principal, node_id: int) -> Upload:
+    """The unfinished upload of a file that is not there yet, by the id that the file will have.
+
+    Raises:
+        NotFound: the user has none.
+    """
+    with uploads.files.database.read() as session:
+        mount = mounts.resolve(session, principal, (), Action.READ)
+        for upload in rows.unfinished(session, mount.tree_id):
+            if upload.node_id == node_id and upload.is_new and upload.user_id == principal.user_id:
+                return upload
+    raise NotFound(what=f"the file or folder {node_id}")
 
 
 def abort(uploads: Uploads, principal: Principal, token: str) -> None:

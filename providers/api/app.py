@@ -12,9 +12,10 @@ from appliance import faults
 from appliance.accounts.signin import SignIn
 from appliance.backends.base import Buffer
 from appliance.errors import HoldfastError, NotFound, QuotaExceeded, RateLimited, Unauthenticated
+from appliance.files.watch import Watch
 from appliance.principal import Principal
 from appliance.uploads.service import Uploads
-from providers.api import activity, cors, files, signed, tus, uploads, zipped
+from providers.api import activity, changes, cors, files, nodes, signed, tus, uploads, zipped
 from providers.api.problems import WrongMethod, problem
 from providers.api.request import Api, Request
 from providers.front import compression
@@ -23,6 +24,7 @@ from providers.front.messages import Answer
 from providers.front.metering import Admit
 from providers.http.access import shown_path
 from providers.http.environ import PRINCIPAL
+from providers.http.later import Later
 from providers.tus.uploading import options as tus_options
 
 _log = logging.getLogger(__name__)
@@ -33,7 +35,7 @@ _SIGNED = PREFIX + signed.PATH
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
-Handler = Callable[[Request], Answer]
+Handler = Callable[[Request], Answer | Later]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +53,18 @@ def _route(path: str, **handlers: Handler) -> _Route:
 
 
 _ROUTES = (
-    _route("/files", post=uploads.begin_upload),
-    _route("/files/{fileId}", get=files.show_file),
+    _route("/files", get=nodes.list_folder, post=uploads.begin_upload),
+    _route("/files/{fileId}", get=files.show_file, patch=nodes.alter, delete=nodes.delete),
+    _route("/files/{fileId}/copy", post=nodes.copy),
+    _route("/files/{fileId}/restore", post=nodes.restore),
+    _route("/files/{fileId}/versions", get=nodes.list_versions),
+    _route("/files/{fileId}/versions/{version}/restore", post=nodes.restore_version),
+    _route("/files/{fileId}/changes", get=changes.changes_of_file),
     _route("/files/{fileId}/zip", get=zipped.get_zip),
     _route("/activity", get=activity.show_activity),
+    _route("/folders", post=nodes.make_folder),
+    _route("/trash", get=nodes.list_trash),
+    _route("/changes", get=changes.changes),
     _route("/uploads/{uploadId}", get=uploads.show, delete=uploads.abort_upload),
     _route("/uploads/{uploadId}/content", put=uploads.put_content),
     _route("/uploads/{uploadId}/parts/{number}", put=uploads.put_part),
@@ -73,12 +83,13 @@ class ApiApp:
         sign_in: SignIn,
         public_urls: tuple[str, ...],
         *,
+        watch: Watch,
         cdn_base_url: str | None = None,
         revocation_s: int = 0,
         cors_origins: tuple[str, ...] = (),
         admit: Admit | None = None,
     ) -> None:
-        self._api = Api(service, self._base, PREFIX, cdn_base_url, revocation_s)
+        self._api = Api(service, watch, self._base, PREFIX, cdn_base_url, revocation_s)
         self._cors_origins = cors_origins
         self._sign_in = sign_in
         self._public_urls = public_urls
@@ -87,7 +98,10 @@ class ApiApp:
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[Buffer]:
         found = cors.preflight(environ, self._cors_origins)
         if found is None:
-            found = compression.compress_document(environ, self._answer(environ))
+            answer = self._answer(environ)
+            if isinstance(answer, Later):
+                return answer
+            found = compression.compress_document(environ, answer)
         start_response(found.status_line, cors.shared(environ, self._cors_origins, found.headers))
         return [] if environ["REQUEST_METHOD"] == "HEAD" else found.blocks
 
@@ -96,7 +110,7 @@ class ApiApp:
         refused = problem(error)
         return refused._replace(headers=cors.shared(environ, self._cors_origins, refused.headers))
 
-    def _answer(self, environ: Environ) -> Answer:
+    def _answer(self, environ: Environ) -> Answer | Later:
         is_tus = tus.is_below(_path(environ))
         if is_tus and environ["REQUEST_METHOD"] == "OPTIONS":
             # Clients ask before they sign in.

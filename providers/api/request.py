@@ -6,12 +6,15 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
+from urllib.parse import parse_qsl
 
 from appliance.errors import BadRequest, NotFound, TooLarge
+from appliance.files.watch import Watch
 from appliance.principal import Principal
 from appliance.uploads.service import Uploads
 from providers.api.problems import UnknownMediaType
 from providers.front.messages import Body
+from providers.http.later import RESUMED
 
 T = TypeVar("T")
 
@@ -29,6 +32,7 @@ class Api:
     """
 
     uploads: Uploads
+    watch: Watch
     base: Callable[[dict[str, Any]], str]
     prefix: str
     cdn_base_url: str | None
@@ -58,6 +62,38 @@ class Request:
         """Of something of the API, as the client can ask for it."""
         return self.api.base(self.environ) + path
 
+    @property
+    def has_waited(self) -> bool:
+        """Whether it is asked for the second time, behind an answer that was to come later."""
+        return RESUMED in self.environ
+
+    @property
+    def node_id(self) -> int:
+        """The ``fileId`` of the path.
+
+        Raises:
+            NotFound: no file has such an id.
+        """
+        text = self.values["fileId"]
+        return row_id(text, what=f"the file or folder {text}")
+
+    def query(self, *names: str) -> Query:
+        """What stands behind the question mark; only these may, each once.
+
+        Raises:
+            BadRequest
+        """
+        try:
+            found = parse_qsl(self.environ["QUERY_STRING"], keep_blank_values=True, errors="strict")
+        except ValueError as error:
+            raise BadRequest(reason=f"the query cannot be read: {error}"[:200]) from error
+        values = dict(found)
+        unknown = sorted(values.keys() - set(names))
+        if unknown or len(values) < len(found):
+            what = f"{unknown[0][:40]!r} is not known here" if unknown else "a parameter stands there twice"
+            raise BadRequest(reason=f"{what}; the parameters are: {', '.join(names) or 'none'}")
+        return Query(values)
+
     def document(self, *, optional: bool = False) -> Fields:
         """The fields of the JSON object that is the body; of none, if it is ``optional`` and there is no body.
 
@@ -85,15 +121,40 @@ class Request:
         return Fields(found)
 
 
+def is_id(text: str) -> bool:
+    """Whether a file or folder can have it."""
+    return text.isascii() and text.isdigit() and len(text) <= _ID_DIGITS
+
+
 def row_id(text: str, *, what: str) -> int:
     """An id from a path.
 
     Raises:
         NotFound: nothing can have it; of ``what``.
     """
-    if not (text.isascii() and text.isdigit() and len(text) <= _ID_DIGITS):
+    if not is_id(text):
         raise NotFound(what=what)
     return int(text)
+
+
+class Query:
+    """The parameters of a URL."""
+
+    def __init__(self, values: dict[str, str]) -> None:
+        self._values = values
+
+    def text(self, name: str) -> str | None:
+        """None if it is not there."""
+        return self._values.get(name)
+
+    def integer(self, name: str, *, least: int, most: int, default: int) -> int:
+        """Raises: BadRequest."""
+        text = self._values.get(name)
+        if text is None:
+            return default
+        if not (text.isascii() and text.isdigit() and len(text) <= _ID_DIGITS and least <= int(text) <= most):
+            raise BadRequest(reason=f"{name} has to be a whole number from {least} to {most}")
+        return int(text)
 
 
 class Fields:

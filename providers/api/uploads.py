@@ -7,16 +7,17 @@ from typing import Any
 
 from appliance.errors import BadRequest, NotFound, UploadConflict
 from appliance.files import read
+from appliance.files.context import Where
 from appliance.files.write import Announced
-from appliance.tree.paths import Path, parse
 from appliance.uploads import begin, complete, parts, status
 from appliance.uploads.begin import ALWAYS, NEVER, Wanted
 from appliance.uploads.rows import Upload
 from providers.api import answers
 from providers.api.digests import parse_content_digest
+from providers.api.places import NAME_MOST, folder_in, moment_in
 from providers.api.request import Fields, Request
 from providers.front.content_types import is_media_type
-from providers.front.dates import format_iso_date, parse_iso_date
+from providers.front.dates import format_iso_date
 from providers.front.messages import Answer
 
 MULTIPART_ABOVE = 100_000_000
@@ -29,8 +30,6 @@ URLS_AT_ONCE = 1000
 """So many part URLs are told in one answer."""
 
 _MOST_BYTES = 1 << 60
-_NAME_MOST = 255
-_PATH_MOST = 4096
 _HEX = frozenset("0123456789abcdef")
 _TOKEN_LENGTH = 32
 
@@ -170,7 +169,7 @@ def _completed(request: Request, upload: Upload) -> Answer:
 
 
 def _wanted(request: Request, fields: Fields) -> Wanted:
-    name = fields.text("fileName", most=_NAME_MOST)
+    name = fields.text("fileName", most=NAME_MOST)
     size = fields.integer("fileSize", least=0, most=_MOST_BYTES)
     return Wanted(
         _folder(request, fields, name),
@@ -179,39 +178,24 @@ def _wanted(request: Request, fields: Fields) -> Wanted:
         _replaces(fields),
         _media_type(fields),
         _checksum(fields),
-        _moment(fields, "modifiedAt"),
+        moment_in(fields, "modifiedAt"),
     )
 
 
-def _folder(request: Request, fields: Fields, name: str) -> Path | int:
+def _folder(request: Request, fields: Fields, name: str) -> Where:
     """The folder by its id or its path; none is the root. A path may end with the file's own name."""
-    if "parentId" in fields:
-        if "path" in fields:
-            raise BadRequest(reason="give parentId or path, not both")
-        text = fields.text("parentId", most=20)
-        if not (text.isascii() and text.isdigit()):
-            raise BadRequest(reason="parentId is no id of a folder")
-        return min(int(text), (1 << 63) - 1)
-    path = parse(fields.text("path", most=_PATH_MOST, default="/"))
-    if path[-1:] == (name,) and not read.is_folder(request.api.uploads.files, request.principal, path):
-        return path[:-1]
-    return path
+    found = folder_in(fields)
+    if found is None or isinstance(found, int):
+        return () if found is None else found
+    if found[-1:] == (name,) and not read.is_folder(request.api.uploads.files, request.principal, found):
+        return found[:-1]
+    return found
 
 
 def _media_type(fields: Fields) -> str:
     found = fields.text("mimeType", most=255, default="")
     if found and not is_media_type(found):
         raise BadRequest(reason="mimeType reads as image/png (RFC 9110)")
-    return found
-
-
-def _moment(fields: Fields, name: str) -> int | None:
-    """Microseconds."""
-    if name not in fields:
-        return None
-    found = parse_iso_date(fields.text(name, most=40))
-    if found is None:
-        raise BadRequest(reason=f"{name} reads as 2026-11-20T09:00:00Z (RFC 3339)")
     return found
 
 

@@ -19,6 +19,7 @@ from appliance.rates.limit import WINDOW_S, RateLimit
 from appliance.rates.limiter import RateLimiter, Subject
 from providers.front.messages import Answer, Headers, text
 from providers.http.addresses import share_of
+from providers.http.later import RESUMED, Later
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
@@ -46,7 +47,8 @@ class Meter:
 
     def through(self, app: Application, environ: Environ, start_response: StartResponse) -> Iterable[Buffer]:
         """What ``app`` answers, or the refusal; counted, and with what is left in its head."""
-        if environ["holdfast.target"] in _NEVER_LIMITED:
+        # Who has waited for an answer was counted when the question came.
+        if environ["holdfast.target"] in _NEVER_LIMITED or RESUMED in environ:
             return app(environ, start_response)
         spending = environ[_SPENDING] = _Spending(start_response)
         addresses = self._limiter.addresses
@@ -61,7 +63,9 @@ class Meter:
 
     def admit(self, environ: Environ, principal: Principal) -> None:
         """``Admit``, for the faces."""
-        spending: _Spending = environ[_SPENDING]
+        spending: _Spending | None = environ.get(_SPENDING)
+        if spending is None:
+            return
         limiter = self._limiter
         if limiter.users.are_limited and principal.user_id is not None:
             spending.admit(limiter.users.of(principal.user_id))
@@ -130,7 +134,7 @@ class _Spending:
                 body: _Body = environ["wsgi.input"]
                 is_whole = isinstance(blocks, (list, tuple)) and environ["REQUEST_METHOD"] != "HEAD"
                 self.charge(body.arrived + (sum(map(len, blocks)) if is_whole else 0))
-        if not self.bytes or isinstance(blocks, (list, tuple)):
+        if not self.bytes or isinstance(blocks, (list, tuple, Later)):
             return blocks
         return _Passing(blocks, self)
 

@@ -45,6 +45,10 @@ class Load:
         self._held.discard(connection)
         self._slots[self._number] = len(self._held)
 
+    def has(self, connection: object) -> bool:
+        """Whether it was added and not dropped since."""
+        return connection in self._held
+
     @property
     def is_ahead(self) -> bool:
         """Whether another process holds fewer."""

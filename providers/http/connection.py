@@ -10,17 +10,17 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import struct
 import time
-from http import HTTPStatus
 
 from cheroot.server import HTTPConnection
 
 from appliance.errors import BodyStalled, BodyTooSlow
-from providers.http.access import Ended, Entry
+from providers.http.access import Ended
 from providers.http.addresses import share_of
 from providers.http.head import Head, HeadError, head_size, late_head, parse_head
+from providers.http.kernel import RESETTING, timeval, unsent
 from providers.http.pace import FLOOR, Awaits
+from providers.http.refusals import refusal_answer, refusal_entry
 from providers.http.request import Request
 from providers.http.service import Environ, Service
 
@@ -35,17 +35,13 @@ _PIECES_AT_ONCE = 64
 NOW = 0.0
 
 
-def _timeval(seconds: float) -> bytes:
-    """Never zero, which would mean for ever."""
-    return struct.pack("ll", int(seconds), max(1, int(seconds % 1 * 1_000_000)))
-
-
 class Connection(HTTPConnection):
     """A connection belongs to one thread at a time: the selector's, a worker's, or the lingering one's.
 
     ``deadline`` (monotonic) is when the selector's thread gives it up; ``head_since`` is when the first byte of an
     unfinished head came, 0 between requests. ``watched_since`` is when the selector began to wait for it, 0 while it
-    does not. ``awaits`` tells the selector's thread what a worker waits for.
+    does not. ``awaits`` tells the selector's thread what a worker waits for. ``pending``: a request that waits for its
+    answer.
     """
 
     # Replaces HTTPConnection.__init__, which makes two file objects and two caches for each connection.
@@ -60,6 +56,7 @@ class Connection(HTTPConnection):
         self.head_since = 0.0
         self.watched_since = 0.0
         self.awaits: Awaits = ""
+        self.pending: Request | None = None
         # Why an exchange ended: nothing was taken for the stall limit; it was slow while others waited.
         self.stalled = False
         self.too_slow = False
@@ -81,7 +78,7 @@ class Connection(HTTPConnection):
         self._at = 0
         self._wait_s = -1.0
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(limits.body_stall_seconds))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval(limits.body_stall_seconds))
 
     # -- life ---------------------------------------------------------------------------------------------------------
 
@@ -92,26 +89,51 @@ class Connection(HTTPConnection):
         service = self.service
         try:
             while True:
-                head = self._next_head()
-                if head is None:
-                    return not self.ended
+                request, self.pending = self.pending, None
+                if request is None:
+                    head = self._next_head()
+                    if head is None:
+                        return not self.ended
+                    request = Request(self, head)
                 service.running.add(self)
-                request = Request(self, head)
                 try:
                     keep = request.respond()
                 finally:
                     service.running.discard(self)
-                    if service.access is not None:
+                    if request.later is not None:
+                        self.pending = request
+                    elif service.access is not None:
                         service.access.add(request.entry())
                 if not keep:
                     return False
-                if service.waiting():
+                if self.pending is not None and service.closing:
+                    continue  # answered at once: nobody waits any more
+                if self.pending is not None or service.waiting():
                     return True
         except HeadError as refusal:
             self.refuse(refusal)
         except OSError:
             pass  # the peer is gone, which is its right
         return False
+
+    def hear(self) -> bool:
+        """Keep what the peer sends while its request is pending; false if it is gone. Never blocks."""
+        try:
+            more = self._receive(_RECEIVE_BYTES, NOW)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        self._data = self._data[self._at :] + more
+        self._at = 0
+        return bool(more)
+
+    def abandon(self) -> None:
+        """Close, as the pending request's peer is gone, or nobody will answer it."""
+        self.gone = True
+        if self.pending is not None and self.service.access is not None:
+            self.service.access.add(self.pending.entry())
+        self.close()
 
     def has_request(self) -> bool:
         """Whether a worker can go on without receiving."""
@@ -161,7 +183,7 @@ class Connection(HTTPConnection):
         with contextlib.suppress(OSError):
             if self.resets or self.gone:
                 # A stalled reader's unsent answer would stay in the kernel's memory for many minutes.
-                self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESETTING)
             self.sock.close()
 
     def farewell(self) -> bytes:
@@ -174,29 +196,18 @@ class Connection(HTTPConnection):
 
     def refuse(self, refusal: HeadError) -> None:
         """Answer what is no request. Never blocks; the connection must be closed then."""
-        text = f"{refusal.reason}\n".encode("latin-1")
-        phrase = HTTPStatus(refusal.status).phrase
         request_id = self.service.request_id()
-        ident = f"X-Request-Id: {request_id}\r\n" if refusal.status >= 500 else ""
-        head = (
-            f"HTTP/1.1 {refusal.status} {phrase}\r\nContent-Type: text/plain; charset=utf-8\r\n"
-            f"Content-Length: {len(text)}\r\n{ident}Connection: close\r\n{self.stamp()}\r\n"
-        )
+        answer, sent = refusal_answer(refusal, request_id, self.stamp())
         ended: Ended = "refused"
-        status, sent = refusal.status, len(text)
+        status = refusal.status
         try:
-            self._send_now(head.encode("latin-1") + text)
+            self._send_now(answer)
             self.lingers = True
         except OSError:
             self.gone = True
             status, sent, ended = 0, 0, "cut"
         if self.service.access is not None:
-            self.service.access.add(self._refused(request_id, status, sent, ended))
-
-    def _refused(self, request_id: str, status: int, sent: int, ended: Ended) -> Entry:
-        # Nothing of the head: nobody knows what in it was meant as a secret.
-        address = self.environ["REMOTE_ADDR"]
-        return Entry(time.time(), request_id, address, None, None, "", "", "", status, 0, sent, 0.0, "", ended)
+            self.service.access.add(refusal_entry(self.environ["REMOTE_ADDR"], request_id, status, sent, ended))
 
     def _next_head(self) -> Head | None:
         """None if it does not come at once; then ``ended`` tells whether the peer has closed.
@@ -363,7 +374,7 @@ class Connection(HTTPConnection):
                 room -= len(piece)
             sent = self.sock.sendmsg(window)
             self.sent += sent
-            pieces.extend(reversed(_unsent(window, sent)))
+            pieces.extend(reversed(unsent(window, sent)))
 
     def _send_now(self, data: bytes) -> None:
         """Without waiting; what does not fit into the kernel's buffer is lost."""
@@ -384,16 +395,5 @@ class Connection(HTTPConnection):
         return self.sock.recv_into(target)
 
     def _set_wait(self, wait_s: float) -> None:
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(wait_s))
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval(wait_s))
         self._wait_s = wait_s
-
-
-def _unsent(window: list[memoryview], sent: int) -> list[memoryview]:
-    rest: list[memoryview] = []
-    for piece in window:
-        if sent >= len(piece):
-            sent -= len(piece)
-        else:
-            rest.append(piece[sent:])
-            sent = 0
-    return rest

@@ -16,6 +16,7 @@ from cheroot.connections import ConnectionManager
 from providers.http.connection import Connection
 from providers.http.environ import connection_environ
 from providers.http.pace import TICK_S, Pace
+from providers.http.pending import Pending
 from providers.http.service import Service
 from providers.http.tls import TlsConnection
 
@@ -24,6 +25,7 @@ from providers.http.tls import TlsConnection
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _PAUSE_SECONDS = 0.25
 _CLOSED_WHEN_FULL = 32
+_EAR_BYTES = 4096
 # So long a process with more connections than another lets that one go first. It takes the connection all the same if
 # nobody did: the other one may be busy, or gone.
 _YIELD_SECONDS = 0.001
@@ -62,11 +64,17 @@ class Connections(ConnectionManager):
         self._listener: socket.socket = self.server.socket
         self._paused_until = 0.0
         self._ear, self._waker = socket.socketpair()
+        self._ear.setblocking(False)
+        self._waker.setblocking(False)
         self._selector.register(self._ear, selectors.EVENT_READ, None)
+        self.pending = Pending(self._selector, service, hand_over, self._poke)
 
     # Replaces ConnectionManager.put, which keeps wall-clock times and asks a file object for buffered data.
     def put(self, conn: Connection) -> None:
         """Take a connection back from a worker. Never raises, which would end the worker."""
+        if conn.pending is not None:
+            self.pending.put(conn)
+            return
         if conn.has_request():
             self._hand_over(conn)
             return
@@ -77,14 +85,21 @@ class Connections(ConnectionManager):
     def stop(self) -> None:
         """Returns when ``run`` has ended."""
         self._stop_requested = True
-        with contextlib.suppress(OSError):
-            self._waker.send(b".")
+        self._poke()
         while self._serving:
             time.sleep(0.002)
 
+    def _poke(self) -> None:
+        # Full: it will wake in any case. Closed: nobody is there to be woken.
+        with contextlib.suppress(OSError):
+            self._waker.send(b".")
+
     # Replaces ConnectionManager.close: a request that has just arrived is answered still.
     def close(self) -> None:
-        """Only after ``stop``. Idle connections are closed, those with something to read go to the workers."""
+        """Only after ``stop``. Idle connections are closed, those with something to read go to the workers, and so do
+        those whose request is pending.
+        """
+        self.pending.close()
         for fd, conn in self._selector.select(timeout=0):
             if isinstance(conn, Connection):
                 self._selector.unregister(fd)
@@ -104,10 +119,16 @@ class Connections(ConnectionManager):
             for fd, conn in self._selector.select(timeout=self._patience(expiration_interval)):
                 if conn is self.server:
                     self._accept()
+                elif conn is None:
+                    with contextlib.suppress(BlockingIOError):
+                        self._ear.recv(_EAR_BYTES)
+                elif isinstance(conn, Connection) and conn.pending is not None:
+                    self.pending.heard(conn)
                 # One that an accepted one has just replaced is watched no more.
                 elif isinstance(conn, Connection) and conn.watched_since:
                     self._unwatch(conn, fd)
                     self._hand_over(conn)
+            self.pending.look()
             now = time.monotonic()
             if now >= next_look:
                 self._pace.look(now)
@@ -124,6 +145,7 @@ class Connections(ConnectionManager):
 
     # Replaces ConnectionManager._expire: each connection has its own deadline, and a late head is answered.
     def _expire(self, threshold: float) -> None:
+        self.pending.expire(threshold)
         for conn in self._waiting():
             if conn.deadline < threshold:
                 self._unwatch(conn, conn.sock.fileno())
@@ -206,4 +228,6 @@ class Connections(ConnectionManager):
             conn.close()
 
     def _waiting(self) -> list[Connection]:
-        return [conn for _, conn in self._selector.connections if isinstance(conn, Connection)]
+        """For something from their peers, not for something from us."""
+        watched = (conn for _, conn in self._selector.connections)
+        return [conn for conn in watched if isinstance(conn, Connection) and conn.pending is None]

@@ -14,6 +14,7 @@ from providers.http.access import Ended, Entry, shown_path
 from providers.http.body import ChunkedBody, FixedBody
 from providers.http.environ import PRINCIPAL, request_environ
 from providers.http.head import Head
+from providers.http.later import RESUMED, Later
 from providers.http.response import Channel, Response
 from providers.http.service import Environ
 
@@ -42,12 +43,18 @@ class Request(HTTPRequest):
         self._response = Response(channel, head, self._body, self._id)
         self._began = time.monotonic()
         self._failed = False
+        self._resumed = False
         self._environ: Environ = {}
+        # What it waits for; None once it is answered.
+        self.later: Later | None = None
         channel.expects_continue = head.expects_continue and not self._body.done
 
     # Replaces HTTPRequest.respond; see above.
     def respond(self) -> bool:  # type: ignore[override]
-        """Whether the connection can take another request. Raises ``OSError`` only for a peer that is gone."""
+        """Whether the connection can take another request. Raises ``OSError`` only for a peer that is gone.
+
+        If ``later`` is set then, it has to be called again.
+        """
         channel, response = self._channel, self._response
         try:
             self._call()
@@ -55,6 +62,8 @@ class Request(HTTPRequest):
             if channel.gone:
                 return False  # the peer's right, and no matter which exception the application made of it
             self._fail(error)
+        if self.later is not None:
+            return True
         if response.closes:
             # A close that the client did not ask for, or that leaves its bytes unread, would reset the connection.
             channel.lingers = self._head.keep_alive or not self._body.done or channel.buffered > 0
@@ -70,8 +79,15 @@ class Request(HTTPRequest):
 
     def _call(self) -> None:
         channel = self._channel
+        # Anew for the second time: whoever has looked at it may have changed it.
         self._environ = environ = request_environ(channel.environ, self._head, self._body, self._id)
+        resumed, self._resumed, self.later = self._resumed, True, None
+        if resumed:
+            environ[RESUMED] = True
         blocks = channel.service.app(environ, self._response.start)
+        if isinstance(blocks, Later) and not resumed:
+            self.later = blocks
+            return
         try:
             self._response.send_all(blocks)
         finally:

@@ -73,8 +73,13 @@ class HttpServer(HTTPServer):
 
     @property
     def busy(self) -> int:
-        """How many requests are being answered."""
+        """How many requests are being answered; not those that wait for their answer."""
         return len(self.service.running)
+
+    @property
+    def pending(self) -> int:
+        """How many requests wait for an answer that comes later."""
+        return len(self._connections.pending)
 
     # Replaces HTTPServer.prepare, which binds a socket of its own and lets accept() block.
     def prepare(self) -> None:
@@ -135,6 +140,8 @@ class HttpServer(HTTPServer):
         """Take a connection back from a worker. Never raises."""
         if self.ready:
             self._connections.put(conn)
+        elif conn.pending is not None:
+            conn.abandon()
         else:
             conn.close()
 

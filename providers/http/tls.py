@@ -81,8 +81,11 @@ class TlsConnection(Connection):
                 with contextlib.suppress(OSError):
                     self._flush_now()
                 return False
+        waits = self.pending is not None
         if not super().communicate():
             return False
+        if waits or self.pending is not None:
+            return True
         # The selector's thread would not see it late if its bytes come just when that looks.
         return self._heard or self.head_since > 0 or time.monotonic() < self.deadline
 

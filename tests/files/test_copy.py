@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from appliance.errors import BadName, Denied, HoldfastError, NotAFolder, NotFound, ParentMissing, PreconditionFailed
+from appliance.errors import BadName, Denied, HoldfastError, NotAFolder, NotFound, ParentMissing, TargetTaken
 from appliance.files import transfer
 from appliance.tree.paths import Path
 from tests.files.dump import CONTENT, dump, refused, written
@@ -112,8 +112,8 @@ REFUSED: list[tuple[Path, Path, type[HoldfastError]]] = [
     (("f",), (), Denied),
     (("f",), ("missing", "x"), ParentMissing),
     (("f",), ("g", "x"), NotAFolder),
-    (("f",), ("g",), PreconditionFailed),
-    (("f",), ("d",), PreconditionFailed),
+    (("f",), ("g",), TargetTaken),
+    (("f",), ("d",), TargetTaken),
     (("f",), ("f",), Denied),
     (("d",), ("d",), Denied),
     (("d",), ("d", "x"), Denied),
@@ -131,7 +131,7 @@ def test_copy_that_cannot_be_changes_nothing(alice: Person, subtests: pytest.Sub
     for path in ("/f", "/g", "/d/e/deep"):
         alice.put(path)
     for source, target, error in REFUSED:
-        overwrite = error is not PreconditionFailed
+        overwrite = error is not TargetTaken
         with subtests.test(source=source, target=target), refused(alice.files.database, error):
             transfer.copy(alice.files, alice.principal, source, target, overwrite=overwrite)
 

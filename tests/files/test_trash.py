@@ -134,18 +134,27 @@ def test_restore_folder_into_itself_is_impossible(alice: Person) -> None:
 
 
 def test_restore_what_is_not_in_the_trash_is_not_found(alice: Person) -> None:
-    """A living file, something below what was removed, a number out of the air; the second time too."""
+    """A living file, a number out of the air; the second time too."""
     alice.mkdir("/d")
-    below = alice.put("/d/a").node
     living = alice.put("/f").node
     alice.remove("/d")
-    for node_id in (living.id, below.id, 12_345_678):
+    for node_id in (living.id, 12_345_678):
         with refused(alice.files.database, NotFound):
             trash.restore_removed(alice.files, alice.principal, node_id)
     (removed,) = alice.trash()
     alice.put_back(removed)
     with refused(alice.files.database, NotFound):
         alice.put_back(removed)
+
+
+def test_restore_what_was_removed_with_its_folder_names_the_folder(alice: Person) -> None:
+    """It is not by itself in the trash."""
+    alice.mkdir("/d", "/d/e")
+    below = alice.put("/d/e/a").node
+    alice.remove("/d")
+    with refused(alice.files.database, ParentMissing) as caught:
+        trash.restore_removed(alice.files, alice.principal, below.id)
+    assert caught.value.path == "/d/e/a"
 
 
 def test_restore_keeps_the_spelling_of_the_name(alice: Person) -> None:

@@ -27,6 +27,7 @@ STATUS = {
     errors.IsAFolder: 405,
     errors.Denied: 403,
     errors.PreconditionFailed: 412,
+    errors.TargetTaken: 412,
     errors.Locked: 423,
     errors.LockConflict: 423,
     ConflictBelow: 207,

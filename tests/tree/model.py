@@ -19,8 +19,8 @@ from appliance.errors import (
     NotAFolder,
     NotFound,
     ParentMissing,
-    PreconditionFailed,
     QuotaExceeded,
+    TargetTaken,
 )
 
 Path = tuple[str, ...]
@@ -342,7 +342,7 @@ class Model:
 
     def _require_overwrite(self, overwrite: bool) -> None:
         if not overwrite:
-            raise Refused(PreconditionFailed)
+            raise Refused(TargetTaken)
 
     def _require_quota(self, added: int) -> None:
         if self.quota is not None and added > 0 and self.root.bytes + added > self.quota:
