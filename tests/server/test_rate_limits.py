@@ -153,6 +153,32 @@ def test_address_is_refused_whoever_asks_but_never_for_its_health(
         assert "ratelimit" not in unlimited.headers
 
 
+def test_signed_url_counts_for_the_address_and_not_for_who_made_it(server: Server, someone: str) -> None:
+    """What caches may keep tells nobody what another one has left; the refusal is a problem that none keeps."""
+    with server.dav(someone) as dav:
+        dav.ok("PUT", "/dav/a.txt", b"a" * 1000)
+        node_id = int(dav.ok("HEAD", "/dav/a.txt").etag.strip('"').split("-")[1], 16)
+        url = json.loads(dav.ok("GET", f"/api/v1/files/{node_id}").body)["downloadUrl"]
+        path = "/" + url.split("/", 3)[3]
+
+        def once() -> Answer:
+            return dav("GET", path, headers=came_through("198.51.100.7"), signed_in=False)
+
+        answer = once()
+        assert (answer.status, len(answer.body)) == (200, 1000)
+        assert answer.headers["cache-control"].startswith("public")
+        assert "ratelimit" not in answer.headers
+        began = time.monotonic()
+        count, refused = until_refused(once, 2 * ADDRESS)
+        assert count >= ADDRESS - slack(ADDRESS, began)
+        assert json.loads(refused.body)["limit"] == "address-requests"
+        assert refused.headers["cache-control"] == "no-store"
+        assert "ratelimit" in refused.headers
+        # More than the user may have, and none of it was the user's.
+        assert count > USER
+        assert dav("OPTIONS", "/dav/").status == 200
+
+
 def test_refused_upload_is_answered_before_its_body(server: Server, someone: str) -> None:
     """It is not asked for, and whoever sends it all the same gets the answer."""
     until_refused(lambda: ask(server, someone, PASSWORD), 2 * USER)
