@@ -12,6 +12,7 @@ import secrets
 from typing import NamedTuple
 
 from appliance import clock
+from appliance.accounts import tokens
 from appliance.accounts.users import User
 from appliance.db.database import Database
 from appliance.db.sql import Session, Sql
@@ -68,7 +69,7 @@ def listing(database: Database, user: User) -> list[AppPassword]:
 
 
 def revoke(database: Database, user: User, app_password_id: int) -> None:
-    """It works no more, from the next request on.
+    """It works no more, from the next request on, and neither do the tokens that were made with it.
 
     Raises:
         NotFound: the user has no such app password, or it was revoked before.
@@ -78,6 +79,7 @@ def revoke(database: Database, user: User, app_password_id: int) -> None:
         if session.run(_REVOKE, id=app_password_id, user_id=user.id, now=clock.now()) == 0:
             raise NotFound(what=f"an app password {app_password_id} of {user.name}")
         session.run(_CHANGED, user_id=user.id)
+        tokens.end_of_device(session, app_password_id)
 
     database.write(work)
 

@@ -136,6 +136,20 @@ class OpenedVersion(NamedTuple):
     media_type: str | None
 
 
+def open_current(session: Session, principal: Principal, node_id: int) -> OpenedVersion:
+    """The current version of a file, by its id.
+
+    Raises:
+        NotFound: the file is not there, or somebody else's.
+    """
+    # Who may not read is not told which ids there are.
+    mounts.resolve(session, principal, (), Action.READ)
+    node = nodes.get(session, node_id)
+    if node is None or node.version_seq is None:
+        raise NotFound(what="this file")
+    return open_version(session, principal, node_id, node.version_seq)
+
+
 def open_version(session: Session, principal: Principal, node_id: int, seq: int) -> OpenedVersion:
     """A version of a file that is there now, by its id.
 
@@ -178,16 +192,16 @@ def _opened(place: Place, row: Row | None) -> Opened:
     return Opened(node, place.chain, bytes(row[0]), row[1], row[2], small)
 
 
-def exists(files: Files, principal: Principal, path: Path) -> bool:
-    """Whether ``path`` names something."""
+def exists(files: Files, principal: Principal, path: Path, action: Action = Action.READ) -> bool:
+    """Whether ``path`` names something; ``action``: what this is asked for."""
     with files.database.read() as session:
-        return locate(session, principal, path, Action.READ).exists
+        return locate(session, principal, path, action).exists
 
 
-def is_folder(files: Files, principal: Principal, path: Path) -> bool:
-    """Whether ``path`` names a folder."""
+def is_folder(files: Files, principal: Principal, path: Path, action: Action = Action.READ) -> bool:
+    """Whether ``path`` names a folder; ``action``: what this is asked for."""
     with files.database.read() as session:
-        found = locate(session, principal, path, Action.READ).found
+        found = locate(session, principal, path, action).found
     return found is not None and found.is_folder
 
 

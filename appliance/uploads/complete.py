@@ -82,7 +82,7 @@ def complete(
     """
     for _ in range(_ATTEMPTS):
         with uploads.files.database.read() as session:
-            upload = rows.find(session, principal.user_id, token)
+            upload = rows.find(session, principal, token)
         if upload.state == "done":
             return Completed(upload, None, created=False)
         _require_parts(uploads, upload)
@@ -110,7 +110,7 @@ def put_whole(
     """
     files = uploads.files
     with files.database.read() as session:
-        upload = rows.find(session, principal.user_id, token)
+        upload = rows.find(session, principal, token)
         if length is not None and length != upload.size:
             raise BadRequest(reason=f"the file was announced with {upload.size} bytes")
         if upload.state == "open":

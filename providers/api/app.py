@@ -14,11 +14,11 @@ from appliance.backends.base import Buffer
 from appliance.errors import HoldfastError, NotFound, QuotaExceeded, Unauthenticated
 from appliance.principal import Principal
 from appliance.uploads.service import Uploads
-from providers.api import cors, files, signed, uploads, zipped
+from providers.api import cors, files, signed, tokens, uploads, zipped
 from providers.api.problems import WrongMethod, problem
 from providers.api.request import Api, Request
 from providers.front import compression
-from providers.front.credentials import basic_credentials
+from providers.front.credentials import basic_credentials, bearer_token
 from providers.front.messages import Answer
 from providers.http.access import shown_path
 from providers.http.environ import PRINCIPAL
@@ -56,6 +56,8 @@ _ROUTES = (
     _route("/uploads/{uploadId}/content", put=uploads.put_content),
     _route("/uploads/{uploadId}/parts/{number}", put=uploads.put_part),
     _route("/uploads/{uploadId}/complete", post=uploads.complete_upload),
+    _route("/tokens", get=tokens.list_tokens, post=tokens.make_token),
+    _route("/tokens/{tokenId}", delete=tokens.revoke_token),
 )
 
 
@@ -99,10 +101,14 @@ class ApiApp:
             return refused
 
     def _signed_in(self, environ: Environ) -> Principal:
-        credentials = basic_credentials(environ.get("HTTP_AUTHORIZATION", ""))
-        if credentials is None:
+        header, address = environ.get("HTTP_AUTHORIZATION", ""), environ.get("REMOTE_ADDR", "")
+        credentials = basic_credentials(header)
+        if credentials is not None:
+            return self._sign_in.principal(*credentials, face="api", address=address)
+        token = bearer_token(header)
+        if token is None:
             raise Unauthenticated
-        return self._sign_in.principal(*credentials, face="api", address=environ.get("REMOTE_ADDR", ""))
+        return self._sign_in.bearer(token, face="api", address=address)
 
     def _base(self, environ: Environ) -> str:
         """As the client sees the server, or as the first of ``public_urls`` says."""

@@ -6,11 +6,10 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qsl
 
-from appliance.errors import BadRequest, NotFound, Unavailable
+from appliance.errors import BadRequest, Unavailable
 from appliance.files import digests, read
 from appliance.files.read import OpenedVersion
 from appliance.signing.urls import Disposition
-from appliance.tree import nodes
 from providers.api import answers, signed
 from providers.api.request import Request, row_id
 from providers.front.content_types import content_type_of, media_type_or
@@ -33,10 +32,7 @@ def show_file(request: Request) -> Answer:
 def _found(request: Request) -> OpenedVersion:
     node_id = row_id(request.values["fileId"], what="this file")
     with request.api.uploads.files.database.read() as session:
-        node = nodes.get(session, node_id)
-        if node is None or node.version_seq is None:
-            raise NotFound(what="this file")
-        return read.open_version(session, request.principal, node.id, node.version_seq)
+        return read.open_current(session, request.principal, node_id)
 
 
 def _described(request: Request, found: OpenedVersion) -> dict[str, Any]:

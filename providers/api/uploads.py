@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from appliance.accounts.policy import Action
 from appliance.errors import BadRequest, NotFound
 from appliance.files import read
 from appliance.files.write import Announced
@@ -187,7 +188,8 @@ def _folder(request: Request, fields: Fields, name: str) -> Path | int:
             raise BadRequest(reason="parentId is no id of a folder")
         return min(int(text), (1 << 63) - 1)
     path = parse(fields.text("path", most=_PATH_MOST, default="/"))
-    if path[-1:] == (name,) and not read.is_folder(request.api.uploads.files, request.principal, path):
+    files = request.api.uploads.files
+    if path[-1:] == (name,) and not read.is_folder(files, request.principal, path, Action.WRITE):
         return path[:-1]
     return path
 

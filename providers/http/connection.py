@@ -196,7 +196,7 @@ class Connection(HTTPConnection):
     def _refused(self, request_id: str, status: int, sent: int, ended: Ended) -> Entry:
         # Nothing of the head: nobody knows what in it was meant as a secret.
         address = self.environ["REMOTE_ADDR"]
-        return Entry(time.time(), request_id, address, None, None, "", "", "", status, 0, sent, 0.0, "", ended)
+        return Entry(time.time(), request_id, address, None, None, None, "", "", "", status, 0, sent, 0.0, "", ended)
 
     def _next_head(self) -> Head | None:
         """None if it does not come at once; then ``ended`` tells whether the peer has closed.

@@ -26,6 +26,7 @@ ODD = "back\\slash \\N \t tab \n line \r return \v \f \b ü é \U0001f600 '\" %s
 
 # Tables that the use cases leave empty, and text that has to be escaped.
 _MORE = (
+    "INSERT INTO api_token VALUES (1, 1, 'backup', x'00ff5c', 'files:read', NULL, 1, 2)",
     "INSERT INTO fence (holder, expires_at, raised_at) VALUES ('a', 1, 2)",
     "INSERT INTO garbage (writer_id, epoch) VALUES (NULL, 0)",
     "INSERT INTO lease VALUES ('sweep', 'nas/1', 5)",
