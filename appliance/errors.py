@@ -12,10 +12,12 @@
     │   ├── CursorRefused       a position in the changes that is none of this folder, or is too old
     │   └── ChecksumMismatch    the bytes are not the ones the client announced
     ├── Unauthenticated         no valid credentials
+    │   └── TokenInvalid        a bearer token that nobody has, or that has ended
     ├── SignInBlocked           too many wrong passwords; nothing is compared for a while
     ├── Denied                  known, but not allowed
     │   ├── BadSignature        a signed URL that nobody has signed, or whose key or issuer is gone
-    │   └── UrlExpired          a signed URL was right once
+    │   ├── UrlExpired          a signed URL was right once
+    │   └── ScopeMissing        the bearer token was not made for this
     ├── NotFound
     │   └── MomentGone          a moment that the tree had, and that is kept no more
     ├── Conflict                the tree is not in the state that the request assumes
@@ -37,6 +39,7 @@
     │   ├── QuotaExceeded
     │   ├── TooManyUploads
     │   ├── RateLimited         more requests or bytes than a minute may have
+    │   ├── TooManyTokens
     │   └── StorageFull
     ├── Unavailable             try again: a lease was lost, a service does not answer
     │   ├── OutcomeUnknown      the database went away in the middle of a commit
@@ -145,6 +148,14 @@ class Unauthenticated(HoldfastError):
         super().__init__("user name or password is wrong, or missing")
 
 
+class TokenInvalid(Unauthenticated):
+    """Nobody has this bearer token: never, or no more. Which of both is not told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.args = ("the token is wrong, or it has expired or was revoked",)
+
+
 class SignInBlocked(HoldfastError):
     """Too many wrong passwords: none is looked at for ``retry_after_s``. Never says whether the user exists."""
 
@@ -174,6 +185,14 @@ class UrlExpired(Denied):
 
     def __init__(self) -> None:
         super().__init__(action="use this URL", reason="it has expired; ask for a new one")
+
+
+class ScopeMissing(Denied):
+    """The principal signed in with a bearer token that was not made for ``scope``."""
+
+    def __init__(self, *, action: str, scope: str) -> None:
+        self.scope = scope
+        super().__init__(action=action, reason=f"the token has no scope {scope}")
 
 
 class NotFound(HoldfastError):
@@ -353,6 +372,14 @@ class RateLimited(Limit):
         self.limit = limit
         self.retry_after_s = retry_after_s
         super().__init__(f"too many {limit.replace('-', ' ')}; try again in {retry_after_s} s")
+
+
+class TooManyTokens(Limit):
+    """One user has ``limit`` bearer tokens that hold."""
+
+    def __init__(self, *, limit: int) -> None:
+        self.limit = limit
+        super().__init__(f"there may be at most {limit} tokens of one user; revoke some, or wait for them to expire")
 
 
 class StorageFull(Limit):

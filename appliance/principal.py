@@ -15,7 +15,9 @@ class Home(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A user, signed in by password or by a device's app password; or the system itself (commands, jobs)."""
+    """A user, signed in by password, by a device's app password or by a bearer token; or the system itself (commands,
+    jobs).
+    """
 
     kind: Literal["user", "system"]
     # The signed-in user; None for the system.
@@ -24,13 +26,18 @@ class Principal:
     role: str
     # Whose tree paths begin in. For a user always their own.
     home_id: int
-    # The app password used, None for the main password.
+    # The app password used, or the one that the token was made with; None for the main password.
     device_id: int | None
     # "dav", "cli", …, and the peer's address ("" for local commands).
     face: str
     address: str
     # Where paths begin, if signing in has found it on the way.
     home: Home | None = field(default=None, compare=False)
+    # The user's, under which a password was verified; None for all others.
+    generation: int | None = field(default=None, compare=False)
+    # The bearer token used, and what it is for (appliance.accounts.policy); None: no token, which is for everything.
+    token_id: int | None = None
+    scopes: frozenset[str] | None = None
 
 
 def system(home_id: int, *, face: str) -> Principal:

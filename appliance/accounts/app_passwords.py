@@ -12,6 +12,7 @@ import secrets
 from typing import NamedTuple
 
 from appliance import clock
+from appliance.accounts import tokens
 from appliance.accounts.users import User
 from appliance.db.database import Database
 from appliance.db.sql import Session, Sql
@@ -76,7 +77,7 @@ def listing(database: Database, user: User) -> list[AppPassword]:
 
 
 def revoke(database: Database, user: User, app_password_id: int, *, by: Principal = COMMAND) -> None:
-    """It works no more, from the next request on.
+    """It works no more, from the next request on, and neither do the tokens that were made with it.
 
     Raises:
         NotFound: the user has no such app password, or it was revoked before.
@@ -88,6 +89,7 @@ def revoke(database: Database, user: User, app_password_id: int, *, by: Principa
             raise NotFound(what=f"an app password {app_password_id} of {user.name}")
         session.run(_CHANGED, user_id=user.id)
         events.record(session, Action.DEVICE_REVOKED, by, tree_id=user.tree_id, name=revoked[0][0])
+        tokens.end_of_device(session, app_password_id)
 
     database.write(work)
 

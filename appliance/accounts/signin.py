@@ -1,10 +1,12 @@
-"""Signing in with a name and a password, on every request, at the cost of one small query.
+"""Signing in with a name and a password, or a bearer token, on every request, at the cost of one small query.
 
 A verified pair is remembered for a few minutes under a keyed digest. What it relies on is the user's generation,
 compared on each request: a password changed, a device revoked or a user disabled anywhere is refused at once.
 
 What is remembered, and app passwords, are never throttled; a main password that has to be compared is
 (``appliance.accounts.throttle``).
+
+Of a token only where its user's paths begin is remembered: one query tells everything else, each time.
 """
 
 from __future__ import annotations
@@ -15,17 +17,21 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from appliance import clock
-from appliance.accounts import app_passwords, passwords, sessions
+from appliance.accounts import app_passwords, passwords, sessions, tokens
 from appliance.accounts.failures import Guess
 from appliance.accounts.throttle import Throttle
 from appliance.config.credentials import canonical, is_name
 from appliance.db.database import Database
 from appliance.db.sql import Row, Seen, Session, Sql
-from appliance.errors import Denied, Unauthenticated
+from appliance.errors import Denied, TokenInvalid, Unauthenticated
 from appliance.principal import Home, Principal
+
+K = TypeVar("K")
+V = TypeVar("V")
+T = TypeVar("T")
 
 REMEMBER_S = 600
 REMEMBER_MOST = 4096
@@ -72,10 +78,13 @@ class SignIn:
         """``guess_key`` is that of ``Throttle``, and the same in all processes of a server."""
         self._database = database
         self._throttle = Throttle(database, key=guess_key, now=now)
+        self._now = now
         self._key = secrets.token_bytes(32)
         self._verified: OrderedDict[bytes, _Verified] = OrderedDict()
         # What a guess was compared with, and was not.
         self._refused: OrderedDict[Guess, Row | None] = OrderedDict()
+        # Of bearer tokens, by their digest. A user's stays what it is.
+        self._homes: OrderedDict[bytes, Home] = OrderedDict()
         self._mutex = threading.Lock()
 
     def principal(
@@ -102,11 +111,33 @@ class SignIn:
                 break
             principal = self._principal(verified, face, address)
             if principal is not None:
-                self._remember(digest, verified._replace(home=principal.home))
+                self._keep(self._verified, digest, verified._replace(home=principal.home))
                 self._throttle.spare(name, address)
                 return principal
         self._forget(digest)
         raise Unauthenticated
+
+    def bearer(self, token: str, *, face: str, address: str, foresight: Foresight | None = None) -> Principal:
+        """Who has this token. It is not throttled: nobody guesses 160 bits.
+
+        Raises:
+            TokenInvalid: nobody that may sign in has it. Never says why.
+        """
+        if not tokens.is_well_formed(token):
+            raise TokenInvalid
+        digest, now = tokens.digest_of(token), self._now()
+        known = self._homes.get(digest)
+        found, seen = self._ask(lambda session: tokens.find(session, digest, now), known, foresight)
+        if found is None:
+            raise TokenInvalid
+        if known is None:
+            self._keep(self._homes, digest, found.home)
+        if foresight is not None:
+            foresight.seen = seen
+        return Principal(
+            "user", found.user_id, found.name, found.role, found.user_id, found.device_id, face, address, found.home,
+            token_id=found.id, scopes=found.scopes,
+        )  # fmt: skip
 
     def begin_session(self, name: str, password: str, *, address: str, agent: str) -> str:
         """The token of a new session in a browser (``appliance.accounts.sessions``).
@@ -134,14 +165,7 @@ class SignIn:
     def _principal(
         self, verified: _Verified, face: str, address: str, foresight: Foresight | None = None
     ) -> Principal | None:
-        seen: Seen | None = None
-        with self._database.read() as session:
-            if foresight is not None and verified.home is not None and session.foresees:
-                foresight.foresee(session, verified.home)
-                row = session.row(_BY_ID, id=verified.user_id)
-                seen = session.seen()
-            else:
-                row = session.row(_BY_ID, id=verified.user_id)
+        row, seen = self._ask(lambda session: session.row(_BY_ID, id=verified.user_id), verified.home, foresight)
         if row is None:
             return None
         name, role, state, generation, *home = row
@@ -150,7 +174,19 @@ class SignIn:
         if foresight is not None:
             foresight.seen = seen
         user_id = verified.user_id
-        return Principal("user", user_id, name, role, user_id, verified.device_id, face, address, Home(*home))
+        return Principal(
+            "user", user_id, name, role, user_id, verified.device_id, face, address, Home(*home), generation
+        )
+
+    def _ask(
+        self, who: Callable[[Session], T], home: Home | None, foresight: Foresight | None
+    ) -> tuple[T, Seen | None]:
+        """Ask ``who`` it is, and in the same trip for what the request will read below ``home``, where that pays."""
+        with self._database.read() as session:
+            if foresight is None or home is None or not session.foresees:
+                return who(session), None
+            foresight.foresee(session, home)
+            return who(session), session.seen()
 
     def _generation(self, name: str) -> int:
         """That of the user; one that nobody has if there is no such user."""
@@ -181,21 +217,18 @@ class SignIn:
         matches = passwords.verify(password, None if row is None else row[1])
         if matches and row is not None and row[2] == "active":
             return True
-        with self._mutex:
-            self._refused[guess] = row
-            while len(self._refused) > REMEMBER_MOST:
-                self._refused.popitem(last=False)
+        self._keep(self._refused, guess, row)
         return False
 
     def _recall(self, digest: bytes) -> _Verified | None:
         verified = self._verified.get(digest)
         return None if verified is None or verified.until < time.monotonic() else verified
 
-    def _remember(self, digest: bytes, verified: _Verified) -> None:
+    def _keep(self, memory: OrderedDict[K, V], key: K, value: V) -> None:
         with self._mutex:
-            self._verified[digest] = verified
-            while len(self._verified) > REMEMBER_MOST:
-                self._verified.popitem(last=False)
+            memory[key] = value
+            while len(memory) > REMEMBER_MOST:
+                memory.popitem(last=False)
 
     def _forget(self, digest: bytes) -> None:
         with self._mutex:

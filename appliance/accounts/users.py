@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from appliance import clock
-from appliance.accounts import failures, passwords, sessions
+from appliance.accounts import failures, passwords, sessions, tokens
 from appliance.config.credentials import canonical, is_name, name_problem
 from appliance.db.database import Database
 from appliance.db.sql import Session, Sql
@@ -128,14 +128,16 @@ def any_exist(database: Database) -> bool:
         return session.row(_ANY) is not None
 
 
-# The user's row is the first thing that each of these changes. Who begins a session or makes an app password holds that
-# row until theirs is there: so it is seen, and ends too, or finds that the user is no longer what it was.
+# The user's row is the first thing that each of these changes. Who begins a session or makes an app password or a token
+# holds that row until theirs is there: so it is seen, and ends too, or finds that the user is no longer what it was.
 
 
 def set_password(
     database: Database, user: User, password: str, *, keep: bytes | None = None, by: Principal = COMMAND
 ) -> None:
-    """A new main password; app passwords go on working. Browsers are signed out, but for the session ``keep``."""
+    """A new main password; app passwords go on working, and the tokens made with them. Browsers are signed out, but for
+    the session ``keep``, and all other tokens end.
+    """
     passwords.check_new(password)
     password_hash = passwords.hash_password(password)
 
@@ -143,6 +145,7 @@ def set_password(
         session.run(_SET_PASSWORD, id=user.id, password_hash=password_hash)
         sessions.end_all(session, user.id, keep=keep)
         events.record(session, Action.USER_PASSWORD, by, tree_id=user.tree_id, name=user.name)
+        tokens.end_of_password(session, user.id)
 
     database.write(work)
 
@@ -166,7 +169,7 @@ def set_role(database: Database, user: User, role: str, *, by: Principal = COMMA
 
 
 def set_state(database: Database, user: User, state: str, *, by: Principal = COMMAND) -> None:
-    """Whether the user may sign in ("active") or not ("disabled", which ends the sessions too).
+    """Whether the user may sign in ("active") or not ("disabled", which ends sessions and tokens too).
 
     Raises:
         BadRequest: the user is removed, and stays so until made active; or this is the last administrator.
@@ -179,6 +182,7 @@ def set_state(database: Database, user: User, state: str, *, by: Principal = COM
             raise BadRequest(reason=f"the user {user.name} is removed and cannot sign in anyway; enable brings it back")
         if state != "active":
             sessions.end_all(session, user.id)
+            tokens.end_all(session, user.id)
         events.record(session, Action.USER_STATE, by, tree_id=user.tree_id, name=f"{user.name} ({state})")
 
     database.write(work)
@@ -213,6 +217,7 @@ def remove(database: Database, user: User, *, by: Principal = COMMAND) -> None:
         _require_another_administrator(session, user)
         session.run(_SET_STATE, id=user.id, state="removed")
         sessions.end_all(session, user.id)
+        tokens.end_all(session, user.id)
         session.run(_REVOKE_ALL, id=user.id, now=clock.now())
         events.record(session, Action.USER_STATE, by, tree_id=user.tree_id, name=f"{user.name} (removed)")
 
@@ -230,6 +235,7 @@ def purge_user(database: Database, user: User, *, by: Principal = COMMAND) -> No
         _require_another_administrator(session, user)
         session.run(_DELETE, id=user.id)
         sessions.end_all(session, user.id)
+        tokens.end_all(session, user.id)
         session.run(_DELETE_DEVICES, id=user.id)
         purge.purge(session, user.tree_id)
         failures.forget_account(session, user.name)

@@ -28,6 +28,7 @@ LEFT_OUT = {
     "checksum_due": "those who ask for them have them computed",
     "lock": "clients ended some since, and nobody would end those again",
     "web_session": "people signed out since, or were signed out",
+    "api_token": "some were revoked since, and all are for a time; programs get new ones",
     "login_failure": "of a time that is over",
     "login_block": "of a time that is over",
     "rate_bucket": "of a minute that is over",

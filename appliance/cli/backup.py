@@ -182,7 +182,7 @@ def _restore(context: Context, options: argparse.Namespace) -> int:
             f"note: {done.newer} blobs, {sizes.show(done.newer_bytes)}, are newer than that; they are kept, "
             "and no file names them"
         )
-    print("note: passwords and app passwords are those of then; what was revoked since works again")
+    print("note: passwords and app passwords are those of then; what was revoked since works again; tokens are gone")
     if done.problems:
         print("note: `holdfast check --read-data` tells which versions of which files are concerned")
     return 1 if done.problems else 0

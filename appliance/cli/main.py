@@ -24,6 +24,7 @@ DONE, NOT_DONE, WRONG, INTERRUPTED = 0, 1, 2, 130
 COMMANDS = {
     "serve": ("serve",),
     "accounts": ("user", "app-password"),
+    "tokens": ("token",),
     "logins": ("login",),
     "sessions": ("session",),
     "history": ("versions", "keep", "diff", "restore", "trash"),

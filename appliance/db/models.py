@@ -360,6 +360,27 @@ web_session = Table(
     sqlite_with_rowid=False,
 )
 
+api_token = Table(
+    "api_token",
+    metadata,
+    # A bearer token that works until it expires; whatever ends it earlier deletes the row. Ids are not used again.
+    Column("id", Id, primary_key=True, autoincrement=True),
+    # Invariant: a user of this id exists.
+    Column("user_id", BigInteger, nullable=False, index=True),
+    # What it is for, for people.
+    Column("name", Text, nullable=False),
+    # SHA-256 of the whole token, which has 160 random bits.
+    Column("secret_sha256", LargeBinary(32), nullable=False, unique=True),
+    # Values of appliance.accounts.policy.SCOPES, with spaces between them.
+    Column("scopes", Text, nullable=False),
+    # The app password that it was made with, and ends with. NULL: the main password, or a command.
+    # Invariant: an app password of this user that works.
+    Column("device_id", BigInteger),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    sqlite_autoincrement=True,
+)
+
 login_failure = Table(
     "login_failure",
     metadata,

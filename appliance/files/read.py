@@ -178,16 +178,16 @@ def _opened(place: Place, row: Row | None) -> Opened:
     return Opened(node, place.chain, bytes(row[0]), row[1], row[2], small)
 
 
-def exists(files: Files, principal: Principal, path: Path) -> bool:
-    """Whether ``path`` names something."""
+def exists(files: Files, principal: Principal, path: Path, action: Action = Action.READ) -> bool:
+    """Whether ``path`` names something; ``action``: what this is asked for."""
     with files.database.read() as session:
-        return locate(session, principal, path, Action.READ).exists
+        return locate(session, principal, path, action).exists
 
 
-def is_folder(files: Files, principal: Principal, path: Path) -> bool:
-    """Whether ``path`` names a folder."""
+def is_folder(files: Files, principal: Principal, path: Path, action: Action = Action.READ) -> bool:
+    """Whether ``path`` names a folder; ``action``: what this is asked for."""
     with files.database.read() as session:
-        found = locate(session, principal, path, Action.READ).found
+        found = locate(session, principal, path, action).found
     return found is not None and found.is_folder
 
 

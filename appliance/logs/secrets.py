@@ -15,6 +15,7 @@ _SECRETS = re.compile(
     | \b ((?:basic|bearer|digest|negotiate) [ ]+) [0-9a-z+/=._~-]{6,}  # the value of an Authorization header
     | \b HFMK (?:-? [a-z2-7]{8})+ \b                               # the master key of sealed blobs
     | \b [a-z2-7]{8} (?:-[a-z2-7]{8}){3} \b                        # an app password
+    | \b hfp_ [a-z2-7]{16,}                                        # a bearer token, or most of one
     | ((?:password|passwd|token|secret|signature|credential|api_?key) [a-z0-9_-]* ["']? [=:] [ ]* ["']?) [^\s&"',;)]+
     | \b (DETAIL: [ ]+) [^\n]+                                     # PostgreSQL shows the whole row
     | (:// [^\s/:@]+ :) [^\s/@]+ (?=@)                             # the password of a URL
@@ -22,7 +23,7 @@ _SECRETS = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 # Without one of these there is none of the above; most texts have none.
-_SUSPICIOUS = re.compile(r"[:=\- ]|HFMK", re.IGNORECASE)
+_SUSPICIOUS = re.compile(r"[:=\- ]|HFMK|hfp_", re.IGNORECASE)
 # Paths in which a name is the key to what it names: signatures, and share links in this product's form and in the one
 # of Nextcloud.
 _TOKEN_PATH = re.compile(

@@ -7,7 +7,8 @@ import threading
 from collections.abc import Callable
 
 from appliance import clock, faults
-from appliance.accounts import failures, sessions
+from appliance.accounts import failures, sessions, tokens
+from appliance.accounts.sessions import Lives
 from appliance.app import Appliance, lives, open_appliance
 from appliance.audit import job as audit_job
 from appliance.audit import keys as audit_keys
@@ -78,7 +79,7 @@ def jobs_of(settings: Settings, appliance: Appliance, durably: Database, wait: C
         Job("uploads", uploads.EVERY_S, lambda turn: uploads.sweep(database, stopping=turn.is_lost)),
         Job("checksums", checksums.EVERY_S, lambda turn: _checksums(settings, appliance, wait)),
         Job("audit", audit_job.EVERY_S, lambda turn: auditing(lambda: wait(0) or turn.is_lost())),
-        Job("sessions", 60 * _MINUTE, lambda turn: sessions.forget_old(database, lives(settings))),
+        Job("sessions", 60 * _MINUTE, lambda turn: _forget_signed_in(database, lives(settings))),
         Job(measure.NAME, measure.EVERY_S, measure.Measuring(database)),
         # After a crash its leftovers are what the next upload needs room for.
         Job("prune", _MINUTE, _pruning(settings, durably, backend, reserve, wait), at_start=True),
@@ -111,6 +112,11 @@ def jobs_of(settings: Settings, appliance: Appliance, durably: Database, wait: C
 def _checksums(settings: Settings, appliance: Appliance, wait: Callable[[float], bool]) -> object:
     pacer = Pacer(settings.scrub_bytes_per_second, wait)
     return checksums.compute(appliance.database, appliance.chunks, pacer, stopping=lambda: wait(0))
+
+
+def _forget_signed_in(database: Database, lives: Lives) -> int:
+    """Browsers and programs whose time is over; how many there were."""
+    return sessions.forget_old(database, lives) + tokens.forget_old(database)
 
 
 def _pruning(

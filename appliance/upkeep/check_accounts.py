@@ -46,6 +46,24 @@ RULES = (
         "is of user {1}, who does not exist",
     ),
     Rule(
+        "api-token-user",
+        "k.id, k.user_id",
+        'FROM api_token k LEFT JOIN "user" u ON u.id = k.user_id WHERE u.id IS NULL',
+        "token {0}",
+        "is of user {1}, who does not exist",
+    ),
+    Rule(
+        "api-token-device",
+        "k.id, k.device_id",
+        """
+        FROM api_token k
+        LEFT JOIN app_password a ON a.id = k.device_id AND a.user_id = k.user_id AND a.revoked_at IS NULL
+        WHERE k.device_id IS NOT NULL AND a.id IS NULL
+        """,
+        "token {0}",
+        "was made with the app password {1}, which is none of its user's, or is revoked",
+    ),
+    Rule(
         "tree-owner",
         "t.id, t.owner_id",
         'FROM tree t LEFT JOIN "user" u ON u.id = t.owner_id WHERE u.id IS NULL',

@@ -85,7 +85,7 @@ def complete(
     """
     for _ in range(_ATTEMPTS):
         with uploads.files.database.read() as session:
-            upload = rows.find(session, principal.user_id, token)
+            upload = rows.find(session, principal, token)
         if upload.state == "done":
             return Completed(upload, None, created=False)
         if upload.is_partial:
@@ -115,7 +115,7 @@ def put_whole(
     """
     files = uploads.files
     with files.database.read() as session:
-        upload = rows.find(session, principal.user_id, token)
+        upload = rows.find(session, principal, token)
         if upload.is_stream:
             raise UploadConflict(upload=token, reason="this upload is a stream, which is gone on with by tus")
         if length is not None and length != upload.size:

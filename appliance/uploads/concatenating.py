@@ -31,7 +31,7 @@ def concatenate(uploads: Uploads, principal: Principal, wanted: Wanted, tokens: 
         Whatever ``begin`` and ``complete`` raise.
     """
     with uploads.files.database.read() as session:
-        partials = [rows.find(session, principal.user_id, token) for token in tokens]
+        partials = [rows.find(session, principal, token) for token in tokens]
         made = _made_of(session, partials, wanted.concat)
         unfinished = rows.unfinished(session, partials[0].tree_id)
     if made is not None:

@@ -86,7 +86,7 @@ def find_open(session: Session, principal: Principal, token: str) -> Upload:
         NotFound: there is none.
         UploadConflict: it is completed.
     """
-    upload = rows.find(session, principal.user_id, token)
+    upload = rows.find(session, principal, token)
     if upload.state != "open":
         raise UploadConflict(upload=token, reason="this upload is completed already")
     return upload

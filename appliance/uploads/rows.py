@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from appliance.accounts import policy
+from appliance.accounts.policy import Action
 from appliance.chunks import garbage, manifest
 from appliance.chunks.manifest import Entry
 from appliance.db.sql import Row, Session, Sql
 from appliance.errors import NotFound
+from appliance.principal import Principal
 
 _COLUMNS = (
     "id, token, user_id, tree_id, parent_id, name, node_id, is_new, size, part_size, media_type, checksum, "
@@ -197,13 +200,27 @@ def insert(session: Session, upload: Upload) -> Upload:
     return upload._replace(id=session.value(_INSERT, **values, **NOTHING._asdict()))
 
 
-def find(session: Session, user_id: int | None, token: str) -> Upload:
-    """The user's upload of this name, open or done.
+def find(session: Session, principal: Principal, token: str) -> Upload:
+    """The user's upload of this name, open or done, for who may write: whatever is done with it is a part of that.
 
     Raises:
+        Denied: the principal may not.
         NotFound: there is none; whether somebody else's has this name is not told.
     """
-    row = session.row(_FIND, token=token, user_id=user_id or 0)
+    policy.require(principal, Action.WRITE, owner_id=principal.home_id)
+    row = session.row(_FIND, token=token, user_id=principal.user_id or 0)
+    if row is None:
+        raise NotFound(what="this upload")
+    return Upload._make(row)
+
+
+def again(session: Session, upload: Upload) -> Upload:
+    """The same upload as it is now, for who has found it.
+
+    Raises:
+        NotFound: it is over.
+    """
+    row = session.row(_FIND, token=upload.token, user_id=upload.user_id)
     if row is None:
         raise NotFound(what="this upload")
     return Upload._make(row)

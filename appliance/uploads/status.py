@@ -29,7 +29,7 @@ def status(uploads: Uploads, principal: Principal, token: str) -> Status:
         NotFound: the user has none of this name, or it was given up or has expired.
     """
     with uploads.files.database.read() as session:
-        upload = rows.find(session, principal.user_id, token)
+        upload = rows.find(session, principal, token)
         return Status(upload, rows.etags(session, upload.id) if upload.state == "open" else [])
 
 
@@ -56,7 +56,7 @@ def abort(uploads: Uploads, principal: Principal, token: str) -> None:
     """
 
     def work(session: Session) -> int:
-        upload = rows.find(session, principal.user_id, token)
+        upload = rows.find(session, principal, token)
         if not rows.end(session, upload.id):
             raise UploadConflict(upload=token, reason="this upload is completed; remove the file instead")
         return upload.id

@@ -94,7 +94,7 @@ def find(session: Session, principal: Principal, token: str) -> Upload:
         NotFound: there is none.
         UploadConflict: it comes in numbered parts.
     """
-    upload = rows.find(session, principal.user_id, token)
+    upload = rows.find(session, principal, token)
     if not upload.is_stream:
         raise UploadConflict(upload=token, reason="this upload comes in numbered parts, and is no stream")
     return upload
@@ -184,13 +184,13 @@ def _commit(uploads: Uploads, upload: Upload, parts: list[Stored]) -> Upload:
         expires_at = uploads.expires_at()
         held = rows.hold(session, upload.id, expires_at)
         # Another request may have gone on with it.
-        _require_offset(rows.find(session, upload.user_id, upload.token), upload.received)
+        _require_offset(rows.again(session, upload), upload.received)
         for number, stored in enumerate(parts, upload.parts + 1):
             stored.commit(session)
             faults.point("upload.part")
             part = Part(number, stored.size, etag_of(stored.manifest), 0, None, stored.manifest)
             rows.put_part(session, upload.id, held, part)
-        return rows.find(session, upload.user_id, upload.token)
+        return rows.again(session, upload)
 
     return uploads.files.database.write(work)
 

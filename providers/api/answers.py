@@ -11,16 +11,21 @@ from providers.front.messages import Answer, Headers
 
 
 def document(
-    status: int, body: Mapping[str, Any], headers: Headers | None = None, *, media_type: str = "application/json"
+    status: int,
+    body: Mapping[str, Any],
+    headers: Headers | None = None,
+    *,
+    media_type: str = "application/json",
+    secret: bool = False,
 ) -> Answer:
-    """JSON; nobody keeps it without asking again."""
+    """JSON; nobody keeps it without asking again, and nobody at all if it holds something ``secret``."""
     data = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
     return Answer(
         status,
         [
             *(headers or []),
             ("Content-Type", media_type),
-            ("Cache-Control", "no-store" if status >= 400 else "private, no-cache"),
+            ("Cache-Control", "no-store" if secret or status >= 400 else "private, no-cache"),
             ("X-Content-Type-Options", "nosniff"),
             ("Content-Length", str(len(data))),
         ],

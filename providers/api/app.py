@@ -15,11 +15,11 @@ from appliance.errors import HoldfastError, NotFound, QuotaExceeded, RateLimited
 from appliance.files.watch import Watch
 from appliance.principal import Principal
 from appliance.uploads.service import Uploads
-from providers.api import activity, changes, cors, files, nodes, signed, tus, uploads, zipped
+from providers.api import activity, changes, cors, files, nodes, signed, tokens, tus, uploads, zipped
 from providers.api.problems import WrongMethod, problem
 from providers.api.request import Api, Request
 from providers.front import compression
-from providers.front.credentials import basic_credentials
+from providers.front.credentials import basic_credentials, bearer_token
 from providers.front.messages import Answer
 from providers.front.metering import Admit
 from providers.http.access import shown_path
@@ -71,6 +71,8 @@ _ROUTES = (
     _route("/uploads/{uploadId}/complete", post=uploads.complete_upload),
     _route("/tus/?", post=tus.create),
     _route("/tus/{uploadId}", head=tus.head, patch=tus.patch, delete=tus.terminate),
+    _route("/tokens", get=tokens.list_tokens, post=tokens.make_token),
+    _route("/tokens/{tokenId}", delete=tokens.revoke_token),
 )
 
 
@@ -131,10 +133,14 @@ class ApiApp:
             return tus.refused(refused, error) if is_tus else refused
 
     def _signed_in(self, environ: Environ) -> Principal:
-        credentials = basic_credentials(environ.get("HTTP_AUTHORIZATION", ""))
-        if credentials is None:
+        header, address = environ.get("HTTP_AUTHORIZATION", ""), environ.get("REMOTE_ADDR", "")
+        credentials = basic_credentials(header)
+        if credentials is not None:
+            return self._sign_in.principal(*credentials, face="api", address=address)
+        token = bearer_token(header)
+        if token is None:
             raise Unauthenticated
-        return self._sign_in.principal(*credentials, face="api", address=environ.get("REMOTE_ADDR", ""))
+        return self._sign_in.bearer(token, face="api", address=address)
 
     def tus_base(self, environ: Environ) -> str:
         """What the URLs of uploads by tus begin with."""

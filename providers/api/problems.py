@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from appliance import errors
 from appliance.errors import HoldfastError
 from providers.api import answers
+from providers.front.credentials import challenges
 from providers.front.messages import Answer, Headers
 from providers.tus import protocol as tus
 
@@ -49,6 +50,7 @@ _STATUS: dict[type[HoldfastError], _Mapped] = {
     errors.Unauthenticated: _Mapped(401),
     errors.SignInBlocked: _Mapped(429),
     errors.Denied: _Mapped(403),
+    errors.ScopeMissing: _Mapped(403, ("scope",)),
     errors.NotFound: _Mapped(404),
     errors.MomentGone: _Mapped(410, ("nearest",)),
     errors.Conflict: _Mapped(409),
@@ -61,6 +63,7 @@ _STATUS: dict[type[HoldfastError], _Mapped] = {
     errors.TooLarge: _Mapped(413, ("limit_bytes",)),
     errors.TooManyUploads: _Mapped(507, ("limit",)),
     errors.RateLimited: _Mapped(429, ("limit",)),
+    errors.TooManyTokens: _Mapped(409, ("limit",)),
     errors.QuotaExceeded: _Mapped(507, ("quota_bytes", "used_bytes")),
     errors.StorageFull: _Mapped(507),
     errors.Unavailable: _Mapped(503),
@@ -91,11 +94,9 @@ def problem(error: HoldfastError, *, request_id: str = "") -> Answer:
 def _headers(error: HoldfastError) -> Headers:
     if isinstance(error, (errors.Unavailable, errors.BackendError, errors.SignInBlocked, errors.RateLimited)):
         return [("Retry-After", str(getattr(error, "retry_after_s", 5)))]
-    if isinstance(error, errors.Unauthenticated):
-        return [("WWW-Authenticate", 'Basic realm="Holdfast", charset="UTF-8"')]
     if isinstance(error, WrongMethod):
         return [("Allow", ", ".join(error.allowed))]
-    return []
+    return challenges(error, offers_bearer=True)
 
 
 def _dashed(name: str) -> str:

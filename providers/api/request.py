@@ -191,6 +191,15 @@ class Fields:
         """True or false; false if it is not there."""
         return self._take(name, bool, "true or false", False)
 
+    def texts(self, name: str, *, most: int, longest: int) -> list[str]:
+        """A list of texts, which has to be there, of at most ``longest`` characters each."""
+        found = self._take(name, list, "a list", None)
+        if len(found) > most:
+            raise self._wrong(name, f"may have at most {most} elements")
+        if not all(isinstance(each, str) and len(each) <= longest for each in found):
+            raise self._wrong(name, f"has to be a list of texts of at most {longest} characters")
+        return found
+
     def objects(self, name: str, *, most: int) -> list[Fields]:
         """A list of objects."""
         found = self._take(name, list, "a list", [])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from appliance.accounts.policy import Action
 from appliance.errors import BadRequest, NotFound, UploadConflict
 from appliance.files import read
 from appliance.files.context import Where
@@ -187,7 +188,8 @@ def _folder(request: Request, fields: Fields, name: str) -> Where:
     found = folder_in(fields)
     if found is None or isinstance(found, int):
         return () if found is None else found
-    if found[-1:] == (name,) and not read.is_folder(request.api.uploads.files, request.principal, found):
+    files = request.api.uploads.files
+    if found[-1:] == (name,) and not read.is_folder(files, request.principal, found, Action.WRITE):
         return found[:-1]
     return found
 

@@ -26,9 +26,10 @@ from wsgidav.request_server import RequestServer
 from wsgidav.wsgidav_app import WsgiDAVApp
 
 from appliance import faults
+from appliance.accounts.policy import Action
 from appliance.accounts.signin import SignIn
 from appliance.backends.base import Buffer
-from appliance.errors import HoldfastError, QuotaExceeded, Unauthenticated
+from appliance.errors import HoldfastError, QuotaExceeded, TokenInvalid, Unauthenticated
 from appliance.files import read
 from appliance.principal import Principal
 from providers.dav import answer
@@ -36,7 +37,7 @@ from providers.dav.destination import ForeignDestination
 from providers.dav.errors import answer_error
 from providers.dav.methods import folders, get, lock, options, post, propfind, proppatch, put, report, transfer
 from providers.dav.request import DavRequest, Face
-from providers.front.credentials import basic_credentials
+from providers.front.credentials import REALM, basic_credentials, bearer_token, challenges
 from providers.front.messages import Answer
 from providers.front.metering import Admit
 from providers.http.access import shown_path
@@ -48,8 +49,6 @@ _log = logging.getLogger(__name__)
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 Method = Callable[[DavRequest], Answer]
-
-REALM = "Holdfast"
 
 _METHODS: dict[str, Method] = {
     "OPTIONS": options.options,
@@ -101,9 +100,19 @@ class AccountsController(BaseDomainController):
             self._admit(environ, environ[PRINCIPAL])
         return True
 
+    def bearer(self, token: str, environ: Environ) -> None:
+        """The same with a bearer token.
+
+        Raises:
+            TokenInvalid
+        """
+        environ[PRINCIPAL] = self._sign_in.bearer(
+            token, face="dav", address=environ.get("REMOTE_ADDR", ""), foresight=get.foresight(environ)
+        )
+
 
 class Authenticator(HTTPAuthenticator):
-    """Basic only; anything that is no valid Basic header is answered 401, never 500, and before the body."""
+    """Basic, or a bearer token; anything that is neither is answered 401, never 500, and before the body."""
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[Buffer]:
         refusal = self.refusal(environ)
@@ -114,17 +123,24 @@ class Authenticator(HTTPAuthenticator):
 
     def refusal(self, environ: Environ) -> Answer | None:
         """None if the request carries valid credentials; the principal is then in ``environ``."""
-        credentials = basic_credentials(environ.get("HTTP_AUTHORIZATION", ""))
+        header = environ.get("HTTP_AUTHORIZATION", "")
+        credentials = basic_credentials(header)
         try:
-            if credentials is not None and self.domain_controller.basic_auth_user(REALM, *credentials, environ):
-                return None
+            if credentials is not None:
+                return None if self.domain_controller.basic_auth_user(REALM, *credentials, environ) else challenge()
+            token = bearer_token(header)
+            if token is None:
+                return challenge()
+            self.domain_controller.bearer(token, environ)
+            return None
+        except TokenInvalid as error:
+            return answer.text(401, str(error), challenges(error, offers_bearer=False))
         except HoldfastError as error:
             # Too many were wrong, or the database fails: nobody knows whether these are right. Or they are, and the
             # user has had too much.
             found = answer_error(error, prefix="", is_folder=lambda _: False)
             note_failure(environ, found, error)
             return found
-        return challenge()
 
 
 class Resolver(RequestResolver):
@@ -214,7 +230,9 @@ def respond(face: Face, environ: Environ, principal: Principal) -> Answer:
         faults.point("answer.ready")
         return found
     except HoldfastError as error:
-        refused = answer_error(error, prefix=face.prefix, is_folder=partial(read.is_folder, face.files, principal))
+        # Only who may write meets locks.
+        is_folder = partial(read.is_folder, face.files, principal, action=Action.WRITE)
+        refused = answer_error(error, prefix=face.prefix, is_folder=is_folder)
         note_failure(environ, refused, error)
         if environ["REQUEST_METHOD"] == "POST":
             return refused._replace(headers=[*tus.of_refusal(error), *refused.headers])
@@ -244,10 +262,8 @@ def note_failure(environ: Environ, found: Answer, error: HoldfastError) -> None:
 
 
 def challenge() -> Answer:
-    """401 with a Basic challenge, the only scheme offered."""
-    return answer.text(
-        401, "sign in with user name and password", [("WWW-Authenticate", f'Basic realm="{REALM}", charset="UTF-8"')]
-    )
+    """401 with a Basic challenge, the only scheme offered: some clients give up at one that they do not know."""
+    return answer.text(401, "sign in with user name and password", challenges(Unauthenticated(), offers_bearer=False))
 
 
 def send(found: Answer, start_response: StartResponse) -> Iterable[Buffer]:

@@ -14,6 +14,7 @@ from providers.dav.methods.options import ALLOW
 from providers.dav.paths import encode_path
 from providers.dav.request import UnwantedBody
 from providers.dav.xml_in import UnknownMkcol, UnsupportedReport
+from providers.front.credentials import challenges
 from providers.front.messages import Answer, Headers
 from providers.tus import protocol as tus
 
@@ -68,6 +69,7 @@ def answer_error(error: HoldfastError, *, prefix: str, is_folder: Callable[[Path
     headers: Headers = []
     if isinstance(error, (errors.Unavailable, errors.BackendError, errors.SignInBlocked, errors.RateLimited)):
         headers.append(("Retry-After", str(getattr(error, "retry_after_s", 5))))
+    headers += challenges(error, offers_bearer=False)
     if mapped.status == 405:
         headers.append(("Allow", ALLOW))
     if mapped.condition is None:

@@ -37,8 +37,9 @@ _PIPE_BYTES = 4096
 class Entry(NamedTuple):
     """A request that has ended. ``at`` is the Unix time at which its head had come.
 
-    ``path`` and ``query`` are as they were sent. ``device`` is the id of the app password. ``status`` is 0 where
-    nothing was answered, ``method`` empty where there was no request (refused). The bytes are those of the bodies.
+    ``path`` and ``query`` are as they were sent. ``device`` is the id of the app password, ``token`` that of the
+    bearer token. ``status`` is 0 where nothing was answered, ``method`` empty where there was no request (refused). The
+    bytes are those of the bodies.
     """
 
     at: float
@@ -46,6 +47,7 @@ class Entry(NamedTuple):
     address: str
     user: str | None
     device: int | None
+    token: int | None
     method: str
     path: str
     query: str
@@ -133,6 +135,7 @@ def json_line(entry: Entry) -> str:
     return (
         f'{{"time":"{_time(entry.at)}","id":"{entry.request_id}","address":"{entry.address}",'
         f'"user":{_quoted(entry.user)},"device":{"null" if entry.device is None else entry.device},'
+        f'"token":{"null" if entry.token is None else entry.token},'
         f'"method":{_quoted(entry.method[:_METHOD_MOST])},"path":{_quoted(_target(entry))},'
         f'"status":{entry.status or "null"},"received":{entry.received},"sent":{entry.sent},'
         f'"ms":{entry.seconds * 1000:.1f},"agent":{_quoted(_agent(entry.agent))},"ended":"{entry.ended}"}}\n'
@@ -144,6 +147,8 @@ def text_line(entry: Entry) -> str:
     who = entry.user or "-"
     if entry.device is not None:
         who += f"#{entry.device}"
+    if entry.token is not None:
+        who += f"#token-{entry.token}"
     request = _quoted(f"{entry.method[:_METHOD_MOST]} {_target(entry)}") if entry.method else "-"
     return (
         f"{_time(entry.at)} {entry.request_id} {entry.address} {who} {request} {entry.status or '-'} "

@@ -23,4 +23,4 @@ def refusal_answer(refusal: HeadError, request_id: str, stamp: str) -> tuple[byt
 
 def refusal_entry(address: str, request_id: str, status: int, sent: int, ended: Ended) -> Entry:
     """Nothing of the head: nobody knows what in it was meant as a secret."""
-    return Entry(time.time(), request_id, address, None, None, "", "", "", status, 0, sent, 0.0, "", ended)
+    return Entry(time.time(), request_id, address, None, None, None, "", "", "", status, 0, sent, 0.0, "", ended)

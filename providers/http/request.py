@@ -123,6 +123,7 @@ class Request(HTTPRequest):
             self._environ.get("REMOTE_ADDR") or self._channel.environ["REMOTE_ADDR"],
             None if principal is None else principal.name,
             None if principal is None else principal.device_id,
+            None if principal is None else principal.token_id,
             head.method,
             head.path,
             head.query,

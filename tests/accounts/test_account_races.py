@@ -7,11 +7,15 @@ from typing import Any
 
 import pytest
 
-from appliance.accounts import app_passwords, sessions, users
+from appliance.accounts import app_passwords, sessions, tokens, users
+from appliance.accounts.signin import SignIn
+from appliance.accounts.tokens import Wanted
 from appliance.accounts.users import User
 from appliance.db.database import Database
 from appliance.db.sql import Sql
-from appliance.errors import BadRequest, NotFound
+from appliance.errors import BadRequest, NotFound, Unauthenticated
+from appliance.principal import Principal
+from tests.conftest import PASSWORD
 from tests.support.databases import on_postgresql
 from tests.support.faults import in_threads
 from tests.support.interleaving import interleaved
@@ -19,6 +23,7 @@ from tests.support.interleaving import interleaved
 pytestmark = on_postgresql
 
 _SESSIONS = Sql("SELECT COUNT(*) FROM web_session")
+_TOKENS = Sql("SELECT COUNT(*) FROM api_token")
 _DEVICES = Sql("SELECT COUNT(*) FROM app_password WHERE revoked_at IS NULL")
 
 End = Callable[[Database, User], object]
@@ -83,6 +88,42 @@ def test_app_password_is_not_made_behind_the_end(database: Database, user: User,
     )
     assert isinstance(made, BadRequest)
     assert count(database, _DEVICES) == 0
+
+
+def make_token(database: Database, principal: Principal) -> object:
+    """For reading, for a while."""
+    return tokens.make(database, principal, Wanted("x", frozenset(("files:read",))))
+
+
+@pytest.mark.parametrize("end", [*ENDS, "device"])
+def test_token_made_while_all_are_ended_ends_too(database: Database, user: User, end: str) -> None:
+    """As sessions do, and with the app password that made it."""
+    who, ends = signed_in(database, user, end)
+    made, _ = interleaved(
+        database, "INSERT INTO api_token", lambda slow: make_token(slow, who), lambda: ends(database, user)
+    )
+    assert isinstance(made, tuple)
+    assert count(database, _TOKENS) == 0
+
+
+@pytest.mark.parametrize("end", [*ENDS, "device"])
+def test_token_is_not_made_behind_the_end(database: Database, user: User, end: str) -> None:
+    """Whoever signed in before finds another user than was verified."""
+    who, ends = signed_in(database, user, end)
+    _, made = interleaved(
+        database, "DELETE FROM api_token", lambda slow: ends(slow, user), lambda: make_token(database, who)
+    )
+    assert isinstance(made, Unauthenticated)
+    assert count(database, _TOKENS) == 0
+
+
+def signed_in(database: Database, user: User, end: str) -> tuple[Principal, End]:
+    """With the main password, or with a device's that is what ends."""
+    if end != "device":
+        return SignIn(database).principal("alice", PASSWORD, face="api", address=""), ENDS[end]
+    device_id, secret = app_passwords.add(database, user, "phone")
+    who = SignIn(database).principal("alice", secret, face="api", address="")
+    return who, lambda database, user: app_passwords.revoke(database, user, device_id)
 
 
 def test_app_password_is_revoked_once(database: Database, user: User) -> None:

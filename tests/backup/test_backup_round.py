@@ -27,6 +27,7 @@ from tests.support.unnamed import unnamed
 
 _SPOIL = """
     INSERT INTO web_session VALUES (x'01', 1, 1, 1, '', '');
+    INSERT INTO api_token VALUES (1, 1, 'x', x'01', 'files:read', NULL, 1, 9000000000000000);
     INSERT INTO login_failure VALUES ('anna', '192.0.2.1', 1, 1);
     INSERT INTO login_block VALUES ('anna', '*', 1, 9000000000000000);
     INSERT INTO login_network VALUES ('anna', '192.0.2.7', 1);
@@ -70,6 +71,7 @@ def test_what_belonged_to_the_processes_and_clients_of_then_is_gone(place: Place
     with started(place.scratch / "restored") as appliance, appliance.database.read() as session:
         for table in (
             "web_session",
+            "api_token",
             "login_failure",
             "login_block",
             "lease",

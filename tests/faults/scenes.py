@@ -187,6 +187,7 @@ _FIRST_REVISION = """
     DROP TABLE rate_bucket;
     DROP TABLE signing_key;
     DROP TABLE checksum_due;
+    DROP TABLE api_token;
     DROP TABLE upload;
     DROP TABLE upload_part;
     ALTER TABLE version DROP COLUMN media_type;

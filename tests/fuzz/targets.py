@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from lxml import etree
 
+from appliance.accounts.tokens import is_well_formed
 from appliance.errors import BadName, BadRequest, BodyIncomplete, NotFound, TooLarge
 from providers.dav import xml_out
 from providers.dav.checksums import parse_oc_checksum
@@ -20,7 +21,7 @@ from providers.dav.destination import ForeignDestination, parse_destination
 from providers.dav.headers import parse_depth, parse_lock_token, parse_oc_mtime, parse_overwrite, parse_timeout
 from providers.dav.paths import decode_path, encode_path
 from providers.dav.xml_in import PropertyUpdate, parse_lockinfo, parse_mkcol, parse_propfind, parse_proppatch
-from providers.front.credentials import basic_credentials
+from providers.front.credentials import basic_credentials, bearer_token
 from providers.front.dates import format_http_date, format_iso_date, parse_http_date, parse_iso_date
 from providers.front.ranges import UNSATISFIABLE, multipart_parts, parse_range
 from providers.http.body import ChunkedBody
@@ -178,6 +179,7 @@ def _small_headers(data: bytes) -> None:
             continue
     assert 0 < parse_timeout(text, 3600, 86_400) <= 86_400
     basic_credentials(text)
+    assert not is_well_formed(bearer_token(text) or text)
 
 
 def _dates(data: bytes) -> None:

@@ -59,7 +59,7 @@ def logged(app: App, **options: Any) -> Iterator[Log]:
 def entry(**changes: Any) -> Entry:
     """A request like many."""
     usual = Entry(
-        1795757447.1239, "0123456789abcdef", "192.0.2.1", "anna", None, "GET", "/dav/x", "", 200, 0, 5, 0.00123,
+        1795757447.1239, "0123456789abcdef", "192.0.2.1", "anna", None, None, "GET", "/dav/x", "", 200, 0, 5, 0.00123,
         "curl/8", "complete",
     )  # fmt: skip
     return usual._replace(**changes)
@@ -82,7 +82,7 @@ def test_line_tells_who_asked_what_and_what_came_of_it() -> None:
         assert len(line.pop("id")) == 16
         assert 0 <= line.pop("ms") < 5000
         assert line == {
-            "address": "127.0.0.1", "user": "anna", "device": 3, "method": "PUT", "path": "/a b/ä?x=***",
+            "address": "127.0.0.1", "user": "anna", "device": 3, "token": None, "method": "PUT", "path": "/a b/ä?x=***",
             "status": 207, "received": 9, "sent": 5, "agent": "curl/8", "ended": "complete",
         }  # fmt: skip
 

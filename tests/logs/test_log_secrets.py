@@ -8,6 +8,7 @@ from appliance.logs.secrets import masked, masked_path, masked_query
 from appliance.sealing.master import MasterKey
 
 MASTER = MasterKey(bytes(range(32))).text
+BEARER = "hfp_kjvq3m5ivyqkxnb6cv2ovnrc5ibwe3cq7q2rzay"
 TOKEN = "urn:uuid:6f1c0a2e-5d5c-4a9e-9f0e-0123456789ab"
 
 
@@ -19,6 +20,9 @@ TOKEN = "urn:uuid:6f1c0a2e-5d5c-4a9e-9f0e-0123456789ab"
         ("Authorization: Basic YWRtaW46aHVudGVyMg==", "Authorization: Basic ***"),
         ("authorization: bearer abc.def-ghi", "authorization: bearer ***"),
         ("the password abcdefgh-ijklmnop-qrstuvwx-yz234567 is wrong", "the password *** is wrong"),
+        (f"the token {BEARER} is wrong", "the token *** is wrong"),
+        (f"/{BEARER[:24]}", "/***"),
+        ("hfp_notes", "hfp_notes"),
         (f"the master key {MASTER} is wrong", "the master key *** is wrong"),
         (MASTER.replace("-", "").lower(), "***"),
         ("{'password': 'hunter2', 'name': 'anna'}", "{'password': '***', 'name': 'anna'}"),

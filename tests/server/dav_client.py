@@ -81,7 +81,10 @@ class Dav:
         sent |= {"Transfer-Encoding": "chunked"} if chunked else {}
         self._connection.request(method, path, body, {**sent, **(headers or {})}, encode_chunked=chunked)
         response = self._connection.getresponse()
-        fields = {name.lower(): value for name, value in response.getheaders()}
+        fields: dict[str, str] = {}
+        for name, value in response.getheaders():
+            # RFC 9110 §5.3: several fields of a name are one list.
+            fields[name.lower()] = f"{fields[name.lower()]}, {value}" if name.lower() in fields else value
         try:
             return Answer(response.status, fields, response.read())
         finally:

@@ -223,3 +223,17 @@ def test_rclone_keeps_modification_times(rclone: _Rclone, dav: Dav, area: str, t
     etag = dav("HEAD", f"{area}old").etag
     rclone("copy", str(tmp_path / "here"), remote)
     assert dav("HEAD", f"{area}old").etag == etag
+
+
+def test_rclone_with_a_token_reads_and_does_not_write(
+    server: Server, rclone: _Rclone, dav: Dav, area: str, tmp_path: Path
+) -> None:
+    """As a backup that pulls would have it."""
+    secret = server.holdfast("token", "add", "pull", "--scope", "files:read", "--user", ADMIN).stdout.strip()
+    remote = f':webdav,url="{server.url}",vendor=owncloud,bearer_token={secret}:{area.removeprefix("/dav/")}'
+    dav.ok("PUT", area + "file", b"content")
+    rclone("copy", remote, str(tmp_path / "pulled"))
+    assert (tmp_path / "pulled" / "file").read_bytes() == b"content"
+    with pytest.raises(AssertionError, match="403"):
+        rclone("rcat", f"{remote}written", typed=b"x")
+    assert dav("GET", area + "written").status == 404

@@ -175,7 +175,7 @@ def test_destination_that_cannot_be_is_refused(
 
 @pytest.mark.parametrize("value", AUTHORIZATIONS)
 def test_authorization_that_is_none_is_challenged(dav: Dav, file: str, value: str) -> None:
-    """With Basic, the only scheme there is."""
+    """With Basic; and with Bearer behind it, if that was tried."""
     answer = dav("GET", file, headers={"Authorization": value}, signed_in=False)
     assert answer.status == 401
     assert answer.headers["www-authenticate"].startswith("Basic realm=")

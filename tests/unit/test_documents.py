@@ -38,6 +38,7 @@ def test_readme_names_every_group_of_commands() -> None:
     for command in (
         "user",
         "app-password",
+        "token add",
         "versions",
         "restore",
         "trash",

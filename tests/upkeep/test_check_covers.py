@@ -21,6 +21,7 @@ INVARIANTS = {
     "segment": ("segment-damaged", "segment-length"),
     "garbage": ("garbage",),
     "forgotten": ("forgotten-place",),
+    "api_token": ("api-token-user", "api-token-device"),
     "tree": ("tree-owner user-tree", "tree-root", "journal-gap", "journal-time", "kept-states"),
     "kept": ("kept-states",),
     "folder_rule": ("folder-rule", "folder-rule"),

@@ -125,6 +125,17 @@ BREAKS: dict[str, tuple[str, ...]] = {
     "app-password-user": (
         "INSERT INTO app_password (user_id, label, secret_sha256, created_at) VALUES (99, 'x', x'00', 0)",
     ),
+    "api-token-user": ("INSERT INTO api_token VALUES (1, 99, 'x', x'00', 'files:read', NULL, 0, 9000000000000000)",),
+    "api-token-device": (
+        f"INSERT INTO api_token VALUES (1, {ANNA}, 'x', x'00', 'files:read', 99, 0, 9000000000000000)",
+    ),
+    "api-token-device/revoked": (
+        f"""
+        INSERT INTO app_password (id, user_id, label, secret_sha256, created_at, revoked_at)
+        VALUES (50, {ANNA}, 'x', x'00', 0, 1)
+        """,
+        f"INSERT INTO api_token VALUES (1, {ANNA}, 'x', x'00', 'files:read', 50, 0, 9000000000000000)",
+    ),
     "tree-owner": (
         "INSERT INTO tree (id, owner_id, root_id, seq, changed_at) VALUES (50, 99, 500, 0, 0)",
         folder(500, "NULL", "50"),

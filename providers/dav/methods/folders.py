@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from appliance.accounts.policy import Action
 from appliance.errors import BadRequest, TooLarge
 from appliance.files import folders, read, remove
 from providers.dav import answer, xml_out
@@ -62,8 +63,8 @@ def require_whole(request: DavRequest) -> None:
     (RFC 4918 §9.6.1, §9.9.2). A file has no depth.
 
     Raises:
-        NotFound: nothing is there.
+        BadRequest
     """
     depth = parse_depth(request.header("HTTP_DEPTH"), "infinity", ("0", "1", "infinity"))
-    if depth != "infinity" and read.open_path(request.files, request.principal, request.path).node.is_folder:
+    if depth != "infinity" and read.is_folder(request.files, request.principal, request.path, Action.WRITE):
         raise BadRequest(reason=f"{request.method} of a folder has the Depth infinity")

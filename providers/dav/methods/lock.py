@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from operator import eq
 
+from appliance.accounts.policy import Action
 from appliance.errors import BadRequest, LockConflict
 from appliance.files import lock, read
 from appliance.files.lock import Wanted
@@ -44,7 +45,7 @@ def _refused_below(request: DavRequest, conflict: LockConflict) -> Answer:
     fault.
     """
     root = _names(conflict.lock_root)
-    on_folder = read.is_folder(request.files, request.principal, root)
+    on_folder = read.is_folder(request.files, request.principal, root, Action.WRITE)
     entries = [
         xml_out.response_status(
             encode_path(root, on_folder, request.face.prefix), 423, condition="no-conflicting-lock"
@@ -68,7 +69,7 @@ def release(request: DavRequest) -> Answer:
 
 def _require_something(request: DavRequest) -> None:
     """Locking a free name makes a file, which a URL with a slash cannot name."""
-    if not read.exists(request.files, request.principal, request.path):
+    if not read.exists(request.files, request.principal, request.path, Action.WRITE):
         raise UrlEndsInSlash(path=show(request.path))
 
 
@@ -83,6 +84,6 @@ def _names(path: str) -> Path:
 
 def _answer(request: DavRequest, status: int, held: Lock, headers: list[tuple[str, str]]) -> Answer:
     root = _names(held.path)
-    on_folder = read.is_folder(request.files, request.principal, root)
+    on_folder = read.is_folder(request.files, request.principal, root, Action.WRITE)
     discovery = live.lockdiscovery([(held, on_folder)], request.face.prefix)
     return answer.xml(status, xml_out.prop_document([discovery]), headers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from appliance.accounts.policy import Action
 from appliance.errors import TooLarge
 from appliance.files import properties, read
 from providers.dav import answer, xml_out
@@ -16,8 +17,8 @@ from providers.front.messages import Answer
 def proppatch(request: DavRequest) -> Answer:
     """Set and remove dead properties, and the modification time in the three spellings that clients use."""
     updates = judge(parse_proppatch(request.xml(), limit_bytes=request.face.max_xml_bytes))
-    node = read.open_path(request.files, request.principal, request.path).node
-    href = encode_path(request.path, node.is_folder, request.face.prefix)
+    on_folder = read.is_folder(request.files, request.principal, request.path, Action.WRITE)
+    href = encode_path(request.path, on_folder, request.face.prefix)
     if not updates.possible:
         # What a change would be refused for comes first.
         read.require_changeable(request.files, request.principal, request.path, request.conditions())
