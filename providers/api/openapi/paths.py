@@ -84,7 +84,7 @@ _BY_ID: dict[str, dict[str, Any]] = {
             "What is in a folder",
             _FILES,
             [Reply(200, "a page", ref("FolderPage"))],
-            description="In the order of ids: no page shows a member twice, or leaves out one that was there all along.",
+            description="In the order of ids: no page shows a member twice, or leaves out one that was there.",
             parameters=[
                 parameter("parentId", text(maxLength=20), "the folder's id; the root if nothing is said"),
                 parameter("path", text(maxLength=4096), "the folder's path"),
