@@ -1,8 +1,8 @@
 """Signing what a URL grants, and finding out what a signed text grants.
 
-The text is ``KEY.USER.NODE.SEQ.DISPOSITION.EXPIRES`` and the file's name. The signature also covers the store's
-incarnation and the user's generation: a restored store, or an issuer who changed the password, revoked a device or was
-disabled makes it void.
+The text is ``KEY.USER.TOKEN.NODE.SEQ.DISPOSITION.EXPIRES`` and the file's name; TOKEN is 0 for who signed in without
+one. The signature also covers the store's incarnation and the user's generation: a restored store, or an issuer who
+changed the password, revoked a device or was disabled makes it void.
 """
 
 from __future__ import annotations
@@ -31,12 +31,15 @@ Disposition = Literal["inline", "attachment"]
 _LETTERS: dict[Disposition, str] = {"inline": "i", "attachment": "a"}
 _DISPOSITIONS: dict[str, Disposition] = {letter: name for name, letter in _LETTERS.items()}
 # Numbers as they are written here and in no other way.
-_TEXT = re.compile(r"([1-9]\d{0,17})\.([1-9]\d{0,17})\.([1-9]\d{0,17})\.([1-9]\d{0,17})\.([ia])\.([1-9]\d{0,11})")
+_ID = r"([1-9]\d{0,17})"
+_TEXT = re.compile(rf"{_ID}\.{_ID}\.(0|[1-9]\d{{0,17}})\.{_ID}\.{_ID}\.([ia])\.([1-9]\d{{0,11}})")
 
 _ISSUER = Sql("""
     SELECT k.secret, u.name, u.role, u.state, u.generation, t.id, t.root_id
     FROM signing_key k JOIN "user" u ON u.id = :user_id JOIN tree t ON t.owner_id = u.id
-    WHERE k.id = :key_id
+    WHERE k.id = :key_id AND (:token_id = 0 OR EXISTS (
+        SELECT 1 FROM api_token a WHERE a.id = :token_id AND a.user_id = :user_id AND a.expires_at > :now
+    ))
 """)
 _GENERATION = Sql('SELECT generation FROM "user" WHERE id = :id')
 
@@ -73,7 +76,7 @@ def sign(files: Files, principal: Principal, granted: Grant) -> Signed:
     with files.database.read() as session:
         generation = session.value(_GENERATION, id=principal.user_id)
     text = (
-        f"{key.id}.{principal.user_id}.{granted.node_id}.{granted.seq}."
+        f"{key.id}.{principal.user_id}.{principal.token_id or 0}.{granted.node_id}.{granted.seq}."
         f"{_LETTERS[granted.disposition]}.{granted.expires_s}"
     )
     return Signed(text, _signature(key.secret, files.incarnation, generation, text, granted.name))
@@ -91,15 +94,15 @@ def verify(
     match = _TEXT.fullmatch(signed.text)
     if match is None or not signed.text.isascii():
         raise BadSignature
-    key_id, user_id, node_id, seq, expires_s = (int(match[group]) for group in (1, 2, 3, 4, 6))
-    row = session.row(_ISSUER, key_id=key_id, user_id=user_id)
+    key_id, user_id, token_id, node_id, seq, expires_s = (int(match[group]) for group in (1, 2, 3, 4, 5, 7))
+    row = session.row(_ISSUER, key_id=key_id, user_id=user_id, token_id=token_id, now=clock.now())
     if row is None or not _is_right(row, files.incarnation, signed, name):
         raise BadSignature
     if expires_s * clock.SECOND <= clock.now():
         raise UrlExpired
     _, user_name, role, _, _, *home = row
     principal = Principal("user", user_id, user_name, role, user_id, None, face, address, Home(*home))
-    return Grant(node_id, seq, _DISPOSITIONS[match[5]], name, expires_s, key_id), principal
+    return Grant(node_id, seq, _DISPOSITIONS[match[6]], name, expires_s, key_id), principal
 
 
 def _is_right(row: Row, incarnation: str, signed: Signed, name: str) -> bool:

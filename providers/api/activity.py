@@ -3,46 +3,36 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import parse_qsl
 
-from appliance.accounts import users
+from appliance.accounts import policy, users
+from appliance.accounts.policy import Action
 from appliance.audit import listing
 from appliance.audit.listing import Entry, Names, Position, Wanted
-from appliance.errors import BadRequest, Denied
+from appliance.errors import Denied
 from providers.api import answers
 from providers.api.request import Request, row_id
 from providers.front.dates import format_iso_date
 from providers.front.messages import Answer
 
 _USUAL, _MOST = 100, 1000
-_KNOWN = {"cursor", "limit", "fileId", "user"}
 
 
 def show_activity(request: Request) -> Answer:
     """A page, the newest first; ``cursor`` is null behind the last one."""
-    given = parse_qsl(request.environ["QUERY_STRING"], keep_blank_values=True)
-    fields = dict(given)
-    if len(fields) < len(given) or fields.keys() - _KNOWN:
-        raise BadRequest(reason=f"parameters here are {', '.join(sorted(_KNOWN))}, each once")
+    query = request.query("cursor", "limit", "fileId", "user")
+    policy.require(request.principal, Action.READ, owner_id=request.principal.home_id)
+    file_id, cursor = query.text("fileId"), query.text("cursor")
     wanted = Wanted(
-        tree_id=_tree_id(request, fields.get("user")),
-        node_id=row_id(fields["fileId"], what="this file") if "fileId" in fields else None,
+        tree_id=_tree_id(request, query.text("user")),
+        node_id=None if file_id is None else row_id(file_id, what="this file"),
     )
-    position = Position.parse(fields["cursor"]) if fields.get("cursor") else None
+    position = None if cursor is None else Position.parse(cursor)
     with request.api.uploads.files.database.snapshot() as session:
-        page = listing.page(session, wanted, position, _limit(fields.get("limit")))
+        page = listing.page(session, wanted, position, query.integer("limit", least=1, most=_MOST, default=_USUAL))
         names = Names(session, page.entries)
         entries = [_described(each, names) for each in page.entries]
     following = None if page.following is None else page.following.text()
     return answers.document(200, {"activities": entries, "cursor": following})
-
-
-def _limit(text: str | None) -> int:
-    if text is None:
-        return _USUAL
-    if not (text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= _MOST):
-        raise BadRequest(reason=f"limit is a number from 1 to {_MOST}")
-    return int(text)
 
 
 def _tree_id(request: Request, name: str | None) -> int | None:

@@ -16,6 +16,7 @@ from appliance.files.watch import Watch
 from appliance.principal import Principal
 from appliance.uploads.service import Uploads
 from providers.api import activity, changes, cors, files, nodes, signed, tokens, tus, uploads, zipped
+from providers.api.openapi import serving
 from providers.api.problems import WrongMethod, problem
 from providers.api.request import Api, Request
 from providers.front import compression
@@ -39,20 +40,20 @@ Handler = Callable[[Request], Answer | Later]
 
 
 @dataclass(frozen=True, slots=True)
-class _Route:
-    """``groups`` of the pattern are the request's ``values``."""
+class Route:
+    """``path`` is below the prefix, with ``{name}`` where a value stands, which is among the request's ``values``."""
 
+    path: str
     pattern: re.Pattern[str]
     handlers: dict[str, Handler]
 
 
-def _route(path: str, **handlers: Handler) -> _Route:
-    """``path``: below the prefix, with ``{name}`` where a value stands."""
+def _route(path: str, **handlers: Handler) -> Route:
     pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]{1,200})", path)
-    return _Route(re.compile(pattern), {method.upper(): handler for method, handler in handlers.items()})
+    return Route(path, re.compile(pattern), {method.upper(): handler for method, handler in handlers.items()})
 
 
-_ROUTES = (
+ROUTES = (
     _route("/files", get=nodes.list_folder, post=uploads.begin_upload),
     _route("/files/{fileId}", get=files.show_file, patch=nodes.alter, delete=nodes.delete),
     _route("/files/{fileId}/copy", post=nodes.copy),
@@ -74,6 +75,13 @@ _ROUTES = (
     _route("/tokens", get=tokens.list_tokens, post=tokens.make_token),
     _route("/tokens/{tokenId}", delete=tokens.revoke_token),
 )
+
+
+OPEN: dict[str, Callable[[str], Answer]] = {
+    "/openapi.json": serving.get_description,
+    "/docs": serving.get_page,
+}
+"""What anybody may get; made of what the API's URLs begin with."""
 
 
 class ApiApp:
@@ -120,6 +128,8 @@ class ApiApp:
         try:
             if environ["holdfast.target"].startswith(_SIGNED):
                 return signed.serve(self._api, environ)
+            if (page := OPEN.get(_path(environ))) is not None and environ["REQUEST_METHOD"] in ("GET", "HEAD"):
+                return page(self._base(environ))
             principal = environ[PRINCIPAL] = self._signed_in(environ)
             if self._admit is not None:
                 self._admit(environ, principal)
@@ -167,7 +177,7 @@ def _handler(request: Request) -> Handler:
     """
     path = _path(request.environ)
     method = tus.method_of(request.environ) if tus.is_below(path) else request.environ["REQUEST_METHOD"]
-    for route in _ROUTES:
+    for route in ROUTES:
         match = route.pattern.fullmatch(path)
         if match is not None:
             handler = route.handlers.get(method)

@@ -139,6 +139,19 @@ def test_url_dies_with_its_issuers_right(server: Server, area: str) -> None:
         assert fetch(carla, url).status == 200
 
 
+def test_url_dies_with_the_token_that_asked_for_it(dav: Dav, area: str) -> None:
+    """Revoked, it has signed nothing any more."""
+    dav.ok("PUT", f"{area}a.txt", b"a" * 5000)
+    node_id = int(dav.ok("HEAD", f"{area}a.txt").etag.strip('"').split("-")[1], 16)
+    wanted = json.dumps({"name": "reader", "scopes": ["files:read"], "expiresIn": 600}).encode()
+    made = json.loads(dav.ok("POST", "/api/v1/tokens", wanted, {"Content-Type": "application/json"}).body)
+    headers = {"Authorization": f"Bearer {made['token']}"}
+    url = json.loads(dav("GET", f"/api/v1/files/{node_id}", None, headers, signed_in=False).body)["downloadUrl"]
+    assert fetch(dav, url).status == 200
+    dav.ok("DELETE", f"/api/v1/tokens/{made['tokenId']}")
+    assert fetch(dav, url).status == 403
+
+
 def test_credentials_make_an_answer_private(dav: Dav, area: str) -> None:
     """They have no effect; but no cache may keep what was asked for with them."""
     dav.ok("PUT", f"{area}a.txt", b"a" * 5000)

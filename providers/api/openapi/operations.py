@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from http import HTTPStatus
 from typing import Any, NamedTuple
 
 from providers.api.openapi.shapes import Schema, integer, ref, text
@@ -27,6 +26,7 @@ _MEANS = {
     413: "too large",
     415: "a body of another type",
     423: "locked by a WebDAV client",
+    460: "the bytes are not those that were announced; none of them was kept",
     429: "too many requests, or wrong passwords; try again after Retry-After seconds",
     500: "stored bytes are damaged, or the server has a mistake",
     503: "try again after Retry-After seconds",
@@ -106,7 +106,7 @@ def responses() -> dict[str, Any]:
     """The errors, each once."""
     return {
         str(status): {
-            "description": f"{HTTPStatus(status).phrase}: {means}",
+            "description": means,
             "content": {PROBLEM: {"schema": ref("Problem")}},
         }
         for status, means in _MEANS.items()

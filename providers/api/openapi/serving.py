@@ -28,13 +28,14 @@ def description(base: str) -> dict[str, Any]:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": base}],
-        "security": [{"basic": []}],
+        "security": [{"basic": []}, {"bearer": []}],
         "paths": PATHS,
         "components": {
             "schemas": SCHEMAS,
             "responses": responses(),
             "securitySchemes": {
-                "basic": {"type": "http", "scheme": "basic", "description": "a user's name and an app password"}
+                "basic": {"type": "http", "scheme": "basic", "description": "a user's name and an app password"},
+                "bearer": {"type": "http", "scheme": "bearer", "description": "a token that was made at /tokens"},
             },
         },
     }

@@ -80,6 +80,14 @@ _MAYBE = {
     "source": text("who answers there", enum=["cdn", "storage"]),
 }
 _PART_URL = document({"partNumber": integer(minimum=1, maximum=10_000), "url": text(format="uri")})
+_TOKEN = {
+    "tokenId": ID,
+    "name": text(),
+    "scopes": listed(text()),
+    "deviceId": nullable(ID),
+    "createdAt": moment(),
+    "expiresAt": moment(),
+}
 _PAGED = {"cursor": CURSOR, "hasMore": flag()}
 _TARGET = {
     "parentId": text("the folder's id; this or path", maxLength=20),
@@ -204,6 +212,40 @@ SCHEMAS: dict[str, Schema] = {
             "hasMore": flag(),
         }
     ),
+    "Activities": document(
+        {
+            "activities": listed(
+                document(
+                    {
+                        "timestamp": moment(),
+                        "action": text("what was done"),
+                        "user": nullable(text("whose file or account it is")),
+                        "by": nullable(text("who did it")),
+                        "device": nullable(text("the app password's name")),
+                        "deviceId": nullable(ID),
+                        "face": text("by which way"),
+                        "address": nullable(text()),
+                        "fileId": nullable(ID),
+                        "path": nullable(text()),
+                        "version": nullable(text()),
+                        "bytes": nullable(integer()),
+                    },
+                    {"requests": integer("of a download", minimum=1), "seconds": integer(minimum=0)},
+                )
+            ),
+            "cursor": CURSOR,
+        }
+    ),
+    "NewToken": document(
+        {
+            "name": text("what it is for", minLength=1, maxLength=100),
+            "scopes": listed(text(enum=["files:read", "files:write"]), minItems=1),
+        },
+        {"expiresIn": integer("seconds", minimum=1)},
+    ),
+    "Token": document(_TOKEN),
+    "MadeToken": document({**_TOKEN, "token": text("told this once")}),
+    "Tokens": document({"tokens": listed(ref("Token"))}),
     "Problem": document(
         {
             "type": text("what went wrong, for programs: urn:holdfast:problem:…"),
