@@ -14,7 +14,7 @@ from appliance.backends.base import Buffer
 from appliance.errors import HoldfastError, NotFound, QuotaExceeded, Unauthenticated
 from appliance.principal import Principal
 from appliance.uploads.service import Uploads
-from providers.api import cors, files, signed, uploads, zipped
+from providers.api import cors, files, manifest, signed, uploads, zipped
 from providers.api.problems import WrongMethod, problem
 from providers.api.request import Api, Request
 from providers.front import compression
@@ -51,6 +51,7 @@ def _route(path: str, **handlers: Handler) -> _Route:
 _ROUTES = (
     _route("/files", post=uploads.begin_upload),
     _route("/files/{fileId}", get=files.show_file),
+    _route("/files/{fileId}/manifest", get=manifest.show_manifest),
     _route("/files/{fileId}/zip", get=zipped.get_zip),
     _route("/uploads/{uploadId}", get=uploads.show, delete=uploads.abort_upload),
     _route("/uploads/{uploadId}/content", put=uploads.put_content),
