@@ -126,6 +126,21 @@ class Backend(ABC):
         Blobs put or deleted meanwhile may or may not appear.
         """
 
+    @property
+    def url_s(self) -> int:
+        """So long a URL of ``presign`` may hold, and who deletes a blob has to wait for it; 0: there are none."""
+        return 0
+
+    def presign(self, key: str, start: int, length: int, seconds: int) -> str | None:
+        """A URL at the store itself, with which anybody gets these stored bytes and no others for so many seconds
+        (``url_s`` at most): by a GET with the header ``Range: bytes=FIRST-LAST``, which is signed along.
+
+        None: the store gives none, has other bytes than ``get`` gives, or is asked for nothing. No request is made, so
+        nobody knows whether there is such a blob.
+        """
+        check_key(key)
+        return None
+
     def sync_all(self) -> None:  # noqa: B027 - most have nothing to do
         """Bring everything that was put or deleted to stable storage, where that is not done at once."""
 

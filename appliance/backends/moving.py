@@ -69,6 +69,11 @@ class MovingBackend(Backend):
                 yield blob
             last = blob.key
 
+    @property
+    def url_s(self) -> int:
+        """Of URLs from before: while blobs move none is given, since where one was a moment ago it may not be now."""
+        return max(self.old.url_s, self.new.url_s)
+
     def sync_all(self) -> None:
         self.old.sync_all()
         self.new.sync_all()

@@ -25,6 +25,7 @@ from appliance.backends.gather import Gathered, Room
 from appliance.backends.s3_client import Client, Encryption, Limits
 from appliance.backends.s3_errors import FOREIGN, is_behind_the_end, is_missing, translate
 from appliance.backends.s3_place import Credentials, Place
+from appliance.backends.s3_presign import URL_S, Presigner
 from appliance.backends.s3_sums import LARGE, SummingMinio, sum_of
 from appliance.errors import BackendError, BlobMissing
 
@@ -61,17 +62,20 @@ class S3Backend(Backend):
         limits: Limits | None = None,
         scratch: Path | None = None,
         again: Again = once,
+        presigner: Presigner | None = None,
     ) -> None:
         """Asks the store nothing; ``probe`` does.
 
         ``scratch`` is a folder, best on a disk, for blocks that memory has no room for (None: where temporary files
         lie). ``again`` is for sending a put: only here are its blocks at hand for a second attempt.
+        Without ``presigner`` no URL is given to anybody.
         """
         self.place = place
         self._credentials = credentials
         self._limits = limits or Limits()
         self._scratch = scratch
         self._again = again
+        self._presigner = presigner
         self._sse = Encryption(place) if place.sse else None
         self._clients: dict[int, Client] = {}
 
@@ -183,6 +187,16 @@ class S3Backend(Backend):
         if (first, last) != (start, start + length - 1):
             reason = f"{self.place.store} answers bytes {first} to {last} instead of {start} to {start + length - 1}"
             raise BackendError(key=key, reason=reason, temporary=partial)
+
+    @property
+    def url_s(self) -> int:
+        return 0 if self._presigner is None else URL_S
+
+    def presign(self, key: str, start: int, length: int, seconds: int) -> str | None:
+        check_key(key)
+        if self._presigner is None or length < 1 or not 1 <= seconds <= URL_S:
+            return None
+        return self._presigner.url(key, start, length, seconds)
 
     def head(self, key: str) -> int | None:
         check_key(key)

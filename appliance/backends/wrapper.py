@@ -38,6 +38,13 @@ class Wrapper(Backend):
     def list(self, prefix: str) -> Iterator[Blob]:
         return self.inner.list(prefix)
 
+    @property
+    def url_s(self) -> int:
+        return self.inner.url_s
+
+    def presign(self, key: str, start: int, length: int, seconds: int) -> str | None:
+        return self.inner.presign(key, start, length, seconds)
+
     def sync_all(self) -> None:
         self.inner.sync_all()
 

@@ -92,6 +92,28 @@ class Reader:
         findings.tell_of_content(self._database, "small", entry.id, "is not what was stored")
         raise Damaged(what=f"small content {entry.id.hex()}")
 
+    def entries(self, head: bytes, start: int, most: int) -> list[Entry]:
+        """The chunks of a content from the one that begins at ``start`` on, at most so many; small content is one.
+
+        None behind its end, and if no chunk begins at ``start``.
+
+        Raises:
+            Damaged: the manifest cannot be read.
+        """
+        decoded = manifest.decode(head)
+        if decoded.kind is Kind.SMALL:
+            return list(decoded.entries) if start == 0 else []
+        found: list[Entry] = []
+        for part in self._parts(head, decoded, start, decoded.size):
+            size = part.end - part.start
+            stretch = part.segment.stretch(part.start, part.end, size=size, most=most - len(found))
+            if stretch.skip:
+                return []
+            found += map(Entry, stretch.ids, stretch.lengths)
+            if len(found) == most:
+                break
+        return found
+
     def _parts(self, head: bytes, decoded: manifest.Manifest, start: int, end: int) -> Iterator[Part]:
         """What a range touches; segments outside of it are not loaded."""
         if decoded.kind is not Kind.SEGMENTED:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from appliance import faults
@@ -11,6 +11,8 @@ from appliance.backends.base import Backend, Buffer
 from appliance.chunks.content import Reader
 from appliance.chunks.identity import Identity
 from appliance.chunks.ingest import Ingestor, Source, Watcher
+from appliance.chunks.lending import Loan, lend
+from appliance.chunks.manifest import Entry
 from appliance.chunks.pack import pack_key
 from appliance.chunks.rows import Small
 from appliance.chunks.stored import Stored
@@ -75,3 +77,11 @@ class ChunkStore:
     def read(self, manifest: bytes, start: int, end: int, small: Small | None = None) -> Iterator[Buffer]:
         """Verified plain bytes of a range, in blocks of any length. ``small``: the content's row, if it is known."""
         return self._reader.read(manifest, start, end, small)
+
+    def entries(self, manifest: bytes, start: int, most: int) -> list[Entry]:
+        """At most so many chunks, the first of which begins at ``start``; none if there is no such chunk."""
+        return self._reader.entries(manifest, start, most)
+
+    def lend(self, entries: Sequence[Entry]) -> Loan:
+        """URLs at the store itself for chunks of one content, which the caller has found to be allowed to be read."""
+        return lend(self._database, self.backend, entries)

@@ -94,6 +94,8 @@ def _print_done(done: Pruned, database: Database) -> None:
     if done.repacked:
         print(f"{done.repacked} packs were written anew, for which {sizes.show(done.copied)} were copied")
     print(f"freed: {done.blobs} packs, {sizes.show(done.bytes)}")
+    if done.waiting:
+        print(f"{done.waiting} packs stay a few minutes more, since somebody may still have a URL of them")
     if done.failed:
         print(f"{done.failed} packs could not be removed, and will be tried again")
     with database.read() as session:

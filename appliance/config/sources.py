@@ -58,6 +58,7 @@ def load(config_file: Path | None, environ: Mapping[str, str], overrides: Mappin
         values["inline_threshold"] = INLINE_FOR_S3
     settings = Settings(**values)
     _check_tls(settings)
+    _check_presigned(settings)
     if settings.lock_seconds > settings.max_lock_seconds:
         raise ConfigError(
             setting="lock_seconds",
@@ -75,6 +76,23 @@ def _check_tls(settings: Settings) -> None:
         raise ConfigError(
             setting="hsts_seconds",
             problem="it has an effect with tls_certificate only; set that too, or let the proxy tell it",
+        )
+
+
+def _check_presigned(settings: Settings) -> None:
+    if settings.s3_presigned and settings.seal != "off":
+        raise ConfigError(
+            setting="s3_presigned",
+            problem="it has an effect with `seal: off` only: what is sealed can be read by this server alone",
+        )
+    endpoint = settings.s3_public_endpoint
+    if endpoint is None:
+        return
+    if not settings.s3_presigned:
+        raise ConfigError(setting="s3_public_endpoint", problem="it is of no use alone; set s3_presigned too")
+    if "/" in endpoint.partition("://")[2]:
+        raise ConfigError(
+            setting="s3_public_endpoint", problem=f"{endpoint} has a path; write scheme, host and port only"
         )
 
 

@@ -44,6 +44,14 @@ TABLE: tuple[Setting, ...] = (
             help="Secret key of that other one."),
     Setting(name="s3_other_session_token", type="secret", default=None, unit="characters",
             help="Session token of that other one, if its keys have one."),
+    Setting(name="s3_presigned", type="switch", default="false", unit="true or false",
+            help="true: the API's manifests of files name URLs of the S3 service itself, each for five minutes and for"
+                 " just the bytes of one file. Such reading passes this server by: nothing here counts or limits it,"
+                 " and who lost a right has them for these minutes. Only with `seal: off`. false: URLs of this"
+                 " server."),
+    Setting(name="s3_public_endpoint", type="url", default=None, unit="URL",
+            help="Where clients reach the S3 service for that: scheme, host and port. Only with s3_presigned. Unset:"
+                 " the endpoint in blobs_url."),
     Setting(name="cache_bytes", type="bytes", default=4 * 1024**3, unit="bytes", low=0, high=_EIB,
             help="Where blobs are in S3: so much of what was read last is kept near, in the data folder. 0: nothing."),
     Setting(name="listen", type="address", default="127.0.0.1:8080", unit="HOST:PORT", low=0, high=65535,
@@ -236,6 +244,8 @@ class Settings:
     s3_other_access_key: str | None = field(repr=False)
     s3_other_secret_key: str | None = field(repr=False)
     s3_other_session_token: str | None = field(repr=False)
+    s3_presigned: bool
+    s3_public_endpoint: str | None
     cache_bytes: int
     listen: Address
     tls_certificate: Path | None

@@ -122,12 +122,19 @@ class Places:
         """Asks the store nothing."""
         # Whoever has no S3 does not pay for its client at each start.
         from appliance.backends.s3 import S3Backend  # noqa: PLC0415
+        from appliance.backends.s3_presign import Presigner  # noqa: PLC0415
 
         settings = self._settings
         attempts = Attempts(Circuit())
         # Blocks for which memory has no room are on the disk of the data folder for a while, and have no name there.
         scratch = settings.data if settings.data.is_dir() else None
-        backend = S3Backend(place, _keys_for(settings, url), scratch=scratch, again=attempts.run)
+        keys = _keys_for(settings, url)
+        presigner = None
+        if settings.s3_presigned:
+            # Of another place, from or to which blobs move, no other address is known.
+            endpoint = settings.s3_public_endpoint if _is_named(settings, url) else None
+            presigner = Presigner(place, keys, endpoint or "")
+        backend = S3Backend(place, keys, scratch=scratch, again=attempts.run, presigner=presigner)
         store = RetryingBackend(backend, attempts)
         return CachedBackend(store, settings.data / "cache", settings.cache_bytes) if self._is_cached else store
 
@@ -138,8 +145,12 @@ def _keys_for(settings: Settings, url: str) -> Credentials:
     for one, name in ((other[0], "s3_other_access_key"), (other[1], "s3_other_secret_key")):
         if any(other) and not one:
             raise ConfigError(setting=name, problem="is not set, and another one of the same keys is; both are needed")
-    is_named = settings.blobs_folder is None and is_same(settings, url, "")
-    keys = own if is_named or not any(other) else other
+    keys = own if _is_named(settings, url) or not any(other) else other
     return read_credentials(
         {name: key for name, key in zip((ACCESS_KEY, SECRET_KEY, SESSION_TOKEN), keys, strict=True) if key}
     )
+
+
+def _is_named(settings: Settings, url: str) -> bool:
+    """Whether the settings name this S3 place."""
+    return settings.blobs_folder is None and is_same(settings, url, "")

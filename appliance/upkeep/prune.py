@@ -17,16 +17,16 @@ from typing import Final, NamedTuple
 from appliance import clock, faults
 from appliance.backends.base import Backend
 from appliance.chunks import fences, findings, garbage, packing, quarantine, rows
-from appliance.chunks.pack import pack_key
 from appliance.chunks.quarantine import BroughtBack
 from appliance.db.database import Database
 from appliance.db.sql import Session, Sql
-from appliance.errors import BackendError, Damaged, StorageFull, Unavailable
+from appliance.errors import Damaged, StorageFull, Unavailable
 from appliance.upkeep import marks
 from appliance.upkeep.check_report import Progress, Steps
+from appliance.upkeep.dropped import Remover
 from appliance.upkeep.marks import CHUNKS, SEGMENTS, SMALL, Named, Part, Table
 from appliance.upkeep.merging import small_packs
-from appliance.upkeep.paging import LEAST, count, newest, paged
+from appliance.upkeep.paging import count, newest
 from appliance.upkeep.repack import Repacker, groups
 from appliance.upkeep.weights import Weighed, Weights
 
@@ -36,13 +36,6 @@ DEAD_PERCENT = 25
 _LEAST_EPOCH = Sql("""
     SELECT COALESCE(MIN(epoch), (SELECT prune_epoch FROM store WHERE id = 1)) FROM writer WHERE state = 'alive'
 """)
-# One statement: a fence that is not there yet is raised by somebody who has yet to ask which packs there are.
-_DROPPED = Sql("""
-    SELECT id, writer_id, counter, size FROM pack
-    WHERE id > :id AND dropped_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM fence) ORDER BY id LIMIT 100
-""")
-_REMOVE = Sql("DELETE FROM pack WHERE id IN (:ids*) AND dropped_at IS NOT NULL")
-
 # So many rows of a table are deleted in one transaction: every other writer waits for it, and content is large.
 _TOGETHER = {CHUNKS: 2000, SMALL: 200, SEGMENTS: 20}
 
@@ -64,7 +57,8 @@ AT_ONCE: Final = Policy()
 
 class Pruned(NamedTuple):
     """What a run did: rows deleted of each kind, blobs removed with their bytes, blobs that could not be removed;
-    whether manifests were read; rows that left the quarantine; packs that were written anew, and bytes copied for it.
+    whether manifests were read; rows that left the quarantine; packs that were written anew, and bytes copied for it;
+    dropped packs whose blobs stay as long as a URL of them may hold.
     """
 
     chunks: int
@@ -77,6 +71,7 @@ class Pruned(NamedTuple):
     released: int = 0
     repacked: int = 0
     copied: int = 0
+    waiting: int = 0
 
 
 class _Stopped(Exception):
@@ -105,7 +100,7 @@ def prune(
     """
     run = _Run(database, backend, policy, source or backend, stopping, Steps(tell), room)
     try:
-        run.remove_dropped()
+        run.dropped.remove()
         if looks:
             run.release()
             run.forget()
@@ -210,9 +205,7 @@ class _Run:
         self.source = source
         self.stopping = stopping
         self.deleted: Counter[Table] = Counter()
-        self.blobs = 0
-        self.size = 0
-        self.failed = 0
+        self.dropped = Remover(database, backend, self._pause)
         self.looked = False
         self.released = 0
         self.repacked = 0
@@ -232,13 +225,14 @@ class _Run:
             gone[CHUNKS],
             gone[SEGMENTS],
             gone[SMALL],
-            self.blobs,
-            self.size,
-            self.failed,
+            self.dropped.blobs,
+            self.dropped.size,
+            self.dropped.failed,
             self.looked,
             self.released,
             self.repacked,
             self.copied,
+            self.dropped.waiting,
         )
 
     def release(self) -> None:
@@ -273,7 +267,7 @@ class _Run:
         faults.point("prune.forgotten")
         if not self._drop(weights, undone):
             return
-        self.remove_dropped()
+        self.dropped.remove()
         self._repack((of for of in weights.packs() if of.is_heavy(self.policy.dead_percent)), is_marked=True)
         self.database.write(lambda session: garbage.clear(session, ripe))
         faults.point("prune.dropped")
@@ -368,31 +362,7 @@ class _Run:
             self.repacked += done.packs
             self.copied += done.copied
             self.steps.advance(done.copied)
-            self.remove_dropped()
-
-    def remove_dropped(self) -> None:
-        """Remove the blobs of dropped packs, and then their rows; nothing while a fence stands."""
-        fences.take_away_expired(self.database)
-        for page in paged(newest(self.database), _DROPPED, {"id": LEAST}):
-            removed = [row[0] for row in page if self._remove_blob(*row[1:])]
-            # A blob that came back after a power cut would have no row that tells of it.
-            self.backend.sync_all()
-            faults.point("prune.removed")
-            self._delete_packs(removed)
-
-    def _remove_blob(self, writer_id: int, counter: int, size: int) -> bool:
-        self._pause()
-        try:
-            self.backend.delete(pack_key(writer_id, counter))
-        except (BackendError, StorageFull):
-            self.failed += 1
-            return False
-        self.blobs += 1
-        self.size += size
-        return True
-
-    def _delete_packs(self, ids: list[int]) -> None:
-        self.database.write(lambda session: session.run_by(_REMOVE, ids))
+            self.dropped.remove()
 
     def _pause(self) -> None:
         if self.stopping():

@@ -15,7 +15,7 @@ from appliance.errors import HoldfastError, NotFound, QuotaExceeded, RateLimited
 from appliance.files.watch import Watch
 from appliance.principal import Principal
 from appliance.uploads.service import Uploads
-from providers.api import activity, changes, cors, files, nodes, signed, tokens, tus, uploads, zipped
+from providers.api import activity, changes, cors, files, manifest, nodes, signed, tokens, tus, uploads, zipped
 from providers.api.openapi import serving
 from providers.api.problems import WrongMethod, problem
 from providers.api.request import Api, Request
@@ -61,6 +61,7 @@ ROUTES = (
     _route("/files/{fileId}/versions", get=nodes.list_versions),
     _route("/files/{fileId}/versions/{version}/restore", post=nodes.restore_version),
     _route("/files/{fileId}/changes", get=changes.changes_of_file),
+    _route("/files/{fileId}/manifest", get=manifest.show_manifest),
     _route("/files/{fileId}/zip", get=zipped.get_zip),
     _route("/activity", get=activity.show_activity),
     _route("/folders", post=nodes.make_folder),

@@ -14,6 +14,7 @@ from appliance.backends.base import Backend, Buffer, Source
 from appliance.errors import BackendError, BlobMissing
 from tests.support.content import MIB, noise
 from tests.support.faults import in_threads
+from tests.support.fetching import fetch
 
 KEYS = (
     "packs-a",
@@ -249,6 +250,7 @@ class BackendContract:
             lambda: backend.get_up_to(key, 0, 0),
             lambda: backend.head(key),
             lambda: backend.delete(key),
+            lambda: backend.presign(key, 0, 1, 60),
         ):
             with pytest.raises(BackendError):
                 refused()
@@ -288,6 +290,17 @@ class BackendContract:
 
         in_threads(8, work)
         assert [tuple(blob) for blob in backend.list("")] == [(f"kept/{number}", number) for number in range(8)]
+
+    def test_url_at_the_store_gives_these_bytes_or_there_is_none(self, backend: Backend) -> None:
+        """By a GET of anybody's, with the range; and whoever gives URLs tells how long they may hold."""
+        content = noise(100_000)
+        backend.put("packs/1/2", [content])
+        url = backend.presign("packs/1/2", 1000, 50_000, 60)
+        if url is not None:
+            assert backend.url_s >= 60
+            assert fetch(url, {"Range": "bytes=1000-50999"}) == (206, content[1000:51_000])
+        for length, seconds in ((0, 60), (1, backend.url_s + 1), (1, 0)):
+            assert backend.presign("packs/1/2", 0, length, seconds) is None
 
     def test_two_puts_of_one_key_at_once_both_succeed(self, backend: Backend) -> None:
         """A repeated attempt may overtake the first; the blob is whole at all times."""

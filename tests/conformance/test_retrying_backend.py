@@ -26,4 +26,4 @@ class TestRetryingS3Backend(BackendContract):
     def backend(self, minio: s3.Running) -> RetryingBackend:
         """An empty one."""
         attempts = Attempts(Circuit())
-        return RetryingBackend(minio.backend(again=attempts.run), attempts)
+        return RetryingBackend(minio.backend(again=attempts.run, presigns=True), attempts)

@@ -24,4 +24,4 @@ class TestS3Backend(BackendContract):
     @pytest.fixture
     def backend(self, s3_server: s3.Server) -> Backend:
         """An empty one. Sending is repeated as in the server: versitygw needs it where others empty a folder."""
-        return s3_server.backend(again=Attempts(Circuit()).run)
+        return s3_server.backend(again=Attempts(Circuit()).run, presigns=True)

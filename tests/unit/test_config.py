@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from appliance.config import BY_NAME, TABLE, Address, Setting, Settings, load, usable_cores
 from appliance.errors import ConfigError
 from appliance.retention import parse as parse_retention
-from tests.unit.test_config_store import SAMPLES as STORE_SAMPLES
+from tests.unit import test_config_store
 
 # As the environment's empty variables, which templates turn into this.
 EMPTY = "".join(f'{setting.name}: ""\n' for setting in TABLE)
@@ -68,7 +68,7 @@ SAMPLES: dict[str, tuple[str, object]] = {
     "access_log_format": ("text", "text"),
     "log_bytes": ("1 MiB", 1024**2),
     "log_files_kept": ("11", 11),
-    **STORE_SAMPLES,
+    **test_config_store.SAMPLES,
 }
 
 # What a setting is of no use without.
@@ -76,6 +76,7 @@ TOGETHER = {
     "tls_certificate": {"tls_key": "/etc/key.pem"},
     "tls_key": {"tls_certificate": "/etc/certificate.pem"},
     "hsts_seconds": {"tls_certificate": "/etc/certificate.pem", "tls_key": "/etc/key.pem"},
+    **test_config_store.TOGETHER,
 }
 
 

@@ -18,6 +18,8 @@ SAMPLES: dict[str, tuple[str, object]] = {
     "s3_other_access_key": ("AKIB", "AKIB"),
     "s3_other_secret_key": ("c/d", "c/d"),
     "s3_other_session_token": ("other", "other"),
+    "s3_presigned": ("true", True),
+    "s3_public_endpoint": ("https://S3.example.com:443/", "https://s3.example.com"),
     "cache_bytes": ("1 GiB", 1024**3),
     "drain_seconds": ("12", 12),
     "upload_hours": ("24", 24),
@@ -35,6 +37,10 @@ SAMPLES: dict[str, tuple[str, object]] = {
     "token_bytes_per_minute": ("100 MB", 10**8),
     "address_requests_per_minute": ("300", 300),
     "address_bytes_per_minute": ("1000", 1000),
+}
+TOGETHER = {
+    "s3_presigned": {"seal": "off"},
+    "s3_public_endpoint": {"s3_presigned": "true", "seal": "off"},
 }
 
 
@@ -121,3 +127,21 @@ def test_settings_of_a_group_can_stand_below_its_name(tmp_path: Path) -> None:
     file.write_text("cdn: {bse_url: https://cdn.example.com}\n")
     with pytest.raises(ConfigError, match="did you mean cdn_base_url"):
         load(file, {}, {})
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"s3_presigned": "true"}, "s3_presigned.*seal: off"),
+        ({"s3_presigned": "true", "seal": "on"}, "s3_presigned.*seal: off"),
+        ({"s3_public_endpoint": "https://s3.example.com"}, "s3_public_endpoint.*set s3_presigned"),
+        (
+            {"s3_presigned": "true", "seal": "off", "s3_public_endpoint": "https://s3.example.com/bucket"},
+            "s3_public_endpoint.*has a path",
+        ),
+    ],
+)
+def test_url_of_the_store_needs_plain_blobs_and_an_address(given: dict[str, str], problem: str) -> None:
+    """What would have no effect, or give URLs that nobody can use, is told at the start."""
+    with pytest.raises(ConfigError, match=problem):
+        load(None, {f"HOLDFAST_{name.upper()}": value for name, value in given.items()}, {})

@@ -174,6 +174,21 @@ _BY_ID: dict[str, dict[str, Any]] = {
             errors=_CHANGING,
         )
     },
+    "/files/{fileId}/manifest": {
+        "get": operation(
+            "getManifest",
+            "The chunks of a version, and where their bytes are",
+            _FILES,
+            [Reply(200, "a page", ref("Manifest"))],
+            parameters=[
+                FILE_ID,
+                parameter("version", text(pattern="^[0-9]{1,18}$"), "the current one if nothing is said"),
+                CURSOR,
+                LIMIT,
+            ],
+            errors=(409,),
+        )
+    },
     "/files/{fileId}/zip": {
         "get": operation(
             "zipFolder",

@@ -190,6 +190,38 @@ SCHEMAS: dict[str, Schema] = {
             **_PAGED,
         }
     ),
+    "Manifest": document(
+        {
+            "fileId": ID,
+            "version": text(),
+            "size": integer("bytes of the whole", minimum=0),
+            "chunks": listed(
+                document(
+                    {
+                        "sha256": SHA256,
+                        "offset": integer("in the file", minimum=0),
+                        "length": integer("of its plain bytes", minimum=1),
+                        "run": integer("which of the runs has its bytes", minimum=0),
+                        "runOffset": integer("where they begin in that", minimum=0),
+                        "storedLength": integer("how many they are there", minimum=1),
+                        "codec": text(enum=["raw", "zstd"]),
+                    }
+                )
+            ),
+            "runs": listed(
+                document(
+                    {
+                        "url": text(format="uri"),
+                        "headers": {"type": "object", "additionalProperties": text()},
+                        "length": integer("bytes of the answer", minimum=1),
+                        "expiresAt": moment(),
+                        "source": text(enum=["s3", "storage", "cdn"]),
+                    }
+                )
+            ),
+        },
+        {"nextCursor": text()},
+    ),
     "Changes": document(
         {
             "changes": listed(
