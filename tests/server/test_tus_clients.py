@@ -14,7 +14,7 @@ import pytest
 
 from tests.server.content import noise
 from tests.server.dav_client import Dav
-from tests.server.programs import NODE_MODULES, needs
+from tests.server.programs import NODE_MODULES, find
 from tests.server.running import ADMIN, PASSWORD, Server
 
 MIB = 1_048_576
@@ -57,10 +57,10 @@ if (before.length) upload.resumeFromPreviousUpload(before[0]);
 upload.start();
 """
 
-needs_tus_js = [
-    needs("node", "nodejs"),
-    pytest.mark.skipif(not (NODE_MODULES / "tus-js-client").is_dir(), reason="tus-js-client of npm is not installed"),
-]
+needs_tus_js = pytest.mark.skipif(
+    find("node") is None or not (NODE_MODULES / "tus-js-client").is_dir(),
+    reason="Node.js and its package tus-js-client are not installed",
+)
 
 
 class TusJs:
@@ -94,63 +94,62 @@ def tus_js(tmp_path: Path, server: Server) -> TusJs:
     return TusJs(tmp_path, server)
 
 
-@pytest.mark.usefixtures("server")
-class TestTusJs:
-    """tus-js-client."""
+@needs_tus_js
+def test_tus_js_that_is_killed_goes_on_from_its_stored_url(tus_js: TusJs, dav: Dav) -> None:
+    """Not from the beginning, and the file is whole."""
+    noted = {"filename": "by tus-js", "filetype": "x/own"}
+    with tus_js.begin(metadata=noted) as process:
+        assert process.stdout is not None
+        done = 0
+        for line in process.stdout:
+            done = json.loads(line).get("done", 0)
+            if done >= 5 * MIB:
+                break
+        process.send_signal(signal.SIGKILL)
+    assert 5 * MIB <= done < len(CONTENT)
+    assert dav("GET", "/dav/by%20tus-js").status == 404
+    said = tus_js.events(metadata=noted)
+    assert said[0] == {"previous": 1}
+    assert said[-1] == {"success": True}
+    sent = [event["done"] for event in said if "done" in event]
+    assert sent[0] > 5 * MIB
+    assert len(sent) < 21
+    assert dav.ok("GET", "/dav/by%20tus-js").body == CONTENT
 
-    pytestmark = needs_tus_js
 
-    def test_upload_that_is_killed_goes_on_from_its_stored_url(self, tus_js: TusJs, dav: Dav) -> None:
-        """Not from the beginning, and the file is whole."""
-        noted = {"filename": "by tus-js", "filetype": "x/own"}
-        with tus_js.begin(metadata=noted) as process:
-            assert process.stdout is not None
-            done = 0
-            for line in process.stdout:
-                done = json.loads(line).get("done", 0)
-                if done >= 5 * MIB:
-                    break
-            process.send_signal(signal.SIGKILL)
-        assert 5 * MIB <= done < len(CONTENT)
-        assert dav("GET", "/dav/by%20tus-js").status == 404
-        said = tus_js.events(metadata=noted)
-        assert said[0] == {"previous": 1}
-        assert said[-1] == {"success": True}
-        sent = [event["done"] for event in said if "done" in event]
-        assert sent[0] > 5 * MIB
-        assert len(sent) < 21
-        assert dav.ok("GET", "/dav/by%20tus-js").body == CONTENT
+@needs_tus_js
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"overridePatchMethod": True},
+        {"uploadDataDuringCreation": True},
+        {"chunkSize": None},
+        {"parallelUploads": 3, "uploadSize": None},
+    ],
+    ids=["overridden", "with-creation", "one-request", "parallel"],
+)
+def test_tus_js_sends_it_in_every_way(tus_js: TusJs, dav: Dav, more: dict[str, Any]) -> None:
+    """By POST alone, with the first request, in one request, and in three partial uploads at a time."""
+    name = "-".join(more)
+    said = tus_js.events(metadata={"filename": name}, **more)
+    assert said[-1] == {"success": True}, said
+    assert dav.ok("GET", f"/dav/{name}").body == CONTENT
 
-    @pytest.mark.parametrize(
-        "more",
-        [
-            {"overridePatchMethod": True},
-            {"uploadDataDuringCreation": True},
-            {"chunkSize": None},
-            {"parallelUploads": 3, "uploadSize": None},
-        ],
-        ids=["overridden", "with-creation", "one-request", "parallel"],
-    )
-    def test_every_way_to_send_it(self, tus_js: TusJs, dav: Dav, more: dict[str, Any]) -> None:
-        """By POST alone, with the first request, in one request, and in three partial uploads at a time."""
-        name = "-".join(more)
-        said = tus_js.events(metadata={"filename": name}, **more)
-        assert said[-1] == {"success": True}, said
-        assert dav.ok("GET", f"/dav/{name}").body == CONTENT
 
-    def test_name_that_is_taken_is_an_error(self, tus_js: TusJs, dav: Dav) -> None:
-        """Also if it is taken while the upload goes on: the client must not believe that its file is there."""
-        dav.ok("PUT", "/dav/taken", b"taken")
-        said = tus_js.events(metadata={"filename": "taken"})
-        assert "409" in said[-1]["error"]
-        with tus_js.begin(metadata={"filename": "free"}) as process:
-            assert process.stdout is not None
-            lines = iter(process.stdout)
-            assert any('"done"' in line for line in lines)
-            dav.ok("PUT", "/dav/free", b"taken")
-            last = [json.loads(line) for line in lines][-1]
-        assert "409" in last["error"]
-        assert dav.ok("GET", "/dav/free").body == b"taken"
+@needs_tus_js
+def test_tus_js_hears_that_a_name_is_taken(tus_js: TusJs, dav: Dav) -> None:
+    """Also if it is taken while the upload goes on: the client must not believe that its file is there."""
+    dav.ok("PUT", "/dav/taken", b"taken")
+    said = tus_js.events(metadata={"filename": "taken"})
+    assert "409" in said[-1]["error"]
+    with tus_js.begin(metadata={"filename": "free"}) as process:
+        assert process.stdout is not None
+        lines = iter(process.stdout)
+        assert any('"done"' in line for line in lines)
+        dav.ok("PUT", "/dav/free", b"taken")
+        last = [json.loads(line) for line in lines][-1]
+    assert "409" in last["error"]
+    assert dav.ok("GET", "/dav/free").body == b"taken"
 
 
 TUSPY = """\
