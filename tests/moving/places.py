@@ -41,11 +41,6 @@ _MORE = (
     "INSERT INTO checksum_due VALUES (1, 2)",
     "INSERT INTO signing_key (secret, created_at, retired_at) VALUES (x'00ff5c', 1, NULL)",
     "INSERT INTO scrub VALUES ('odd', 1, 2, 3)",
-    """
-    INSERT INTO upload VALUES (99, 'token', 1, 1, 1, 'name', 99, 1, 10, 5, 'a/b', '', NULL, 'never', 'open', 5, 1, 0,
-        x'45', x'45', 1, 2, NULL)
-    """,
-    "INSERT INTO upload_part VALUES (99, 2, 5, 'etag', 0, NULL, x'45')",
     (
         'INSERT INTO forgotten (what, digest, pack_id, "offset", stored, length, codec, xxh3, data, forgotten_at)'
         " VALUES ('small', x'00ff5c', 0, 0, 0, 0, 0, 0, x'', 1), ('chunk', x'', 1, 40, 1, 1, 0, -1, NULL, 1)"
