@@ -97,7 +97,7 @@ class Marks:
 
     def count(self) -> int:
         """How many are marked."""
-        return sum(len(_pieces(bucket)) for bucket in self._buckets if bucket)
+        return sum(map(len, map(_pieces, filter(None, self._buckets))))
 
 
 def _pieces(bucket: bytes | bytearray) -> set[bytes]:
