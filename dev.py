@@ -251,12 +251,13 @@ def report_missing_tools(folder: Path) -> None:
 def variables(folder: Path) -> dict[str, str]:
     """The environment of checks and tests: the installed programs come first in the path.
 
-    Settings of a server that runs here for real are left out, so that no test can meet its data.
+    Settings of a server that runs here for real are left out, so that no test can meet its data. And Python keeps what
+    it compiles, wherever the machine says otherwise: the tests start it a thousand times.
     """
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith("HOLDFAST_") or name.startswith("HOLDFAST_TEST_")
+        if name != "PYTHONDONTWRITEBYTECODE" and (not name.startswith("HOLDFAST_") or name.startswith("HOLDFAST_TEST_"))
     }
     return {**kept, "VIRTUAL_ENV": str(folder), "PATH": f"{folder / 'bin'}{os.pathsep}{kept.get('PATH', os.defpath)}"}
 

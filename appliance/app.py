@@ -18,7 +18,7 @@ from appliance.chunks.store import ChunkStore
 from appliance.config import Settings
 from appliance.db import location
 from appliance.db.database import Database
-from appliance.db.postgresql import PostgresqlDatabase
+from appliance.db.sql import POSTGRESQL
 from appliance.errors import HoldfastError
 from appliance.files.context import Files
 from appliance.files.watch import Watch
@@ -89,7 +89,7 @@ def open_appliance(settings: Settings, *, guess_key: bytes | None = None, for_re
         backend,
         who,
         inline_threshold=settings.inline_threshold,
-        synced=puts_synced(settings) or isinstance(database, PostgresqlDatabase),
+        synced=puts_synced(settings) or database.dialect is POSTGRESQL,
     )
     downloads = Downloads(database)
     files = Files(database, chunks, settings.max_file_size, lambda: room_for_content(settings), downloads)

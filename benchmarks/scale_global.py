@@ -11,8 +11,7 @@ from typing import Any
 
 import psycopg
 
-from appliance.db.guard import LOOK
-from appliance.db.postgresql import WRITERS_LOCK
+from appliance.db.guard import LOOK, WRITERS_LOCK
 from benchmarks.measure import say
 from benchmarks.scale_commits import Work, rate
 from benchmarks.scale_place import plain

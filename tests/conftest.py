@@ -14,7 +14,6 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from appliance.accounts import users
 from appliance.accounts.users import User
 from appliance.backends.base import Backend
 from appliance.backends.disk import DiskBackend
@@ -27,6 +26,7 @@ from appliance.upkeep.check import check
 from tests.support.content import OpenStore
 from tests.support.damage import Damage
 from tests.support.databases import PostgresqlTemplate, SqliteTemplate
+from tests.support.people import add_user
 from tests.support.postgres import NotInstalled, server
 
 pytest.register_assert_rewrite("tests.conformance.backend_contract")
@@ -151,7 +151,7 @@ def files(request: pytest.FixtureRequest, store: ChunkStore, database: Database)
 @pytest.fixture
 def user(database: Database) -> User:
     """The member alice, whose password is ``PASSWORD``."""
-    return users.add(database, "alice", PASSWORD)
+    return add_user(database, "alice", PASSWORD)
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ from appliance.chunks import garbage, identity
 from appliance.chunks.cutter import Chunking
 from appliance.chunks.identity import Identity
 from appliance.chunks.pack import HEADER_SIZE, Record, pack_key, parse_pack_key, trailer
-from appliance.db import migrate
+from appliance.db import migrate, revisions
 from appliance.db.models import metadata
 from appliance.db.sql import Session, Sql
 from appliance.db.sqlite import SqliteDatabase
@@ -103,7 +103,7 @@ def restore(
     """
     with folder.read(path) as source:
         snapshot = _chosen(source, number)
-        migrate.require_known(snapshot.revision)
+        revisions.require_known(snapshot.revision)
         run = _Run(source, snapshot, data, Steps(progress), with_losses, seal or _plain)
         try:
             return run.restore()

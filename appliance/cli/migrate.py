@@ -11,7 +11,7 @@ from appliance import sizes
 from appliance.cli.backup import Shown
 from appliance.cli.context import Context, visible
 from appliance.config import Settings, blob_place, database_place
-from appliance.db import location, migrate
+from appliance.db import location, revisions
 from appliance.db.location import Location
 from appliance.errors import BackendError, ConfigError, StorageFull, Unavailable
 from appliance.moving import database as moving
@@ -66,7 +66,7 @@ def _database(context: Context, options: argparse.Namespace) -> int:
         source = configured_database(settings)
     with closing(source):
         with blaming_database(settings):
-            if migrate.revision_of(source) != migrate.head_revision():
+            if revisions.revision_of(source) != revisions.head():
                 raise ConfigError(
                     setting="database_url", problem="the database is older than this program; start the server once"
                 )

@@ -13,6 +13,9 @@ T = TypeVar("T")
 LOOK = "SELECT generation, frozen_at, moved_to FROM location WHERE id = 1"
 """For both databases, without parameters: it is run with the statement that begins the transaction."""
 
+WRITERS_LOCK = 0x686F6C65
+"""PostgreSQL's: shared by every write; who has it alone waits for all of them, and keeps others from beginning."""
+
 # Each time something else may have changed meanwhile; a person does not do so often.
 _MOST = 10
 

@@ -5,18 +5,13 @@ Freezing is a transaction that waits for every write that has begun; each that b
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable
-from typing import NamedTuple, TypeVar
-
-from psycopg import errors
+from typing import NamedTuple
 
 from appliance import clock
 from appliance.db.database import Database
-from appliance.db.postgresql import WRITERS_LOCK
+from appliance.db.failing import if_there
+from appliance.db.guard import WRITERS_LOCK
 from appliance.db.sql import POSTGRESQL, Session, Sql
-
-T = TypeVar("T")
 
 DATA = "data:"
 """As a place of blobs: the data folder, wherever that is."""
@@ -82,7 +77,7 @@ def load(session: Session) -> Location:
 
 def read(database: Database) -> Location | None:
     """As it is now; None in a database without the table: it is empty, or older than that."""
-    return _if_there(database, load)
+    return if_there(database, load)
 
 
 def store_id(database: Database) -> str | None:
@@ -92,19 +87,7 @@ def store_id(database: Database) -> str | None:
         row = session.row(_STORE_ID)
         return None if row is None else row[0]
 
-    return _if_there(database, whose)
-
-
-def _if_there(database: Database, found: Callable[[Session], T | None]) -> T | None:
-    try:
-        with database.read() as session:
-            return found(session)
-    except errors.UndefinedTable:
-        return None
-    except sqlite3.OperationalError as error:
-        if "no such table" in str(error):
-            return None
-        raise
+    return if_there(database, whose)
 
 
 def make(session: Session) -> None:

@@ -9,72 +9,29 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util.exc import CommandError
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import Connection
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-import migrations
 from appliance import faults
 from appliance.backends.disk import sync_folder
-from appliance.db.database import Database
+from appliance.db import failing, revisions
 from appliance.db.postgresql import PostgresqlDatabase
 from appliance.db.sqlite import SqliteDatabase
-from appliance.errors import SchemaTooNew
 
-
-def head_revision() -> str:
-    """The revision that this program needs."""
-    head = ScriptDirectory.from_config(_config()).get_current_head()
-    assert head is not None
-    return head
-
-
-def current_revision(engine: Engine) -> str | None:
-    """The database's revision; None for an empty one.
-
-    Raises:
-        SchemaTooNew: this program does not know it.
-    """
-    with engine.connect() as connection:
-        revision = MigrationContext.configure(connection).get_current_revision()
-    if revision is not None:
-        require_known(revision)
-    return revision
-
-
-def revision_of(database: Database) -> str | None:
-    """The same of whatever database it is."""
-    return current_revision(database.engine if isinstance(database, PostgresqlDatabase) else _engine_of(database))
-
-
-def _engine_of(database: Database) -> Engine:
-    assert isinstance(database, SqliteDatabase)
-    return sqlite_engine(database)
-
-
-def require_known(revision: str) -> None:
-    """Raises:
-    SchemaTooNew: this program has no such revision.
-    """
-    try:
-        ScriptDirectory.from_config(_config()).get_revision(revision)
-    except CommandError as error:
-        raise SchemaTooNew(revision=revision) from error
+failing.note(SQLAlchemyError)
 
 
 def migrate_sqlite(database: SqliteDatabase, copies: Path) -> str | None:
     """Migrate at need, alone; an older database is first copied into ``copies``. Returns the copy's name."""
-    engine = sqlite_engine(database)
     with database.exclusive():
-        revision = current_revision(engine)
-        if revision == head_revision():
+        revision = revisions.revision_of(database)
+        if revision == revisions.head():
             return None
         copy = _copy_aside(database, copies, revision) if revision is not None else None
         try:
-            upgrade(engine)
+            upgrade(sqlite_engine(database))
         except BaseException:
             # Nothing was changed; a server that is started again and again must not fill the disk with copies.
             if copy is not None:
@@ -86,7 +43,7 @@ def migrate_sqlite(database: SqliteDatabase, copies: Path) -> str | None:
 
 def migrate_postgresql(database: PostgresqlDatabase) -> None:
     """Migrate at need, one node at a time (``exclusive`` is the caller's); the server's own backup is the copy."""
-    if current_revision(database.engine) != head_revision():
+    if revisions.revision_of(database) != revisions.head():
         # The pool's own connections commit each statement by itself.
         engine = create_engine(database.engine.url, poolclass=NullPool, hide_parameters=True)
         upgrade(engine)
@@ -133,5 +90,5 @@ def _copy_aside(database: SqliteDatabase, copies: Path, revision: str) -> Path:
 
 def _config() -> Config:
     config = Config()
-    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    config.set_main_option("script_location", str(revisions.SCRIPTS))
     return config

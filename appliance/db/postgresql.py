@@ -12,12 +12,14 @@ from typing import TypeVar
 
 import psycopg
 from psycopg import errors
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from appliance.db import failing
 from appliance.db.connections import Connections, Limits, be_patient
 from appliance.db.database import Database, Work
 from appliance.db.groups import Alone, Groups
-from appliance.db.guard import LOOK, Guard
+from appliance.db.guard import LOOK, WRITERS_LOCK, Guard
 from appliance.db.loan import Begin, Check, Loan, LoanSession
 from appliance.db.sql import POSTGRESQL, Row, Seen, Session
 from appliance.db.wire import ends_session
@@ -25,12 +27,12 @@ from appliance.errors import StorageFull, Unavailable
 
 T = TypeVar("T")
 
+failing.note(psycopg.Error, SQLAlchemyError)
+
 _ATTEMPTS = 10
 # Advisory locks are of one database; this number only has to differ from others of ours.
 _START_LOCK = 0x686F6C64
 _PATIENT_S = 86_400
-WRITERS_LOCK = 0x686F6C65
-"""Shared by every write; who has it alone waits for all of them, and keeps others from beginning."""
 # The lock is had before the statement behind it looks: whoever froze the store meanwhile is seen. Read committed,
 # whatever the server is set to: else it would see what the lock saw.
 _BEGIN_GUARDED = (

@@ -14,7 +14,7 @@ from appliance import clock, faults, sizes
 from appliance.backends.disk import sync_folder
 from appliance.backends.reserve import free_bytes
 from appliance.chunks import identity
-from appliance.db import location, migrate
+from appliance.db import location, migrate, revisions
 from appliance.db.database import Database
 from appliance.db.location import ARRIVED, ARRIVING, Location
 from appliance.db.models import metadata
@@ -72,7 +72,7 @@ class Target(ABC):
             found = location.read(database)
             if found is None:
                 raise MoveRefused(reason=f"{self.shown} is not empty; nothing was changed there")
-            if migrate.revision_of(database) != migrate.head_revision():
+            if revisions.revision_of(database) != revisions.head():
                 raise MoveRefused(reason=f"{self.shown} is of an older program; nothing was changed there")
             with database.read() as session:
                 there = identity.load(session)

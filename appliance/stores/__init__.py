@@ -9,7 +9,7 @@ from appliance.config import Settings
 from appliance.db import location
 from appliance.db.database import Database
 from appliance.db.location import Location
-from appliance.db.postgresql import PostgresqlDatabase
+from appliance.db.sql import POSTGRESQL
 from appliance.sealing import opening
 from appliance.stores.blame import blaming, blaming_blobs, blaming_database
 from appliance.stores.blobs import puts_synced, reserve_of, room_for_content
@@ -78,7 +78,7 @@ def _open(
         database = existing_database(settings, synced, statement_s)
     try:
         # Also one that was followed to a server, of which these settings do not know.
-        synced = synced or isinstance(database, PostgresqlDatabase)
+        synced = synced or database.dialect is POSTGRESQL
         with blaming_database(settings):
             store_id = location.store_id(database) if opens else None
         places = Places(settings, synced=synced, is_cached=is_cached)

@@ -8,16 +8,16 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-import psycopg
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-
 from appliance.backends.reserve import LEAST, free_bytes
 from appliance.config import Settings
+from appliance.db.failing import driver_errors, is_of_server
 from appliance.db.location import Location
 from appliance.errors import BackendError, ConfigError, Damaged, StorageFull, Unavailable
 from appliance.stores.places import is_same, shown_blobs
 
-_FAILURES = (StorageFull, Unavailable, Damaged, BackendError, OSError, sqlite3.Error, SQLAlchemyError, psycopg.Error)
+
+def _failures() -> tuple[type[Exception], ...]:
+    return (StorageFull, Unavailable, Damaged, BackendError, OSError, *driver_errors())
 
 
 @contextmanager
@@ -31,7 +31,7 @@ def blaming(setting: str, where: str, folder: Path | None) -> Iterator[None]:
     """
     try:
         yield
-    except _FAILURES as error:
+    except _failures() as error:
         raise ConfigError(setting=setting, problem=_problem(where, folder, error)) from error
 
 
@@ -59,8 +59,9 @@ def blaming_blobs(settings: Settings, now: Location | None = None) -> AbstractCo
 
 def _problem(where: str, folder: Path | None, error: Exception) -> str:
     """A clause that follows the name of the setting."""
-    cause: BaseException | None = error.orig if isinstance(error, DBAPIError) else error
-    if isinstance(cause, Unavailable) and isinstance(cause.__cause__, psycopg.Error):
+    # SQLAlchemy wraps what the driver raises.
+    cause: BaseException | None = getattr(error, "orig", error)
+    if isinstance(cause, Unavailable) and is_of_server(cause.__cause__):
         cause = cause.__cause__
     if folder is not None and _lacks_room(folder, cause):
         return f"{where} has no room; free some, then start"

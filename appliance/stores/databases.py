@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from appliance.config import DatabasePlace, Settings, database_place
-from appliance.db import location, migrate
+from appliance.db import location, revisions
 from appliance.db.database import Database
 from appliance.db.location import Location
-from appliance.db.postgresql import PostgresqlDatabase
 from appliance.db.sqlite import SqliteDatabase
 from appliance.errors import ConfigError
 from appliance.stores.blame import named_database
@@ -53,6 +52,9 @@ def _database_of(how: _How, path: Path | None, place: DatabasePlace | None) -> D
     if path is not None:
         return SqliteDatabase(path, synced=how.synced, make_room=reserve_of(how.settings).make_room)
     assert place is not None
+    # Whoever has no server of databases does not pay for its driver at each start: most of a second.
+    from appliance.db.postgresql import PostgresqlDatabase  # noqa: PLC0415
+
     return PostgresqlDatabase(place.url, threads=how.settings.threads, statement_s=how.statement_s)
 
 
@@ -135,8 +137,8 @@ def existing_database(settings: Settings, synced: bool, statement_s: float) -> D
         )
     database = open_database(settings, synced=synced, statement_s=statement_s)
     try:
-        revision = migrate.revision_of(database)
-        if revision != migrate.head_revision():
+        revision = revisions.revision_of(database)
+        if revision != revisions.head():
             what = "is older than this program" if revision else "was never finished"
             raise ConfigError(
                 setting=setting, problem=f"the database in {where} {what}; start the server once to migrate it"

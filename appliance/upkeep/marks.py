@@ -62,7 +62,8 @@ class Marks:
 
     def __init__(self, part: Part) -> None:
         self._first = part.first
-        self._buckets = [bytearray() for _ in range(part.end - part.first)]
+        # Made when something comes into it: in a small store most never are, and making all takes longer than the rest.
+        self._buckets: list[bytearray | None] = [None] * (part.end - part.first)
         # So long is a bucket before repetitions are looked for.
         self._limits = [_UNSORTED * _KEPT] * len(self._buckets)
 
@@ -71,6 +72,8 @@ class Marks:
         index = (digest[0] << 8 | digest[1]) - self._first
         if 0 <= index < len(self._buckets):
             bucket = self._buckets[index]
+            if bucket is None:
+                bucket = self._buckets[index] = bytearray()
             bucket += digest[2 : 2 + _KEPT]
             if len(bucket) > self._limits[index]:
                 distinct = _pieces(bucket)
@@ -88,16 +91,16 @@ class Marks:
                 continue
             index = (row[0][0] << 8 | row[0][1]) - self._first
             if index != of:
-                known, of = _pieces(self._buckets[index]), index
+                known, of = _pieces(self._buckets[index] or b""), index
             if row[0][2 : 2 + _KEPT] not in known:
                 yield row
 
     def count(self) -> int:
         """How many are marked."""
-        return sum(len(_pieces(bucket)) for bucket in self._buckets)
+        return sum(map(len, map(_pieces, filter(None, self._buckets))))
 
 
-def _pieces(bucket: bytearray) -> set[bytes]:
+def _pieces(bucket: bytes | bytearray) -> set[bytes]:
     return {bytes(bucket[start : start + _KEPT]) for start in range(0, len(bucket), _KEPT)}
 
 

@@ -25,7 +25,8 @@ class Tagged:
 
     def __init__(self, part: Part, *, most: int = MOST) -> None:
         self._first = part.first
-        self._buckets = [bytearray() for _ in range(part.end - part.first)]
+        # Made when something comes into it, as those of ``marks``.
+        self._buckets: list[bytearray | None] = [None] * (part.end - part.first)
         # So long is a bucket before repetitions are looked for.
         self._limits = [_UNSORTED * _PIECE.size] * len(self._buckets)
         # Bytes that are left to grow into, of what was counted when buckets were last cleared of repetitions.
@@ -40,12 +41,13 @@ class Tagged:
         index = (digest[0] << 8 | digest[1]) - self._first
         if 0 <= index < len(self._buckets):
             bucket = self._buckets[index]
+            if bucket is None:
+                bucket = self._buckets[index] = bytearray()
             bucket += _PIECE.pack(digest[2 : 2 + _KEPT], tag)
             if len(bucket) > self._limits[index]:
-                self._tidy(index)
+                self._tidy(index, bucket)
 
-    def _tidy(self, index: int) -> None:
-        bucket = self._buckets[index]
+    def _tidy(self, index: int, bucket: bytearray) -> None:
         size = _PIECE.size
         distinct = {bytes(bucket[start : start + size]) for start in range(0, len(bucket), size)}
         self._buckets[index] = bytearray().join(distinct)
@@ -68,6 +70,6 @@ class Tagged:
 
     def _known(self, index: int) -> dict[bytes, set[int]]:
         found: dict[bytes, set[int]] = {}
-        for piece, tag in _PIECE.iter_unpack(self._buckets[index]):
+        for piece, tag in _PIECE.iter_unpack(self._buckets[index] or b""):
             found.setdefault(piece, set()).add(tag)
         return found

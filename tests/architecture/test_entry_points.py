@@ -80,6 +80,12 @@ def test_dev_hides_the_settings_of_a_real_server_from_tests(monkeypatch: pytest.
     assert variables["PATH"].startswith(f"{tmp_path / 'bin'}{os.pathsep}")
 
 
+def test_dev_lets_python_keep_what_it_compiles(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Else each of the servers and commands that tests start would compile the whole product again."""
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    assert "PYTHONDONTWRITEBYTECODE" not in dev.variables(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("results", "line", "code"),
     [

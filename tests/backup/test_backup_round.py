@@ -10,7 +10,7 @@ import pytest
 from appliance.accounts import users
 from appliance.backup import blocks, tables
 from appliance.backup.blocks import Columns, Sealed
-from appliance.db import migrate
+from appliance.db import migrate, revisions
 from appliance.db.models import metadata
 from appliance.db.sql import Sql
 from appliance.errors import Damaged, SchemaTooNew
@@ -133,7 +133,7 @@ def test_backup_of_an_older_schema_is_migrated(place: Place, folder: Path, monke
     later_revision(monkeypatch, place.scratch)
     place.restore()
     with started(place.scratch / "restored") as appliance:
-        assert migrate.current_revision(migrate.sqlite_engine(appliance.database)) == "9001"
+        assert revisions.revision_of(appliance.database) == "9001"
         assert inventory(appliance) == before
 
 

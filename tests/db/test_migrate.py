@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
-from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.pool import NullPool
 
 import migrations
-from appliance.db import migrate
+from appliance.db import migrate, revisions
 from appliance.db.models import metadata
 from appliance.db.postgresql import PostgresqlDatabase
 from appliance.db.sql import Sql
@@ -77,15 +77,9 @@ def later_revision(monkeypatch: pytest.MonkeyPatch, folder: Path, more: str = ""
     """Let the program know one revision more, which makes the table ``later`` and then does ``more``."""
     scripts = folder / "migrations"
     shutil.copytree(Path(migrations.__file__).parent, scripts, ignore=shutil.ignore_patterns("__pycache__"))
-    script = _LATER.format(head=migrate.head_revision(), more=more)
+    script = _LATER.format(head=revisions.head(), more=more)
     (scripts / "versions" / "9001_later.py").write_text(script)
-
-    def config() -> Config:
-        made = Config()
-        made.set_main_option("script_location", str(scripts))
-        return made
-
-    monkeypatch.setattr(migrate, "_config", config)
+    monkeypatch.setattr(revisions, "SCRIPTS", scripts)
 
 
 def differences(engine: Engine) -> list[object]:
@@ -135,11 +129,18 @@ def test_migrated_postgresql_is_what_the_models_say(postgresql_template: Postgre
     assert found[0] == found[1]
 
 
+def test_revisions_by_the_names_of_files_are_those_of_alembic() -> None:
+    """All of them, in their order: each follows the one before."""
+    scripts = ScriptDirectory(str(revisions.SCRIPTS))
+    assert revisions.known() == [script.revision for script in scripts.walk_revisions()][::-1]
+    assert revisions.head() == scripts.get_current_head()
+
+
 def test_migration_is_done_once(sqlite_database: SqliteDatabase, folder: Path) -> None:
     """An empty database needs no copy, a current one nothing at all."""
-    assert migrate.current_revision(migrate.sqlite_engine(sqlite_database)) is None
+    assert revisions.revision_of(sqlite_database) is None
     assert migrate.migrate_sqlite(sqlite_database, folder / "copies") is None
-    assert migrate.current_revision(migrate.sqlite_engine(sqlite_database)) == migrate.head_revision()
+    assert revisions.revision_of(sqlite_database) == revisions.head()
     assert migrate.migrate_sqlite(sqlite_database, folder / "copies") is None
     assert not (folder / "copies").exists()
 
@@ -148,7 +149,7 @@ def test_older_database_is_copied_aside_and_migrated(
     old_database: SqliteDatabase, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The copy is whole and for its owner alone; the rows are in both."""
-    before = migrate.head_revision()
+    before = revisions.head()
     later_revision(monkeypatch, folder)
     name = migrate.migrate_sqlite(old_database, folder / "copies")
     assert name is not None
@@ -171,13 +172,13 @@ def test_migration_that_fails_changes_nothing_on_sqlite(
     old_database: SqliteDatabase, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All of it is one transaction; the next start tries again."""
-    before = migrate.head_revision()
+    before = revisions.head()
     later_revision(monkeypatch, folder, more="raise RuntimeError('half way')")
     definitions = tables(folder / "holdfast.db")
     with pytest.raises(RuntimeError, match="half way"):
         migrate.migrate_sqlite(old_database, folder / "copies")
     assert tables(folder / "holdfast.db") == definitions
-    assert migrate.current_revision(migrate.sqlite_engine(old_database)) == before
+    assert revisions.revision_of(old_database) == before
     with old_database.read() as session:
         assert session.rows(Sql("SELECT * FROM lease")) == [("x", "y", 1)]
     # A server that is started again and again does not fill the disk.
@@ -191,11 +192,11 @@ def test_migration_that_fails_changes_nothing_on_postgresql(
     with postgresql_template.another() as url:
         database = PostgresqlDatabase(url)
         migrate.migrate_postgresql(database)
-        before = migrate.head_revision()
+        before = revisions.head()
         later_revision(monkeypatch, folder, more="raise RuntimeError('half way')")
         with pytest.raises(RuntimeError, match="half way"):
             migrate.migrate_postgresql(database)
-        assert migrate.current_revision(database.engine) == before
+        assert revisions.revision_of(database) == before
         with database.read() as session:
             assert session.value(Sql("SELECT COUNT(*) FROM pg_tables WHERE tablename = 'later'")) == 0
         database.close()

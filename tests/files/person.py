@@ -26,6 +26,7 @@ from appliance.tree.nodes import Node
 from appliance.tree.paths import parse
 from appliance.tree.trash import Removed
 from appliance.tree.versions import Version
+from tests.support.people import add_user
 
 # The hash is taken over: hashing a password is slow on purpose.
 _LIKE = Sql("""
@@ -54,7 +55,7 @@ class Person:
     @classmethod
     def new(cls, files: Files, name: str, *, role: str = "member", quota_bytes: int | None = None) -> Person:
         """A new user with an empty tree."""
-        user = users.add(files.database, name, "correct horse battery", role=role, quota_bytes=quota_bytes)
+        user = add_user(files.database, name, "correct horse battery", role=role, quota_bytes=quota_bytes)
         return cls(files, principal_of(user))
 
     @classmethod

@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 
 from appliance.config import Settings
-from appliance.db.postgresql import WRITERS_LOCK
+from appliance.db.guard import WRITERS_LOCK
 from tests.server import behind
 from tests.server.dav_client import Answer, Dav
 from tests.server.running import Server, until

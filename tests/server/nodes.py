@@ -12,7 +12,7 @@ import os
 import secrets
 import socket
 import ssl
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,6 +25,7 @@ from sqlalchemy.engine import make_url
 from appliance.sealing.master import MasterKey
 from tests.server.balancing import SOURCE, balanced
 from tests.server.dav_client import Answer, Dav, Wire
+from tests.server.migrated import place_database
 from tests.server.programs import find
 from tests.server.running import ADMIN, HOLDFAST, PASSWORD, PATIENCE_S, Server
 from tests.support import postgres, s3
@@ -37,9 +38,13 @@ begins_with_sqlite = pytest.mark.skipif(bool(os.environ.get(VARIABLE)), reason="
 
 
 def make_server(scratch: Path, **options: object) -> Server:
-    """A server, or two nodes in its place."""
-    kind: Callable[..., Server] = Nodes if os.environ.get(VARIABLE) else Server
-    return kind(scratch, **options)
+    """A server whose database is there already, or two nodes in its place."""
+    if os.environ.get(VARIABLE):
+        return Nodes(scratch, **options)  # type: ignore[arg-type]
+    server = Server(scratch, **options)  # type: ignore[arg-type]
+    if "database_url" not in server.settings and not server.data.exists():
+        place_database(server.data)
+    return server
 
 
 class Nodes(Server):

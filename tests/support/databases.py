@@ -29,15 +29,15 @@ class SqliteTemplate:
     """An empty, migrated SQLite database that is copied as a file."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / "template.db"
-        database = SqliteDatabase(self._path, synced=False)
+        self.path = folder / "template.db"
+        database = SqliteDatabase(self.path, synced=False)
         migrate.migrate_sqlite(database, folder / "copies")
         database.close()
 
     @contextmanager
     def copy(self, path: Path, *, synced: bool = False) -> Iterator[SqliteDatabase]:
         """A database of its own at ``path``."""
-        shutil.copy(self._path, path)
+        shutil.copy(self.path, path)
         database = SqliteDatabase(path, synced=synced)
         try:
             yield database

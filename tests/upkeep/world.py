@@ -28,6 +28,7 @@ from appliance.principal import Principal
 from appliance.tree import paths
 from appliance.upkeep.check import check
 from appliance.upkeep.check_report import Report
+from tests.support.people import add_user
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -108,7 +109,7 @@ def furnish(folder: Path, database: Database, backend: Backend) -> World:
 def populate(world: World) -> None:
     """Two users and a bit of everything that the use cases can leave behind."""
     for name, role in (("anna", "admin"), ("bruno", "member")):
-        user = users.add(world.database, name, "correct horse battery", role=role, quota_bytes=10_000_000_000)
+        user = add_user(world.database, name, "correct horse battery", role=role, quota_bytes=10_000_000_000)
         device, _ = app_passwords.add(world.database, user, "notebook")
         world.people[name] = Principal("user", user.id, name, role, user.id, device, "dav", "127.0.0.1")
     _fill_folders(world)
