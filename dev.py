@@ -82,7 +82,7 @@ TOOLS = (
     Tool("kioclient", "kde-cli-tools", "tests with KIO"),
     Tool("nginx", "nginx", "tests behind nginx", unpacked=True),
     Tool("haproxy", "haproxy", "tests of nodes behind a balancer"),
-    Tool("varnishd", "varnish", "tests behind Varnish"),
+    Tool("varnishd", "varnish libvarnishapi3 libjemalloc2", "tests behind Varnish", unpacked=True),
     Tool("caddy", "caddy", "tests behind Caddy", unpacked=True),
     Tool("minio", "minio", "tests on S3 with MinIO", built="build_s3.py"),
     Tool("versitygw", "versitygw", "tests on S3 with versitygw", built="build_s3.py"),
@@ -204,19 +204,17 @@ def install_tools(folder: Path) -> None:
         updated = apt_get("update")
         packages = [tool.package for tool in missing if not tool.unpacked]
         if packages:
-            print(f"dev.py: apt-get install {' '.join(packages)}", flush=True)
             # Together is faster; if one of them is not to be had, the others are still wanted.
             if not updated or not apt_get("install", *packages):
                 for package in packages:
                     apt_get("install", package)
-        unpack([tool.package for tool in missing if tool.unpacked], folder / UNPACKED)
+        unpack([name for tool in missing if tool.unpacked for name in tool.package.split()], folder / UNPACKED)
     report_missing_tools(folder)
 
 
 def unpack(packages: list[str], target: Path) -> None:
     """Their files below ``target``; none of their scripts is run, so nothing is started."""
     for package in packages:
-        print(f"dev.py: unpacking {package} into {target}", flush=True)
         with tempfile.TemporaryDirectory() as scratch:
             apt_get("download", package, cwd=scratch)
             for archive in Path(scratch).glob("*.deb"):
@@ -225,6 +223,7 @@ def unpack(packages: list[str], target: Path) -> None:
 
 def apt_get(verb: str, *packages: str, cwd: str | None = None) -> bool:
     """Whether it succeeded; its warnings are shown."""
+    print(f"dev.py: apt-get {verb} {' '.join(packages)}", flush=True)
     options = ["-qq", "-y", "--no-install-recommends"] if verb == "install" else ["-qq"]
     # As root it cannot hand a folder of root's to the user that usually downloads; it says so each time.
     options += ["-o", "APT::Sandbox::User=root"] if verb == "download" else []

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from appliance.accounts import policy
+from appliance.accounts.policy import Action
 from appliance.chunks import codec
 from appliance.chunks.lending import Loan
 from appliance.chunks.manifest import Entry
@@ -66,6 +68,8 @@ def show_manifest(request: Request) -> Answer:
 
 def _found(request: Request, asked: _Asked) -> OpenedVersion:
     node_id, seq = row_id(request.values["fileId"], what="this file"), asked.seq
+    # Who may not read is not told which ids there are.
+    policy.require(request.principal, Action.READ, owner_id=request.principal.home_id)
     with request.api.uploads.files.database.read() as session:
         if seq is None:
             node = nodes.get(session, node_id)

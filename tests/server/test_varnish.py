@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import os
 import socket
 import subprocess
 import time
@@ -16,7 +17,7 @@ import pytest
 
 from tests.server.content import noise
 from tests.server.dav_client import Dav
-from tests.server.programs import find, needs
+from tests.server.programs import UNPACKED, find, needs
 from tests.server.running import Server, until
 from tests.server.test_signed_urls import described
 from tests.support.content import prose
@@ -26,7 +27,8 @@ VARNISHD = find("varnishd")
 REVOKED_S = 3
 Start = Callable[..., Server]
 
-pytestmark = needs("varnishd", "varnish")
+# It compiles its configuration.
+pytestmark = [needs("varnishd", "varnish"), needs("gcc")]
 
 
 class Front(NamedTuple):
@@ -65,11 +67,14 @@ def front(start: Start, tmp_path: Path) -> Iterator[Callable[..., Front]]:
         assert text.count('"8080"') == 1
         (tmp_path / "cache.vcl").write_text(text.replace('"8080"', f'"{server.port}"'))
         assert VARNISHD is not None
+        libraries = sorted({str(path.parent) for path in (UNPACKED / "lib").rglob("lib*.so*")})
+        modules = [f"-pvmod_path={path}" for path in (UNPACKED / "lib").glob("*/varnish/vmods")]
         started.append(
             subprocess.Popen(
                 [VARNISHD, "-F", "-n", str(tmp_path / "varnish"), "-a", f"127.0.0.1:{port}", "-T", "none",
-                 "-f", str(tmp_path / "cache.vcl"), "-s", "malloc,256m", "-j", "none"],
-                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                 "-f", str(tmp_path / "cache.vcl"), "-s", "malloc,256m", "-j", "none", *modules],
+                env={**os.environ, "LD_LIBRARY_PATH": ":".join(libraries)}, stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
             )
         )  # fmt: skip
         found = Front(server, port)
