@@ -183,6 +183,7 @@ def _restore(context: Context, options: argparse.Namespace) -> int:
             "and no file names them"
         )
     print("note: passwords and app passwords are those of then; what was revoked since works again; tokens are gone")
+    print("note: `holdfast audit verify` needs the audit key of then, which no backup holds (as a rule: audit.key)")
     if done.problems:
         print("note: `holdfast check --read-data` tells which versions of which files are concerned")
     return 1 if done.problems else 0

@@ -325,6 +325,7 @@ def test_server_page_tells_of_processes_and_jobs(start: Start) -> None:
         until(lambda: {pid for _, pid in processes()} == {str(pid) for pid in server.pids()[1:]}, what="the successor")
         assert dict(processes())["worker 2"] == before["worker 2"]
         jobs = {
+            "audit",
             "checksums",
             "expire",
             "login failures",
