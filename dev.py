@@ -203,11 +203,10 @@ def install_tools(folder: Path) -> None:
     if missing and os.geteuid() == 0 and shutil.which("apt-get") and Path("/etc/debian_version").exists():
         updated = apt_get("update")
         packages = [tool.package for tool in missing if not tool.unpacked]
-        if packages:
-            # Together is faster; if one of them is not to be had, the others are still wanted.
-            if not updated or not apt_get("install", *packages):
-                for package in packages:
-                    apt_get("install", package)
+        # Together is faster; if one of them is not to be had, the others are still wanted.
+        if packages and not (updated and apt_get("install", *packages)):
+            for package in packages:
+                apt_get("install", package)
         unpack([name for tool in missing if tool.unpacked for name in tool.package.split()], folder / UNPACKED)
     report_missing_tools(folder)
 

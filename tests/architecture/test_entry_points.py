@@ -121,13 +121,13 @@ def test_run_pytest_counts_what_happened(tmp_path: Path, text: str, code: int, c
 
 
 def test_dev_finds_programs_that_it_has_unpacked(tmp_path: Path) -> None:
-    """Where the tests look for them too; nginx and Caddy are never installed, since their packages start services."""
+    """Where the tests look for them too; their packages are never installed, since that starts services."""
     program = tmp_path / dev.UNPACKED / "usr" / "sbin" / "not-on-this-machine"
     tool = dev.Tool("not-on-this-machine", "none", "tests of nothing", unpacked=True)
     assert not tool.found(tmp_path)
     program.parent.mkdir(parents=True)
     program.touch(mode=0o755)
     assert tool.found(tmp_path)
-    assert {tool.command for tool in dev.TOOLS if tool.unpacked} == {"nginx", "caddy"}
+    assert {tool.command for tool in dev.TOOLS if tool.unpacked} == {"nginx", "caddy", "varnishd"}
     assert Path(sys.prefix, dev.UNPACKED, "usr") == programs.UNPACKED
     assert Path(sys.prefix, dev.NODE_CLIENTS, "node_modules") == programs.NODE_MODULES

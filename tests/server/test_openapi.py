@@ -35,8 +35,9 @@ def described(dav: Dav) -> dict[str, Any]:
 
 
 def test_every_route_is_described_and_nothing_else() -> None:
-    """What is added to one is missed in the other."""
-    routes = {(route.path.replace("/?", "/"), method) for route in ROUTES for method in route.handlers}
+    """What is added to one is missed in the other. tus has a description of its own."""
+    own = [route for route in ROUTES if not route.path.startswith("/tus/")]
+    routes = {(route.path, method) for route in own for method in route.handlers}
     routes |= {(path, "GET") for path in (*OPEN, "/signed/{text}/{signature}/{name}")}
     assert {(path, method.upper()) for path, methods in PATHS.items() for method in methods} == routes
 

@@ -26,7 +26,6 @@ _MEANS = {
     413: "too large",
     415: "a body of another type",
     423: "locked by a WebDAV client",
-    460: "the bytes are not those that were announced; none of them was kept",
     429: "too many requests, or wrong passwords; try again after Retry-After seconds",
     500: "stored bytes are damaged, or the server has a mistake",
     503: "try again after Retry-After seconds",

@@ -287,64 +287,6 @@ _ACCOUNT: dict[str, dict[str, Any]] = {
     },
 }
 
-_TUS = "tus"
-_TUS_HEADERS = [
-    parameter("Tus-Resumable", text(enum=["1.0.0"]), where="header"),
-    parameter("Upload-Checksum", text(maxLength=200), "sha1, md5 or sha256 and the digest in base64", where="header"),
-]
-_TUS_BYTES = "application/offset+octet-stream"
-_TUS_ERRORS = (409, 412, 413, 415, 423, 460, 507)
-_RESUMABLE: dict[str, dict[str, Any]] = {
-    "/tus/": {
-        "post": operation(
-            "createTus",
-            "Begin an upload by tus 1.0",
-            _TUS,
-            [Reply(201, "where it goes on", headers=("Location", "Upload-Offset", "Tus-Resumable"))],
-            description="https://tus.io/protocols/resumable-upload, with creation-with-upload and concatenation.",
-            parameters=[
-                *_TUS_HEADERS,
-                parameter("Upload-Length", text(pattern="^[0-9]{1,18}$"), "bytes", where="header"),
-                parameter("Upload-Metadata", text(maxLength=4000), "filename, filetype, path, …", where="header"),
-            ],
-            body=_TUS_BYTES,
-            optional_body=True,
-            errors=_TUS_ERRORS,
-        )
-    },
-    "/tus/{uploadId}": {
-        "head": operation(
-            "getTus",
-            "How far it is",
-            _TUS,
-            [Reply(200, "in Upload-Offset", headers=("Upload-Offset",))],
-            parameters=[UPLOAD_ID, *_TUS_HEADERS],
-            errors=_TUS_ERRORS,
-        ),
-        "patch": operation(
-            "appendTus",
-            "Go on",
-            _TUS,
-            [Reply(204, "how far it is now", headers=("Upload-Offset",))],
-            parameters=[
-                UPLOAD_ID,
-                *_TUS_HEADERS,
-                parameter("Upload-Offset", text(pattern="^[0-9]{1,18}$"), "bytes that are here", where="header"),
-            ],
-            body=_TUS_BYTES,
-            errors=_TUS_ERRORS,
-        ),
-        "delete": operation(
-            "endTus",
-            "Give it up",
-            _TUS,
-            [Reply(204, "what has come of it is removed")],
-            parameters=[UPLOAD_ID, *_TUS_HEADERS],
-            errors=_TUS_ERRORS,
-        ),
-    },
-}
-
 _BYTES_OF_VERSION = Reply(200, "the bytes", text(format="binary"), "*/*", ("ETag", "Cache-Control"))
 _URL = [in_path("text", "^[^/]+$"), in_path("signature", "^[^/]+$"), in_path("name", "^[^/]+$")]
 _WITHOUT_SIGNING_IN: dict[str, dict[str, Any]] = {
@@ -385,4 +327,4 @@ _WITHOUT_SIGNING_IN: dict[str, dict[str, Any]] = {
     },
 }
 
-PATHS: dict[str, dict[str, Any]] = {**_BY_ID, **_UPLOADING, **_FEED, **_ACCOUNT, **_RESUMABLE, **_WITHOUT_SIGNING_IN}
+PATHS: dict[str, dict[str, Any]] = {**_BY_ID, **_UPLOADING, **_FEED, **_ACCOUNT, **_WITHOUT_SIGNING_IN}

@@ -24,7 +24,8 @@ def description(base: str) -> dict[str, Any]:
             "title": "Holdfast",
             "version": __version__,
             "description": "Files, their versions and what changes, by id. Errors are problem details (RFC 9457);"
-            " what is somebody else's is 404, as if it were not there.",
+            " what is somebody else's is 404, as if it were not there. Below /tus/ the server speaks tus 1.0"
+            " (https://tus.io/protocols/resumable-upload), which is described there.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": base}],
