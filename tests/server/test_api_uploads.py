@@ -239,6 +239,9 @@ def test_worker_that_is_killed_in_a_part_costs_that_part(start: Start) -> None:
         _, begun = ask(dav, "POST", "/api/v1/files", {"fileName": "file", "fileSize": 10})
         base = f"/api/v1/uploads/{begun['uploadId']}"
         with dav.wire() as wire:
+            # Who has answered on it holds it.
+            wire.send(dav.head("GET", base))
+            assert wire.answer().status == 200
             wire.send(dav.head("PUT", f"{base}/content", "Content-Length: 10") + b"12345")
             os.kill(server.worker_of(wire.sock), signal.SIGKILL)
     with server.dav() as dav:
