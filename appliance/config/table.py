@@ -147,9 +147,9 @@ TABLE: tuple[Setting, ...] = (
             help="Bytes that one user may send and receive in a minute. What runs is never cut off; it counts against"
                  " the next request. 0: no limit."),
     Setting(name="token_requests_per_minute", type="integer", default=0, unit="requests", low=0, high=_MOST_A_MINUTE,
-            help="The same of one app password. 0: no limit."),
+            help="The same of one app password or bearer token. 0: no limit."),
     Setting(name="token_bytes_per_minute", type="bytes", default=0, unit="bytes", low=0, high=_MOST_A_MINUTE,
-            help="The same of one app password. 0: no limit."),
+            help="The same of one app password or bearer token. 0: no limit."),
     Setting(name="address_requests_per_minute", type="integer", default=0, unit="requests", low=0, high=_MOST_A_MINUTE,
             help="The same of one address (of IPv6: one /64 network), whether somebody signs in or not; but not of one"
                  " in trusted_proxies. Everybody behind one router has one address. 0: no limit."),

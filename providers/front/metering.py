@@ -69,14 +69,19 @@ class Meter:
         limiter = self._limiter
         if limiter.users.are_limited and principal.user_id is not None:
             spending.admit(limiter.users.of(principal.user_id))
-        if limiter.tokens.are_limited and principal.device_id is not None:
-            spending.admit(limiter.tokens.of(principal.device_id))
+        if limiter.tokens.are_limited and (token := _token_of(principal)) is not None:
+            spending.admit(limiter.tokens.of(token))
 
     def _refuse(self, error: RateLimited, environ: Environ, start: StartResponse) -> Iterable[Buffer]:
         face = environ["holdfast.target"].removeprefix("/").partition("/")[0]
         refused = self.refusals.get(face, _line)(environ, error)
         start(refused.status_line, refused.headers)
         return [] if environ["REQUEST_METHOD"] == "HEAD" else refused.blocks
+
+
+def _token_of(principal: Principal) -> str | int | None:
+    """The bearer token, or else the app password, that a request came with."""
+    return principal.device_id if principal.token_id is None else f"bearer {principal.token_id}"
 
 
 class _Body(Protocol):
