@@ -24,6 +24,8 @@ from appliance.accounts import policy
 from appliance.db.database import Database
 from appliance.db.sql import Row, Session, Sql
 from appliance.errors import BadRequest, NotFound, TooManyTokens, Unauthenticated
+from appliance.journal import events
+from appliance.journal.events import Action
 from appliance.principal import Home, Principal
 
 PREFIX = "hfp_"
@@ -82,7 +84,8 @@ _INSERT = Sql("""
 """)
 _MINE = "user_id = :user_id AND expires_at > :now AND (device_id = :device_id OR :device_id = 0)"
 _LIST = Sql(f"SELECT id, name, scopes, device_id, created_at, expires_at FROM api_token WHERE {_MINE} ORDER BY id")
-_REVOKE = Sql(f"DELETE FROM api_token WHERE id = :id AND {_MINE}")
+_REVOKE = Sql(f"DELETE FROM api_token WHERE id = :id AND {_MINE} RETURNING name")
+_TREE = Sql("SELECT id FROM tree WHERE owner_id = :user_id")
 _FIND = Sql("""
     SELECT k.id, k.device_id, k.scopes, u.id, u.name, u.role, t.id, t.root_id
     FROM api_token k JOIN "user" u ON u.id = k.user_id JOIN tree t ON t.owner_id = u.id
@@ -125,6 +128,7 @@ def make(database: Database, principal: Principal, wanted: Wanted, *, now: int |
             now=now,
             expires_at=expires_at,
         )
+        _record(session, Action.TOKEN_ADDED, principal, name)
         return token_id
 
     return Token(database.write(insert), name, wanted.scopes, principal.device_id, now, expires_at), secret
@@ -150,8 +154,20 @@ def revoke(database: Database, principal: Principal, token_id: int, *, now: int 
         NotFound: it is none of those that ``listing`` tells.
     """
     policy.require_no_token(principal)
-    if database.write(lambda session: session.run(_REVOKE, id=token_id, **_mine(principal, now))) == 0:
-        raise NotFound(what=f"the token {token_id}")
+    mine = _mine(principal, now)
+
+    def work(session: Session) -> None:
+        revoked = session.rows(_REVOKE, id=token_id, **mine)
+        if not revoked:
+            raise NotFound(what=f"the token {token_id}")
+        _record(session, Action.TOKEN_REVOKED, principal, revoked[0][0])
+
+    database.write(work)
+
+
+def _record(session: Session, action: Action, principal: Principal, name: str) -> None:
+    tree_id = session.value(_TREE, user_id=principal.home_id)
+    events.record(session, action, principal, tree_id=tree_id, name=name)
 
 
 def find(session: Session, digest: bytes, now: int) -> Found | None:

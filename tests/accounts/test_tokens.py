@@ -287,3 +287,15 @@ def test_what_a_request_will_read_comes_in_the_same_trip(database: Database, use
     users.set_state(database, user, "disabled")
     with pytest.raises(TokenInvalid):
         ask()
+
+
+def test_making_and_revoking_is_in_the_audit_trail(database: Database, user: User, workers: list[SignIn]) -> None:
+    """With the name, and never the secret."""
+    alice = signed_in(workers[0])
+    token, secret = tokens.make(database, alice, Wanted("backup", READ, 3600))
+    tokens.revoke(database, alice, token.id)
+    with database.read() as session:
+        found = [tuple(row) for row in session.rows(Sql("SELECT action, name, user_id, face FROM audit_event"))]
+    expected = [(action, "backup", user.id, "api") for action in ("token-added", "token-revoked")]
+    assert [each for each in found if each[0].startswith("token")] == expected
+    assert secret not in str(found)
