@@ -1,4 +1,4 @@
-"""The commands about Holdfast by itself: bigstore, bigstore-measure, huge, idle, profile, s3, nodes."""
+"""The commands about Holdfast by itself: bigstore, bigstore-measure, huge, idle, profile, s3, nodes, signed."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from benchmarks.idle import measure_idle
 from benchmarks.nodes import measure_nodes
 from benchmarks.profiling import profile
 from benchmarks.s3 import measure_s3
+from benchmarks.signed import measure_signed
 from benchmarks.site import Sizes
 from benchmarks.suite import BY_NAME
 
@@ -29,6 +30,19 @@ def add_commands(commands: Any) -> None:
     _add_profile(commands, common)
     _add_s3(commands)
     _add_nodes(commands, common)
+    _add_signed(commands, common)
+
+
+def _add_signed(commands: Any, common: argparse.ArgumentParser) -> None:
+    command = commands.add_parser("signed", parents=[common], help="downloads by signed URL, beside WebDAV")
+    command.add_argument("--runs", type=int, default=10, metavar="N", help="runs of both (default: 10)")
+    command.set_defaults(run=_signed)
+
+
+def _signed(options: argparse.Namespace) -> int:
+    found = measure_signed(runs=options.runs, first_port=options.port, scratch=options.scratch)
+    print(found)
+    return 0 if found.holds else 1
 
 
 def _add_nodes(commands: Any, common: argparse.ArgumentParser) -> None:
