@@ -36,6 +36,10 @@ sub vcl_recv {
     # They have no effect on a signed URL, and would keep its answer from being shared.
     unset req.http.Cookie;
     unset req.http.Authorization;
+    # A range is of the plain bytes, not of the compressed ones that are kept here.
+    if (req.http.Range) {
+        unset req.http.Accept-Encoding;
+    }
 }
 
 sub vcl_backend_response {

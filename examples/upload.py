@@ -18,6 +18,8 @@ import requests
 PARALLEL, ATTEMPTS = 4, 12
 server, name = sys.argv[1].rstrip("/"), pathlib.Path(sys.argv[2])
 folder, size = (sys.argv[3] if len(sys.argv) > 3 else "/"), name.stat().st_size
+# What is gone on with has to be the same file on its way to the same place.
+same = f"{server} {folder} {size} {name.stat().st_mtime_ns}"
 state, local = name.with_name(name.name + ".upload"), threading.local()
 
 
@@ -51,14 +53,14 @@ def put(number):
     print(f"\r[{'#' * int(40 * done):40}] {100 * done:5.1f} %", end="", flush=True)
 
 
-token = state.read_text() if state.exists() else ""
-found = ask("GET", f"/uploads/{token}") if token else None
-if found is None or found.status_code == 404 or found.json()["fileSize"] != size:
+token, _, known = state.read_text().partition(" ") if state.exists() else ("", "", "")
+found = ask("GET", f"/uploads/{token}") if known == same else None
+if found is None or not found.ok:
     found = ask("POST", "/files", json={"fileName": name.name, "fileSize": size, "path": folder, "overwrite": True})
 found.raise_for_status()
 begun = found.json()
 url = f"/uploads/{begun['uploadId']}"
-state.write_text(begun["uploadId"])
+state.write_text(f"{begun['uploadId']} {same}")
 if "chunkSize" in begun:
     sent = list(begun.get("received", []))
     missing = list(set(range(1, begun["totalChunks"] + 1)) - set(sent))

@@ -88,8 +88,8 @@ def revoke(database: Database, user: User, app_password_id: int, *, by: Principa
         if not revoked:
             raise NotFound(what=f"an app password {app_password_id} of {user.name}")
         session.run(_CHANGED, user_id=user.id)
-        events.record(session, Action.DEVICE_REVOKED, by, tree_id=user.tree_id, name=revoked[0][0])
         tokens.end_of_device(session, app_password_id)
+        events.record(session, Action.DEVICE_REVOKED, by, tree_id=user.tree_id, name=revoked[0][0])
 
     database.write(work)
 

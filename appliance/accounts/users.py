@@ -144,8 +144,8 @@ def set_password(
     def work(session: Session) -> None:
         session.run(_SET_PASSWORD, id=user.id, password_hash=password_hash)
         sessions.end_all(session, user.id, keep=keep)
-        events.record(session, Action.USER_PASSWORD, by, tree_id=user.tree_id, name=user.name)
         tokens.end_of_password(session, user.id)
+        events.record(session, Action.USER_PASSWORD, by, tree_id=user.tree_id, name=user.name)
 
     database.write(work)
 

@@ -775,6 +775,8 @@ checksum_due = Table(
     # invariant: the version may be gone by then.
     Column("node_id", BigInteger, nullable=False, primary_key=True, autoincrement=False),
     Column("seq", BigInteger, nullable=False, primary_key=True, autoincrement=False),
+    # When it could not be read to its end; 0: never. It is tried again a day later.
+    Column("failed_at", BigInteger, nullable=False, server_default=text("0")),
     sqlite_with_rowid=False,
 )
 
@@ -834,6 +836,8 @@ rate_bucket = Table(
     Column("name", Text, primary_key=True),
     # When it is full again, if nobody draws.
     Column("full_at", BigInteger, nullable=False),
+    # When somebody last drew; later than now: the clock was set back since, and the row tells nothing any more.
+    Column("drawn_at", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
 

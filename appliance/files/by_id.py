@@ -89,10 +89,10 @@ def find_by_id(session: Session, principal: Principal, node_id: int, action: Act
     return Entry(node, (*removed.names, *names), *content, removed)
 
 
-def get(files: Files, principal: Principal, node_id: int) -> Entry:
+def get(files: Files, principal: Principal, node_id: int, action: Action = Action.READ) -> Entry:
     """``find_by_id`` in a session of its own."""
     with files.database.snapshot() as session:
-        return find_by_id(session, principal, node_id)
+        return find_by_id(session, principal, node_id, action)
 
 
 def list_members(files: Files, principal: Principal, folder: Where, *, after: int = 0, count: int = LIMIT) -> Members:

@@ -23,10 +23,14 @@ _NEVER_S = 3600
 
 # Held until the new state is there, so that two that draw do it one after the other.
 _TAKE = Sql("""
-    INSERT INTO rate_bucket (subject, name, full_at) VALUES (:subject, :name, 0)
-    ON CONFLICT (subject, name) DO UPDATE SET full_at = rate_bucket.full_at RETURNING full_at
+    INSERT INTO rate_bucket (subject, name, full_at, drawn_at) VALUES (:subject, :name, 0, 0)
+    ON CONFLICT (subject, name) DO UPDATE SET full_at = rate_bucket.full_at RETURNING full_at, drawn_at
 """)
-_PUT = Sql("UPDATE rate_bucket SET full_at = :full_at WHERE subject = :subject AND name = :name")
+_PUT = Sql("""
+    UPDATE rate_bucket SET full_at = :full_at, drawn_at = :now WHERE subject = :subject AND name = :name
+""")
+# Clocks of nodes differ by less.
+_SKEW = 5 * clock.SECOND
 _FULL = Sql("DELETE FROM rate_bucket WHERE full_at <= :now OR full_at > :never")
 
 
@@ -77,9 +81,12 @@ class Buckets:
         """
 
         def work(session: Session) -> Drawn:
-            full_at = session.value(_TAKE, subject=subject, name=limit.name)
-            drawn = draw(limit, full_at, owed, self.now())
-            session.run(_PUT, subject=subject, name=limit.name, full_at=drawn.full_at)
+            now = self.now()
+            row = session.row(_TAKE, subject=subject, name=limit.name)
+            assert row is not None
+            full_at, drawn_at = row
+            drawn = draw(limit, full_at if drawn_at <= now + _SKEW else 0, owed, now)
+            session.run(_PUT, subject=subject, name=limit.name, full_at=drawn.full_at, now=now)
             return drawn
 
         return self._database.write(work)

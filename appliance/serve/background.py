@@ -30,6 +30,7 @@ from appliance.upkeep.expire import Rules
 from appliance.upkeep.expire_job import ExpireJob
 from appliance.upkeep.prune import Policy
 from appliance.upkeep.prune_job import PruneJob
+from appliance.upkeep.turn import Turn
 from appliance.uploads import sweep as uploads
 
 _log = logging.getLogger(__name__)
@@ -77,7 +78,7 @@ def jobs_of(settings: Settings, appliance: Appliance, durably: Database, wait: C
         Job("login failures", 5 * _MINUTE, lambda turn: failures.forget_old(database)),
         Job("rate limits", 5 * _MINUTE, lambda turn: buckets.forget_full(database)),
         Job("uploads", uploads.EVERY_S, lambda turn: uploads.sweep(database, stopping=turn.is_lost)),
-        Job("checksums", checksums.EVERY_S, lambda turn: _checksums(settings, appliance, wait)),
+        Job("checksums", checksums.EVERY_S, lambda turn: _checksums(settings, appliance, wait, turn)),
         Job("audit", audit_job.EVERY_S, lambda turn: auditing(lambda: wait(0) or turn.is_lost())),
         Job("sessions", 60 * _MINUTE, lambda turn: _forget_signed_in(database, lives(settings))),
         Job(measure.NAME, measure.EVERY_S, measure.Measuring(database)),
@@ -109,9 +110,9 @@ def jobs_of(settings: Settings, appliance: Appliance, durably: Database, wait: C
     return jobs
 
 
-def _checksums(settings: Settings, appliance: Appliance, wait: Callable[[float], bool]) -> object:
+def _checksums(settings: Settings, appliance: Appliance, wait: Callable[[float], bool], turn: Turn) -> object:
     pacer = Pacer(settings.scrub_bytes_per_second, wait)
-    return checksums.compute(appliance.database, appliance.chunks, pacer, stopping=lambda: wait(0))
+    return checksums.compute(appliance.database, appliance.chunks, pacer, stopping=lambda: wait(0) or turn.is_lost())
 
 
 def _forget_signed_in(database: Database, lives: Lives) -> int:

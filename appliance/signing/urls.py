@@ -71,10 +71,15 @@ def grant(node_id: int, seq: int, name: str, disposition: Disposition) -> Grant:
 
 
 def sign(files: Files, principal: Principal, granted: Grant) -> Signed:
-    """Sign for a principal who has been found to be allowed to read the version."""
+    """Sign for a principal who has been found to be allowed to read the version.
+
+    Under the generation that was verified: if that was the last moment of a password, the URL ends with it.
+    """
     key = keys.newest(files.database)
-    with files.database.read() as session:
-        generation = session.value(_GENERATION, id=principal.user_id)
+    generation = principal.generation
+    if generation is None:
+        with files.database.read() as session:
+            generation = session.value(_GENERATION, id=principal.user_id)
     text = (
         f"{key.id}.{principal.user_id}.{principal.token_id or 0}.{granted.node_id}.{granted.seq}."
         f"{_LETTERS[granted.disposition]}.{granted.expires_s}"

@@ -10,12 +10,12 @@ import logging
 from collections.abc import Callable
 from typing import NamedTuple
 
-from appliance import faults
+from appliance import clock, faults
 from appliance.backends.paced import Pacer
 from appliance.chunks.store import ChunkStore
 from appliance.db.database import Database
 from appliance.db.sql import Session, Sql
-from appliance.errors import Damaged
+from appliance.errors import BackendError, Damaged
 from appliance.files.digests import known_sha256
 
 EVERY_S = 30
@@ -24,12 +24,13 @@ _log = logging.getLogger(__name__)
 _NEXT = Sql("""
     SELECT d.node_id, d.seq, v.size, v.manifest, v.checksum
     FROM checksum_due d LEFT JOIN version v ON v.node_id = d.node_id AND v.seq = d.seq
-    ORDER BY d.node_id, d.seq LIMIT 1
+    WHERE d.failed_at <= :before ORDER BY d.node_id, d.seq LIMIT 1
 """)
 _ADD = Sql("""
     UPDATE version SET checksum = CASE WHEN checksum IS NULL THEN :checksum ELSE checksum || ' ' || :checksum END
     WHERE node_id = :node_id AND seq = :seq AND (checksum IS NULL OR checksum NOT LIKE '%SHA256:%')
 """)
+_FAILED = Sql("UPDATE checksum_due SET failed_at = :now WHERE node_id = :node_id AND seq = :seq")
 _DONE = Sql("DELETE FROM checksum_due WHERE node_id = :node_id AND seq = :seq")
 
 
@@ -54,16 +55,22 @@ def compute(
     database: Database, chunks: ChunkStore, pacer: Pacer, *, stopping: Callable[[], bool] = lambda: False
 ) -> Computed:
     """Read what is due, no faster than ``pacer`` lets it, until ``stopping``; a version that is not read to its end
-    stays due.
+    stays due, and one that cannot be read is tried again a day later.
     """
     count = 0
     while not stopping():
         with database.read() as session:
-            row = session.row(_NEXT)
+            row = session.row(_NEXT, before=clock.now() - clock.DAY)
         if row is None:
             break
         due = _Due._make(row)
-        sha256 = _sha256(chunks, due, pacer, stopping)
+        try:
+            sha256 = _sha256(chunks, due, pacer, stopping)
+        except (Damaged, BackendError) as error:
+            # Whoever reads it is told, and so is who looks at findings. Others wait behind it.
+            _log.warning("the SHA-256 of version %d of file %d waits: %s", due.seq, due.node_id, error)
+            database.write(lambda session, due=due: _put_off(session, due))  # type: ignore[misc]
+            continue
         if sha256 is None:
             break
         database.write(lambda session, due=due, sha256=sha256: _keep(session, due, sha256))  # type: ignore[misc]
@@ -78,17 +85,16 @@ def _sha256(chunks: ChunkStore, due: _Due, pacer: Pacer, stopping: Callable[[], 
     if (known := known_sha256(due.manifest, due.checksum)) is not None:
         return known
     digest = hashlib.sha256()
-    try:
-        for block in chunks.read(due.manifest, 0, due.size):
-            if stopping():
-                return None
-            pacer.spend(len(block))
-            digest.update(block)
-    except Damaged as error:
-        # Whoever reads it is told, and so is who looks at findings; nobody can tell its checksum.
-        _log.warning("version %d of file %d has no checksum: %s", due.seq, due.node_id, error)
-        return ""
+    for block in chunks.read(due.manifest, 0, due.size):
+        if stopping():
+            return None
+        pacer.spend(len(block))
+        digest.update(block)
     return digest.hexdigest()
+
+
+def _put_off(session: Session, due: _Due) -> None:
+    session.run(_FAILED, now=clock.now(), node_id=due.node_id, seq=due.seq)
 
 
 def _keep(session: Session, due: _Due, sha256: str) -> None:

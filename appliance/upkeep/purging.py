@@ -24,6 +24,7 @@ EVERYTHING = "holdfast"
 
 _TIMEOUT_S = 10
 _KEYS_AT_ONCE = 200
+_KEYS_MOST = 2000
 _log = logging.getLogger(__name__)
 _TREES = Sql("SELECT id, seq FROM tree")
 _REMOVED = Sql("""
@@ -70,6 +71,8 @@ class Purging:
         with self._database.read() as session:
             now: dict[int, int] = {row[0]: row[1] for row in session.rows(_TREES)}
             keys = {EVERYTHING} if self._seen is None else self._removed(session, self._seen, now)
+        if len(keys) > _KEYS_MOST:
+            keys = {EVERYTHING}
         purge(self._url, sorted(keys))
         self._seen = now
         return Purged(len(keys))
@@ -96,9 +99,13 @@ def purge(url: str, keys: Iterable[str]) -> None:
     Raises:
         Unavailable: it does not answer, or does not do it.
     """
-    text = " ".join(keys)
-    if not text:
-        return
+    every = list(keys)
+    # A header has an end: 8 KiB in most caches.
+    for start in range(0, len(every), _KEYS_AT_ONCE):
+        _purge(url, " ".join(every[start : start + _KEYS_AT_ONCE]))
+
+
+def _purge(url: str, text: str) -> None:
     parts = urlsplit(url)
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = kind(parts.netloc, timeout=_TIMEOUT_S)

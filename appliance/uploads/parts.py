@@ -65,6 +65,8 @@ def put_part(
 
         def commit(session: Session) -> None:
             held = rows.hold(session, upload.id, uploads.expires_at())
+            # Others have come while this one came.
+            require_quota(session, upload, size - rows.size_of_part(session, upload.id, number))
             stored.commit(session)
             faults.point("upload.part")
             rows.put_part(session, upload.id, held, Part(number, size, etag, 0, None, stored.manifest))

@@ -249,6 +249,12 @@ def hold(session: Session, upload_id: int, expires_at: int) -> Assembled:
     return Assembled(row[0], bytes(row[1]), bytes(row[2]))
 
 
+def size_of_part(session: Session, upload_id: int, number: int) -> int:
+    """Bytes of what is here under this number; 0: nothing."""
+    row = session.row(_KNOWN, upload_id=upload_id, number=number)
+    return 0 if row is None else row[0]
+
+
 def put_part(session: Session, upload_id: int, held: Assembled, part: Part) -> None:
     """Store a part, in place of what had its number. ``held``: what ``hold`` gave in this transaction."""
     old = session.row(_KNOWN, upload_id=upload_id, number=part.number)

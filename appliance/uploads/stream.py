@@ -183,8 +183,10 @@ def _commit(uploads: Uploads, upload: Upload, parts: list[Stored]) -> Upload:
     def work(session: Session) -> Upload:
         expires_at = uploads.expires_at()
         held = rows.hold(session, upload.id, expires_at)
-        # Another request may have gone on with it.
-        _require_offset(rows.again(session, upload), upload.received)
+        now = rows.again(session, upload)
+        # Another request may have gone on with it, and others have come meanwhile.
+        _require_offset(now, upload.received)
+        require_quota(session, now, sum(each.size for each in parts))
         for number, stored in enumerate(parts, upload.parts + 1):
             stored.commit(session)
             faults.point("upload.part")

@@ -27,6 +27,7 @@ def upgrade() -> None:
         "checksum_due",
         sa.Column("node_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("seq", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("failed_at", sa.BigInteger(), nullable=False, server_default=sa.text("0")),
         sa.PrimaryKeyConstraint("node_id", "seq", name="pk_checksum_due"),
         sqlite_with_rowid=False,
     )

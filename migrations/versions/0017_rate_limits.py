@@ -17,6 +17,7 @@ def upgrade() -> None:
         sa.Column("subject", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("full_at", sa.BigInteger(), nullable=False),
+        sa.Column("drawn_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("subject", "name", name="pk_rate_bucket"),
         sqlite_with_rowid=False,
     )

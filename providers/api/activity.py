@@ -47,6 +47,8 @@ def _tree_id(request: Request, name: str | None) -> int | None:
         return users.get(database, principal.name).tree_id
     if principal.role != "admin":
         raise Denied(action="seeing what others do", reason="only administrators may")
+    if principal.token_id is not None or principal.device_id is not None:
+        raise Denied(action="seeing what others do", reason="sign in with the main password for that")
     return users.get(database, name).tree_id if name else None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from appliance.accounts.policy import Action
 from appliance.errors import BadRequest
 from appliance.files import by_id, folders, history, remove, transfer, trash
 from appliance.files.by_id import Entry, Page
@@ -133,8 +134,8 @@ def restore_version(request: Request) -> Answer:
 
 
 def _described(request: Request, node_id: int, status: int = 200) -> Answer:
-    """As it is now: another request may have changed it since."""
-    entry: Entry = by_id.get(request.api.uploads.files, request.principal, node_id)
+    """As it is now: another request may have changed it since. Who may write is told of what was written."""
+    entry: Entry = by_id.get(request.api.uploads.files, request.principal, node_id, Action.WRITE)
     body = describe(request, entry)
     headers = [("ETag", body["etag"])]
     if status == 201:

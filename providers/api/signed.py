@@ -67,9 +67,12 @@ def serve(api: Api, environ: dict[str, Any]) -> Answer:
 
 
 def _parts(api: Api, environ: dict[str, Any]) -> tuple[Signed, str]:
-    if environ["REQUEST_METHOD"] not in ("GET", "HEAD") or environ["QUERY_STRING"]:
+    sent = environ["REQUEST_URI"]
+    # A proxy may send the absolute form.
+    path = sent if sent.startswith("/") else "/" + "/".join(sent.split("/")[3:])
+    if environ["REQUEST_METHOD"] not in ("GET", "HEAD") or not path.startswith(api.prefix + PATH) or "?" in path:
         raise BadSignature
-    parts = environ["holdfast.target"].removeprefix(api.prefix + PATH).split("/")
+    parts = path.removeprefix(api.prefix + PATH).split("/")
     if len(parts) != _PARTS:
         raise BadSignature
     text, signature, written = parts
@@ -83,7 +86,9 @@ def _send(api: Api, environ: dict[str, Any], granted: Grant, found: read.OpenedV
     files, node = api.uploads.files, found.opened.node
     content_type = media_type_or(found.media_type, content_type_of(granted.name))
     etag = node.etag(files.incarnation)
-    may_compress = compression.is_compressible(content_type, node.bytes) and "HTTP_RANGE" not in environ
+    # A part, and what a condition of the plain form's ETag is put to, are of the plain form.
+    is_plain = "HTTP_RANGE" in environ or "HTTP_IF_MATCH" in environ
+    may_compress = compression.is_compressible(content_type, node.bytes) and not is_plain
     coding = compression.coding_for(environ.get("HTTP_ACCEPT_ENCODING", "")) if may_compress else ""
     sending = Sending(files, environ, found.opened, compression.etag_of(etag, coding) if coding else etag)
     headers = [*sending.validators, *_caching(api, environ, granted, node), ("Referrer-Policy", "no-referrer")]

@@ -19,6 +19,7 @@ from providers.api.places import NAME_MOST, folder_in, moment_in
 from providers.api.request import Fields, Request
 from providers.front.content_types import is_media_type
 from providers.front.dates import format_iso_date
+from providers.front.etags import parse_etags
 from providers.front.messages import Answer
 
 MULTIPART_ABOVE = 100_000_000
@@ -176,7 +177,7 @@ def _wanted(request: Request, fields: Fields) -> Wanted:
         _folder(request, fields, name),
         name,
         size,
-        _replaces(fields),
+        _replaces(request, fields),
         _media_type(fields),
         _checksum(fields),
         moment_in(fields, "modifiedAt"),
@@ -201,10 +202,14 @@ def _media_type(fields: Fields) -> str:
     return found
 
 
-def _replaces(fields: Fields) -> str:
-    if "ifMatch" in fields:
-        return fields.text("ifMatch", most=200)
-    return ALWAYS if fields.switch("overwrite") else NEVER
+def _replaces(request: Request, fields: Fields) -> str:
+    text = fields.text("ifMatch", most=200) if "ifMatch" in fields else request.header("HTTP_IF_MATCH")
+    if text is None:
+        return ALWAYS if fields.switch("overwrite") else NEVER
+    found = parse_etags(text)
+    if found.any or len(found.etags) != 1:
+        raise BadRequest(reason="ifMatch is the one ETag that the file has to have, with its quotes")
+    return next(iter(found.etags))
 
 
 def _checksum(fields: Fields) -> str:

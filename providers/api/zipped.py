@@ -60,14 +60,16 @@ def get_zip(request: Request) -> Answer:
 def safe_names(names: Sequence[str]) -> list[str]:
     """Of the members of a folder: such that whoever unpacks them cannot be led out of it, and no two are equal."""
     taken: set[str] = set()
+    # How often a name was there before: to begin with 2 each time would take as long as the square of it.
+    counts: dict[str, int] = {}
     found: list[str] = []
     for name in names:
         safe = _DRIVE.sub(r"\1_", _UNSAFE.sub("_", name), count=1) if _DRIVE.match(name) else _UNSAFE.sub("_", name)
         safe = "_" * len(safe) if safe.strip(". ") == "" else safe
-        unique, number = safe, 1
+        unique = safe
         while unique in taken:
-            number += 1
-            unique = f"{safe} ({number})"
+            counts[safe] = counts.get(safe, 1) + 1
+            unique = f"{safe} ({counts[safe]})"
         taken.add(unique)
         found.append(unique)
     return found

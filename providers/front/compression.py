@@ -97,12 +97,16 @@ def compressed(blocks: Iterable[Buffer], coding: str) -> Iterator[Buffer]:
 
 
 def compress_document(environ: dict[str, Any], found: Answer) -> Answer:
-    """An answer that is there already, compressed if that helps; not one that may hold a secret: nobody may keep it."""
+    """An answer that is there already, compressed if that helps.
+
+    Not one that may hold a secret, which nobody may keep; nor one whose ETag is that of the file it tells of, since
+    that is what a client asks with.
+    """
     headers = dict(found.headers)
     if found.status != 200 or not isinstance(found.blocks, list) or headers.get("Cache-Control") == "no-store":
         return found
     size = sum(map(len, found.blocks))
-    if "Content-Encoding" in headers or not is_compressible(headers.get("Content-Type", ""), size):
+    if "Content-Encoding" in headers or "ETag" in headers or not is_compressible(headers.get("Content-Type", ""), size):
         return found
     coding = coding_for(environ.get("HTTP_ACCEPT_ENCODING", ""))
     headers_now = vary(found.headers, "Accept-Encoding")
@@ -111,11 +115,7 @@ def compress_document(environ: dict[str, Any], found: Answer) -> Answer:
     data = b"".join(map(bytes, compressed(found.blocks, coding)))
     changed: Headers = []
     for name, value in headers_now:
-        if name == "Content-Length":
-            value = str(len(data))
-        elif name == "ETag" and not value.startswith("W/"):
-            value = etag_of(value, coding)
-        changed.append((name, value))
+        changed.append((name, str(len(data)) if name == "Content-Length" else value))
     return Answer(found.status, [*changed, ("Content-Encoding", coding)], [data])
 
 

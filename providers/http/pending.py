@@ -6,7 +6,7 @@ import contextlib
 import resource
 import selectors
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Protocol
 
@@ -32,7 +32,8 @@ class Pending:
 
     They do not count among an address's connections: where it has too many, the silent ones go, and these are silent
     because we are. Nor do they for some seconds after the answer, in which most ask again. When a process holds as many
-    as its descriptors allow, the one that has waited longest is answered before its time.
+    as its descriptors allow, the address that has most of them has the one that has waited longest answered before its
+    time.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Pending:
         self._most = most_at_once()
         # The one that has waited longest stands first.
         self._held: dict[Connection, Later] = {}
+        self._shares: Counter[str] = Counter()
         self._arrived: deque[Connection] = deque()
         self._woken: deque[tuple[Connection, Later]] = deque()
         # Since when; they do not count yet.
@@ -106,8 +108,10 @@ class Pending:
         with contextlib.suppress(OSError, ValueError, KeyError):
             self._selector.register(conn.sock.fileno(), selectors.EVENT_READ, conn)
         later.begin(lambda: self._wake(conn, later))
+        self._shares[conn.share] += 1
         if len(self._held) > self._most:
-            self._release(next(iter(self._held)))
+            ((share, _),) = self._shares.most_common(1)
+            self._release(next(each for each in self._held if each.share == share))
 
     def _wake(self, conn: Connection, later: Later) -> None:
         self._woken.append((conn, later))
@@ -127,6 +131,9 @@ class Pending:
 
     def _take(self, conn: Connection) -> None:
         self._unwatch(conn)
+        self._shares[conn.share] -= 1
+        if not self._shares[conn.share]:
+            del self._shares[conn.share]
         self._held.pop(conn).end()
 
     def _unwatch(self, conn: Connection) -> None:

@@ -9,6 +9,7 @@ import re
 from decimal import Decimal
 from typing import Final
 
+from appliance.accounts.policy import Action
 from appliance.errors import BadRequest, TooLarge
 from appliance.files import read
 from appliance.files.context import Files
@@ -103,7 +104,7 @@ class Metadata:
     def _path(self, files: Files, principal: Principal, name: str) -> Path:
         """The folder; it may end with the file's own name."""
         path = parse(self.told("path"))
-        if path[-1:] == (name,) and not read.is_folder(files, principal, path):
+        if path[-1:] == (name,) and not read.is_folder(files, principal, path, Action.WRITE):
             return path[:-1]
         return path
 

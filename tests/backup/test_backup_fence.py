@@ -13,8 +13,9 @@ from appliance.accounts import users
 from appliance.backup import folder
 from appliance.chunks import fences
 from appliance.db.database import Database
+from appliance.db.sql import Sql
 from appliance.errors import Unavailable
-from appliance.upkeep import prune, sweep
+from appliance.upkeep import dropped, sweep
 from tests.backup.places import Place, started
 from tests.data_folders.inventory import inventory
 from tests.files.person import Person
@@ -153,7 +154,7 @@ def test_fence_raised_while_prune_removes_stops_it_before_what_comes_next(
     place: Place, anna: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was dropped before the fence may go: no snapshot that follows names it. Nothing else is removed."""
-    monkeypatch.setattr(prune, "_DROPPED", prune.Sql(prune._DROPPED.text.replace("LIMIT 100", "LIMIT 1")))
+    monkeypatch.setattr(dropped, "_DROPPED", Sql(dropped._DROPPED.text.replace("LIMIT 100", "LIMIT 1")))
     for name in ("one", "two", "three"):
         person = Person.new(place.files, name)
         person.put("/file", noise(100_000, seed=len(name) * 100))

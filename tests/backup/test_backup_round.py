@@ -31,7 +31,7 @@ _SPOIL = """
     INSERT INTO login_failure VALUES ('anna', '192.0.2.1', 1, 1);
     INSERT INTO login_block VALUES ('anna', '*', 1, 9000000000000000);
     INSERT INTO login_network VALUES ('anna', '192.0.2.7', 1);
-    INSERT INTO rate_bucket VALUES ('anna', 'user-bytes', 9000000000000000);
+    INSERT INTO rate_bucket VALUES ('anna', 'user-bytes', 9000000000000000, 1);
     INSERT INTO lease VALUES ('prune', 'somebody', 9000000000000000);
     INSERT INTO job VALUES ('prune', 1, 1, 1, NULL, NULL);
     INSERT INTO job_run VALUES (1, 'prune', 'somebody', 1, 1, 'done', '', '', 0, 0, '')

@@ -55,7 +55,7 @@ def main(name: str, *given: str) -> None:
 
 def fill(appliance: Appliance) -> None:
     """A bit of everything."""
-    anna = Person.new(appliance.files, "anna", quota_bytes=50_000_000)
+    anna = Person.new(appliance.files, "anna", quota_bytes=100_000_000)
     ben = Person.new(appliance.files, "ben")
     gone = Person.new(appliance.files, "gone")
     gone.put("/kept until purged.txt", b"kept")

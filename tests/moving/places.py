@@ -36,9 +36,9 @@ _MORE = (
     "INSERT INTO login_block VALUES ('anna', '*', 1, 7)",
     "INSERT INTO login_failure VALUES ('anna', '192.0.2.0', -9223372036854775808, 7)",
     "INSERT INTO login_network VALUES ('anna', '192.0.2.0', 7)",
-    "INSERT INTO rate_bucket VALUES ('192.0.2.0', 'address-bytes', 7)",
+    "INSERT INTO rate_bucket VALUES ('192.0.2.0', 'address-bytes', 7, 6)",
     "INSERT INTO usage_point VALUES (1, 7, 1, 2, 3, 4, 5)",
-    "INSERT INTO checksum_due VALUES (1, 2)",
+    "INSERT INTO checksum_due VALUES (1, 2, 3)",
     "INSERT INTO signing_key (secret, created_at, retired_at) VALUES (x'00ff5c', 1, NULL)",
     "INSERT INTO scrub VALUES ('odd', 1, 2, 3)",
     (

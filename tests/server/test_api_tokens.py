@@ -184,7 +184,7 @@ def requests_on(dav: Dav, area: str) -> dict[str, Answer]:
         "HEAD": dav("HEAD", area + "file"),
         "PROPFIND": dav("PROPFIND", area, headers={"Depth": "1"}),
         "GET a page": dav("GET", area),
-        "GET the past": dav("GET", "/at/1s-ago/"),
+        "GET the past": dav("GET", "/at/seq-1/"),
         "PUT": dav("PUT", area + "new", b"new"),
         "PUT more": dav("PUT", area + "file", b"x" * 300_000),
         "MKCOL": dav("MKCOL", area + "folder"),
@@ -230,6 +230,23 @@ def test_token_for_writing_reads_nothing(dav: Dav, bearer: Dav, folder: str) -> 
     assert bearer("DELETE", folder + "new", headers={"Depth": "0"}).status == 204
     assert bearer("PUT", folder + "file", b"locked").status == 423
     assert bearer("DELETE", folder + "file").status == 423
+
+
+def test_token_for_writing_is_told_of_what_it_wrote(dav: Dav, bearer: Dav, folder: str) -> None:
+    """Nothing is done and refused then."""
+    with_token(bearer, made(dav, ["files:write"])["token"])
+    path = folder.removeprefix("/dav")
+    status, new = ask(bearer, "POST", "/api/v1/folders", {"fileName": "new folder", "path": path})
+    assert (status, new["fileName"]) == (201, "new folder")
+    dav.ok("PUT", folder + "kept", b"one")
+    dav.ok("PUT", folder + "kept", b"two")
+    node_id = id_of(dav, folder + "kept")
+    versions = ask(dav, "GET", f"/api/v1/files/{node_id}/versions")[1]["versions"]
+    restore = f"/api/v1/files/{node_id}/versions/{versions[-1]['version']}/restore"
+    assert ask(bearer, "POST", restore)[0] == 200
+    assert ask(bearer, "DELETE", f"/api/v1/files/{node_id}")[0] == 204
+    assert ask(bearer, "POST", f"/api/v1/files/{node_id}/restore")[0] == 200
+    assert dav.ok("GET", folder + "kept").body == b"one"
 
 
 def test_token_for_both_does_everything(dav: Dav, bearer: Dav, folder: str) -> None:

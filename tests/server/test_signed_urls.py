@@ -90,7 +90,15 @@ def test_what_is_altered_is_refused(dav: Dav, area: str) -> None:
             altered = path[:at] + other + path[at + 1 :]
             statuses.add(dav("GET", altered, signed_in=False).status)
     assert statuses == {403}
-    spoilt = [path + "?a=b", path + "/", path + "%20", path.replace(".txt", "%2Etxt"), path[:-1]]
+    spoilt = [
+        path + "?",
+        path.replace("/api/", "/%61pi/"),
+        path + "?a=b",
+        path + "/",
+        path + "%20",
+        path.replace(".txt", "%2Etxt"),
+        path[:-1],
+    ]
     # Letters of another alphabet that are digits as well, and other ways of writing the same number.
     text, rest = path[start:].split("/", 1)
     spoilt += [f"/api/v1/signed/0{text}/{rest}", f"/api/v1/signed/{text.replace('1', '%D9%A1')}/{rest}",

@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import io
 import itertools
+from collections.abc import Iterator
 
 import pytest
 
+from appliance.backends.base import Buffer
 from appliance.backends.paced import Pacer
 from appliance.db.sql import Sql
+from appliance.errors import BackendError, Damaged
 from appliance.files import digests
 from appliance.files.context import Files
 from appliance.files.write import Announced
@@ -37,7 +40,7 @@ def anna(files: Files, principal: Principal) -> Person:
 def upload(anna: Person, content: bytes) -> tuple[int, int]:
     """In parts, without a checksum; node and seq."""
     uploads = Uploads(anna.files, 1 << 40, 1 << 40)
-    begun = begin.begin(uploads, anna.principal, Wanted((), "file", len(content)), part_size=PART)
+    begun = begin.begin(uploads, anna.principal, Wanted((), f"file {len(content)}", len(content)), part_size=PART)
     for number in range(1, begun.total + 1):
         data = content[(number - 1) * PART : number * PART]
         parts.put_part(uploads, anna.principal, begun.token, number, io.BytesIO(data), length=len(data))
@@ -65,10 +68,10 @@ def test_what_came_in_parts_gets_its_checksum(files: Files, anna: Person) -> Non
     """Once, and its ETag stays."""
     node_id, seq = upload(anna, CONTENT)
     assert checksum_of(files, node_id, seq) is None
-    etag = anna.etag("/file")
+    etag = anna.etag(f"/file {len(CONTENT)}")
     assert str(checksums.compute(files.database, files.chunks, FAST)) == "1 checksums computed"
     assert checksum_of(files, node_id, seq) == f"SHA256:{hashlib.sha256(CONTENT).hexdigest()}"
-    assert anna.etag("/file") == etag
+    assert anna.etag(f"/file {len(CONTENT)}") == etag
     assert due(files) == 0
     assert str(checksums.compute(files.database, files.chunks, FAST)) == ""
 
@@ -88,6 +91,36 @@ def test_other_checksums_stay(files: Files, anna: Person) -> None:
 def test_version_that_is_gone_is_passed_over(files: Files) -> None:
     """Nothing is left waiting."""
     files.database.write(lambda session: digests.note_due(session, 4711, 1))
+    checksums.compute(files.database, files.chunks, FAST)
+    assert due(files) == 0
+
+
+class Unreadable:
+    """Chunks of which some cannot be read."""
+
+    def __init__(self, files: Files, size: int, error: Exception) -> None:
+        self._files, self._size, self._error = files, size, error
+
+    def read(self, manifest: bytes, start: int, end: int) -> Iterator[Buffer]:
+        """As the store does, but for a content of this size."""
+        if end == self._size:
+            raise self._error
+        return self._files.chunks.read(manifest, start, end)
+
+
+@pytest.mark.parametrize("error", [Damaged(what="a chunk"), BackendError(key="pack", reason="input/output error")])
+def test_what_cannot_be_read_keeps_no_other_waiting(files: Files, anna: Person, error: Exception) -> None:
+    """It is tried again, but not at once, and not each time that somebody asks."""
+    first = upload(anna, CONTENT)
+    second = upload(anna, CONTENT[:-1])
+    chunks = Unreadable(files, len(CONTENT), error)
+    for _ in range(2):
+        files.database.write(lambda session: digests.note_due(session, *first))
+        checksums.compute(files.database, chunks, FAST)  # type: ignore[arg-type]
+        assert checksum_of(files, *first) is None
+        assert checksum_of(files, *second) == f"SHA256:{hashlib.sha256(CONTENT[:-1]).hexdigest()}"
+        assert due(files) == 1
+    files.database.write(lambda session: session.run(Sql("UPDATE checksum_due SET failed_at = 1")))
     checksums.compute(files.database, files.chunks, FAST)
     assert due(files) == 0
 

@@ -113,6 +113,25 @@ def test_stream_has_the_chunks_of_a_put(alice: Uploader, sizes: tuple[int, ...])
 
 
 @pytest.mark.usefixtures("small_parts")
+def test_quota_is_held_while_it_comes(alice: Uploader) -> None:
+    """Also where the length is not known, and against what comes in other uploads meanwhile."""
+    one, other = (alice.begin(f"/{name}", len(CONTENT), part_size=0) for name in ("one", "other"))
+    alice.person.set_quota(len(CONTENT) + PIECE)
+
+    class Interrupted(io.BytesIO):
+        """Another upload comes while this one does."""
+
+        def readinto(self, buffer: memoryview, /) -> int:
+            if self.tell() == 0:
+                append(alice, other, 0, CONTENT[: 3 * PIECE])
+            return super().readinto(buffer)
+
+    with pytest.raises(QuotaExceeded):
+        append(alice, one, 0, Interrupted(CONTENT), length=None)
+    assert alice.status(one).upload.received + 3 * PIECE <= len(CONTENT) + PIECE
+
+
+@pytest.mark.usefixtures("small_parts")
 def test_body_that_breaks_off_keeps_what_came(alice: Uploader) -> None:
     """Also behind the last whole part; how it broke off is told."""
     upload = alice.begin("/file", len(CONTENT), part_size=0)
