@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 import json
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from appliance.audit.keys import AuditKey
@@ -23,6 +23,7 @@ BEGINNING = bytes(32)
 """The MAC before the first batch."""
 
 _SPAN = struct.Struct(">qqq32s")
+_SEALED = struct.Struct(">qq")
 _BATCH = struct.Struct(">qq32s")
 _CHECKPOINT = struct.Struct(">q32sqqq")
 
@@ -68,6 +69,7 @@ class Checkpoint(NamedTuple):
     rows: int
     until_at: int
     made_at: int
+    sealed: bytes
     key_id: str
     mac: bytes
 
@@ -108,6 +110,22 @@ def unpack_spans(data: bytes) -> list[Span]:
     return [Span._make(fields) for fields in _SPAN.iter_unpack(data)]
 
 
+def pack_sealed(sealed: Mapping[int, int]) -> bytes:
+    """Up to which number each tree is sealed, as a checkpoint has it."""
+    return b"".join(_SEALED.pack(*each) for each in sorted(sealed.items()))
+
+
+def unpack_sealed(data: bytes) -> dict[int, int]:
+    """The reverse.
+
+    Raises:
+        Damaged: it is none.
+    """
+    if len(data) % _SEALED.size:
+        raise Damaged(what="the audit checkpoint")
+    return dict(_SEALED.iter_unpack(data))
+
+
 def batch_mac(key: AuditKey, store_id: str, number: int, sealed_at: int, before: bytes, spans: bytes) -> bytes:
     """What ``audit_batch.mac`` has to be; ``before``: that of the batch before."""
     found = key.start(b"batch " + store_id.encode())
@@ -120,6 +138,7 @@ def checkpoint_mac(key: AuditKey, store_id: str, checkpoint: Checkpoint) -> byte
     """What ``audit_checkpoint.mac`` has to be."""
     found = key.start(b"checkpoint " + store_id.encode())
     found.update(_CHECKPOINT.pack(*checkpoint[:5]))
+    found.update(checkpoint.sealed)
     return found.digest()
 
 
@@ -150,7 +169,7 @@ def checkpoint(session: Session) -> Checkpoint | None:
     if row is None:
         return None
     found = Checkpoint._make(row)
-    return found._replace(batch_mac=bytes(found.batch_mac), mac=bytes(found.mac))
+    return found._replace(batch_mac=bytes(found.batch_mac), sealed=bytes(found.sealed), mac=bytes(found.mac))
 
 
 def head(session: Session) -> tuple[int, bytes]:

@@ -10,13 +10,14 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from typing import NamedTuple
 
 from appliance import clock
 from appliance.backends.base import Buffer
 from appliance.db.database import Database
-from appliance.errors import HoldfastError
+from appliance.errors import HoldfastError, OutcomeUnknown
 from appliance.journal import events
 from appliance.journal.events import Action, Event
 from appliance.principal import Principal
@@ -105,6 +106,10 @@ class Downloads:
             if sent or not has_failed:
                 self._note(principal, node, began_at, sent)
 
+    def lent(self, principal: Principal, node: Node, size: int) -> None:
+        """So many bytes can be had past this server for a while: that counts as if they had been."""
+        self._note(principal, node, clock.now(), size)
+
     def _note(self, principal: Principal, node: Node, began_at: int, sent: int) -> None:
         who = (principal.user_id, principal.device_id, principal.face, principal.address)
         key = _Key(*who, node.tree_id, node.id, node.version_seq or 0)
@@ -121,7 +126,9 @@ class Downloads:
             for start in range(0, len(due), _AT_ONCE):
                 some = due[start : start + _AT_ONCE]
                 rows = [_event(key, each) for key, each in some]
-                self._database.write(partial(events.write, events=rows))
+                # Whether they are there nobody knows; twice they would be wrong for good.
+                with suppress(OutcomeUnknown):
+                    self._database.write(partial(events.write, events=rows))
                 for key, _ in some:
                     del self._open[key]
 

@@ -14,7 +14,10 @@ from appliance.audit.judging import Judge
 from appliance.audit.keys import AuditKeys
 from appliance.db.database import Database
 from appliance.db.sql import Session, Sql
-from appliance.errors import TrailBroken
+from appliance.errors import BadRequest, TrailBroken
+from appliance.journal import events
+from appliance.journal.events import Action
+from appliance.principal import Principal
 
 _OLDEST = Sql(f"SELECT {', '.join(Batch._fields)} FROM audit_batch ORDER BY number LIMIT 1")
 _NOTE = Sql(f"""
@@ -47,14 +50,40 @@ def expire(database: Database, keys: AuditKeys, before: int, *, stopping: Callab
     return gone
 
 
+def forget(database: Database, keys: AuditKeys, key_id: str, by: Principal) -> int:
+    """Let go of the oldest batches that are sealed with a key that is lost, whatever their age; an event tells of it.
+
+    Raises:
+        BadRequest: this key is given, or the oldest batch is sealed with another one.
+    """
+    if key_id in keys.by_id:
+        raise BadRequest(reason=f"the key {key_id} is given, so what it sealed can be verified")
+    gone = 0
+    while True:
+        with database.read() as session:
+            oldest = chain.batch_of(session.row(_OLDEST))
+        if oldest is None or oldest.key_id != key_id:
+            break
+        gone += database.write(partial(_drop, keys=keys, batch=oldest))
+    if not gone:
+        raise BadRequest(reason=f"the oldest batch is not sealed with the key {key_id}")
+    database.write(lambda session: events.record(session, Action.TRAIL_FORGOTTEN, by, name=key_id))
+    return gone
+
+
 def _require_sound(database: Database, keys: AuditKeys, batch: Batch) -> None:
-    """The checkpoint will vouch for it. Where its key is lost nobody can tell, and it goes with its time."""
+    """The checkpoint will vouch for it. What nobody can verify stays: it may say whatever somebody likes."""
     with database.snapshot() as session:
         judge = Judge(session, keys)
         judge.begin()
         judge.judge(batch)
     if judge.problems:
         raise TrailBroken(problem=judge.problems[0])
+    if judge.unknown:
+        raise TrailBroken(
+            problem=f"batch {batch.number} is sealed with the key {batch.key_id}, which is not given; "
+            f"`holdfast audit forget {batch.key_id}` lets go of it"
+        )
 
 
 def _drop(session: Session, keys: AuditKeys, batch: Batch) -> int:
@@ -64,7 +93,11 @@ def _drop(session: Session, keys: AuditKeys, batch: Batch) -> int:
     count = sum(span.size for span in spans)
     kept = chain.checkpoint(session)
     rows = count + (0 if kept is None else kept.rows)
-    made = Checkpoint(batch.number, batch.mac, rows, batch.sealed_at, clock.now(), keys.newest.id, b"")
+    sealed = {} if kept is None else chain.unpack_sealed(kept.sealed)
+    sealed |= {span.tree_id: span.last for span in spans}
+    until_at = max(batch.sealed_at, 0 if kept is None else kept.until_at)
+    packed = chain.pack_sealed(sealed)
+    made = Checkpoint(batch.number, batch.mac, rows, until_at, clock.now(), packed, keys.newest.id, b"")
     made = made._replace(mac=chain.checkpoint_mac(keys.newest, chain.store_id(session), made))
     session.run(_NOTE, **made._asdict())
     session.run(_DROP, number=batch.number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from appliance import clock
@@ -10,6 +11,8 @@ from appliance.audit.keys import AuditKeys
 from appliance.db.database import Database
 
 EVERY_S = 60
+# What is past its time goes piece by piece: what comes meanwhile has to be sealed.
+_EXPIRING_S = 10.0
 
 
 class Auditing:
@@ -30,5 +33,8 @@ class Auditing:
         seal.seal(self._database, self._keys, stopping=stopping)
         if not self._days:
             return ""
-        gone = expire.expire(self._database, self._keys, clock.now() - self._days * clock.DAY, stopping=stopping)
+        until = time.monotonic() + _EXPIRING_S
+        before = clock.now() - self._days * clock.DAY
+        is_over = lambda: stopping() or time.monotonic() > until  # noqa: E731
+        gone = expire.expire(self._database, self._keys, before, stopping=is_over)
         return f"{gone} rows of the audit trail went with their time" if gone else ""

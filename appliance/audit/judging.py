@@ -10,8 +10,8 @@ from appliance.db.sql import Session, Sql
 from appliance.errors import Damaged
 from appliance.journal.events import Action
 
-_NAMES = Sql('SELECT t.id, u.name FROM tree t JOIN "user" u ON u.id = t.owner_id')
-_PURGED = Sql("SELECT tree_id FROM audit_event WHERE action = :action AND tree_id IS NOT NULL")
+_NAME = Sql('SELECT u.name FROM tree t JOIN "user" u ON u.id = t.owner_id WHERE t.id = :tree_id')
+_PURGED = Sql("SELECT 1 FROM audit_event WHERE tree_id = :tree_id AND action = :action LIMIT 1")
 
 
 class Judge:
@@ -25,13 +25,10 @@ class Judge:
         self._session = session
         self._keys = {} if keys is None else keys.by_id
         self._store_id = chain.store_id(session)
-        self._names: dict[int, str] = dict(session.rows(_NAMES))
-        self._purged = {row[0] for row in session.rows(_PURGED, action=Action.USER_PURGED.value)}
+        self._names: dict[int, str | None] = {}
         self._number = 0
         # None: nobody knows, since the batch before is not there.
         self._before: bytes | None = chain.BEGINNING
-        # Whether the first batch is that of the store, so that every tree begins with its first change.
-        self._is_whole = True
         self.problems: list[str] = []
         self.sealed: dict[int, int] = {}
         self.unknown: dict[str, tuple[int, int, int]] = {}
@@ -43,7 +40,11 @@ class Judge:
         kept = chain.checkpoint(self._session)
         if kept is None:
             return
-        self._number, self._before, self._is_whole = kept.number, kept.batch_mac, False
+        self._number, self._before = kept.number, kept.batch_mac
+        try:
+            self.sealed = chain.unpack_sealed(kept.sealed)
+        except Damaged as error:
+            self.problems.append(str(error))
         key = self._key(kept.key_id, kept.number)
         if key is not None and not chain.is_same(chain.checkpoint_mac(key, self._store_id, kept), kept.mac):
             self.problems.append(f"the checkpoint behind batch {kept.number} is not what was signed")
@@ -70,25 +71,30 @@ class Judge:
 
     def about(self, tree_id: int) -> str:
         """A tree, for people."""
-        name = self._names.get(tree_id)
+        name = self._name(tree_id)
         return f"tree {tree_id}" if name is None else f"the tree of {name}"
 
     def is_there(self, tree_id: int) -> bool:
         """Whether there is such a tree."""
-        return tree_id in self._names
+        return self._name(tree_id) is not None
+
+    def _name(self, tree_id: int) -> str | None:
+        if tree_id not in self._names:
+            row = self._session.row(_NAME, tree_id=tree_id)
+            self._names[tree_id] = None if row is None else row[0]
+        return self._names[tree_id]
 
     def _judge_span(self, batch: Batch, span: Span, key: AuditKey | None) -> None:
         self.rows += span.size
         what = self.about_rows(span.tree_id, span.first, span.last)
         if span.tree_id == EVENTS and self.first_event is None:
             self.first_event = span.first
-        # Where older batches are not kept any more, the first span of a tree begins anywhere.
-        after = self.sealed.get(span.tree_id, 0 if self._is_whole else None)
-        if after is not None and span.first != after + 1:
+        after = self.sealed.get(span.tree_id, 0)
+        if span.first != after + 1:
             self.problems.append(f"{_shown(batch)} seals {what}, although it is sealed up to {after} before")
         self.sealed[span.tree_id] = span.last
         if span.tree_id != EVENTS and not self.is_there(span.tree_id):
-            if span.tree_id not in self._purged:
+            if self._session.row(_PURGED, tree_id=span.tree_id, action=Action.USER_PURGED.value) is None:
                 self.problems.append(f"{what} are gone with the tree, and no event says that it was purged")
             return
         rows = chain.rows_of(self._session, span.tree_id, span.first, span.last)

@@ -111,16 +111,10 @@ _CHANGES = Sql("""
            user_id, device_id, face, address, bytes
     FROM journal WHERE tree_id = :tree_id AND seq <= :seq ORDER BY seq DESC LIMIT 200
 """)
-# The last change of each tree before a place in the order of all: times fall, then trees rise, then numbers fall.
-_BEGINNINGS = """
-    SELECT t.id, j.seq, j.at FROM tree t JOIN journal j ON j.tree_id = t.id AND j.seq = (
-        SELECT i.seq FROM journal i WHERE i.tree_id = t.id AND (
-            i.at < :at OR (i.at = :at AND (t.id > :after OR (t.id = :after AND i.seq < :seq)))
-        ) ORDER BY i.seq DESC LIMIT 1
-    )
-"""
-_OF_ALL = Sql(_BEGINNINGS)
-_OF_ONE = Sql(f"{_BEGINNINGS} WHERE t.id = :tree_id")
+_ENDS = "SELECT id, seq FROM tree WHERE seq > 0"
+_OF_ALL = Sql(_ENDS)
+_OF_ONE = Sql(f"{_ENDS} AND id = :tree_id")
+_AT = Sql("SELECT at FROM journal WHERE tree_id = :tree_id AND seq = :seq")
 _CHANGED_AT = Sql("SELECT COALESCE(MAX(changed_at), 0) FROM tree")
 _COUNTED = Sql("SELECT COALESCE(MAX(events), 0) FROM audit_count")
 _EVENT_COLUMNS = f"id, {', '.join(Event._fields)}"
@@ -174,12 +168,11 @@ def _changes(session: Session, wanted: Wanted, start: Position) -> Iterator[Entr
     """Of all trees, or of one. A tree is only read when its turn comes."""
     if wanted.action == Action.DOWNLOAD:
         return
-    where = {"at": start.at, "after": start.tree_id, "seq": start.seq}
     if wanted.tree_id is None:
-        beginnings = session.rows(_OF_ALL, **where)
+        ends = session.rows(_OF_ALL)
     else:
-        beginnings = session.rows(_OF_ONE, tree_id=wanted.tree_id, **where)
-    trees = [(-at, tree_id, -seq) for tree_id, seq, at in beginnings]
+        ends = session.rows(_OF_ONE, tree_id=wanted.tree_id)
+    trees = [(-at, tree_id, -seq) for tree_id, last in ends for seq, at in _beginning(session, tree_id, last, start)]
     heapq.heapify(trees)
     pages: dict[int, list[Row]] = {}
     while trees:
@@ -197,6 +190,27 @@ def _changes(session: Session, wanted: Wanted, start: Position) -> Iterator[Entr
             following = rows[-1] if rows else _next_of(session, pages, tree_id, row[0] - 1)
             if following is not None:
                 heapq.heappush(trees, (-following[1], tree_id, -following[0]))
+
+
+def _beginning(session: Session, tree_id: int, last: int, start: Position) -> list[tuple[int, int]]:
+    """Number and time of the last change of a tree before a place in the order of all; none if there is none.
+
+    Times fall, then trees rise, then numbers fall. Within a tree times rise with the numbers: it is found by halves.
+    """
+    found: list[tuple[int, int]] = []
+    least = 1
+    while least <= last:
+        middle = (least + last + 1) // 2
+        row = session.row(_AT, tree_id=tree_id, seq=middle)
+        # A row that is missing is for ``verify`` to tell.
+        at = start.at if row is None else row[0]
+        is_before = at < start.at or (at == start.at and (-tree_id, middle) < (-start.tree_id, start.seq))
+        if is_before:
+            found = [(middle, at)]
+            least = middle + 1
+        else:
+            last = middle - 1
+    return found
 
 
 def _next_of(session: Session, pages: dict[int, list[Row]], tree_id: int, seq: int) -> Row | None:

@@ -125,7 +125,8 @@ def _ends(session: Session, judge: Judge, pending: list[seal.Waiting]) -> list[s
     """What lies behind the last batch, and what lies where nothing can be."""
     found = []
     noted: dict[int, int] = dict(session.rows(_SEALED))
-    for tree_id, seq in judge.sealed.items():
+    for tree_id in sorted(judge.sealed.keys() | noted.keys()):
+        seq = judge.sealed.get(tree_id, 0)
         if noted.get(tree_id, 0) != seq and (tree_id == EVENTS or judge.is_there(tree_id)):
             what = "the events" if tree_id == EVENTS else judge.about(tree_id)
             found.append(f"{what}: sealed up to {seq} by the batches, and up to {noted.get(tree_id, 0)} as was noted")
@@ -151,8 +152,11 @@ def _against(session: Session, exported: Head) -> list[str]:
         return [f"the trail ends with batch {number}; the head that is given is of batch {exported.number}"]
     kept = chain.checkpoint(session)
     if kept is not None and exported.number <= kept.number:
-        is_it = exported.number < kept.number or exported.mac == kept.batch_mac.hex()
-        return [] if is_it else [f"batch {exported.number}, which is not kept any more, was another one than exported"]
+        if exported.number == kept.number and exported.mac != kept.batch_mac.hex():
+            return [f"batch {exported.number}, which is not kept any more, was another one than exported"]
+        if exported.sealed_at > kept.until_at:
+            return [f"batch {exported.number} is not kept any more, though it is newer than what is past audit_days"]
+        return []
     batch = chain.batch_of(session.row(_BATCH, number=exported.number))
     if batch is None or batch.mac.hex() != exported.mac:
         return [f"batch {exported.number} is another one than the head that was exported"]

@@ -11,12 +11,13 @@ from typing import Any
 from appliance import moments
 from appliance.accounts import users
 from appliance.accounts.policy import Action
-from appliance.audit import keys, listing
+from appliance.audit import expire, keys, listing
 from appliance.audit.listing import Entry, Names, Position, Wanted
 from appliance.audit.verify import Head, Verified, export_head, verify
 from appliance.cli.context import Context, principal_for, print_table, row_id, visible
 from appliance.errors import BadRequest
 from appliance.files.context import locate
+from appliance.principal import COMMAND
 from appliance.stores import open_store
 from appliance.tree.paths import parse
 from appliance.upkeep.check_report import Steps
@@ -46,6 +47,9 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     sure.set_defaults(run=_verify)
     head = actions.add_parser("export-head", parents=[common], help="write down how far the trail is sealed")
     head.set_defaults(run=_export_head)
+    forgotten = actions.add_parser("forget", parents=[common], help="let go of what a lost key has sealed, unverified")
+    forgotten.add_argument("key", metavar="KEY", help="as `holdfast audit verify` tells")
+    forgotten.set_defaults(run=_forget)
 
 
 def _list(context: Context, options: argparse.Namespace) -> int:
@@ -148,6 +152,8 @@ def _tell(found: Verified, exported: Head | None) -> None:
     print(f"{found.batches} batches, {found.rows} rows are sealed; {found.waiting} rows are not yet")
     if found.problems:
         print(f"{len(found.problems)} problems: the trail is not what was sealed")
+    elif exported is not None and kept is not None and exported.number <= kept.number:
+        print(f"nothing was altered since; batch {exported.number}, which was exported, is past audit_days itself")
     elif exported is not None:
         print(f"nothing was altered, and all up to batch {exported.number}, which was exported, is as it was then")
     else:
@@ -164,4 +170,14 @@ def _export_head(context: Context, options: argparse.Namespace) -> int:
     if head is None:
         raise BadRequest(reason="nothing is sealed yet; the job audit does it once a minute while a server runs")
     print(head.text())
+    return 0
+
+
+def _forget(context: Context, options: argparse.Namespace) -> int:
+    with context.appliance() as appliance:
+        found = keys.load(context.settings)
+        if found is None:
+            raise BadRequest(reason="there is no audit key to sign the rest with; a server makes one at its start")
+        gone = expire.forget(appliance.database, found, options.key, COMMAND)
+    print(f"{gone} rows went unverified; an event of the trail tells of it")
     return 0

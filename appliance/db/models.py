@@ -625,6 +625,8 @@ audit_checkpoint = Table(
     Column("rows", BigInteger, nullable=False),
     Column("until_at", BigInteger, nullable=False),
     Column("made_at", BigInteger, nullable=False),
+    # Up to which change each tree was sealed by them, and up to which event: what is left has to go on there.
+    Column("sealed", LargeBinary, nullable=False),
     # As in `audit_batch`, of this row.
     Column("key_id", Text, nullable=False),
     Column("mac", LargeBinary(32), nullable=False),

@@ -245,6 +245,12 @@ def download(files: Files, principal: Principal, opened: Opened, start: int, end
     return blocks if files.downloads is None else files.downloads.counted(principal, opened.node, blocks)
 
 
+def lend(files: Files, principal: Principal, opened: Opened, size: int) -> None:
+    """Somebody was told where so many bytes are that this server will not send: in the audit trail a download."""
+    if files.downloads is not None:
+        files.downloads.lent(principal, opened.node, size)
+
+
 def list_path(
     files: Files,
     principal: Principal,

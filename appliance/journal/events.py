@@ -37,6 +37,8 @@ class Action(StrEnum):
     """All URLs that were signed with a key are void."""
     STORE_RESTORED = "store-restored"
     """From a backup: what came after that is not in this trail."""
+    TRAIL_FORGOTTEN = "trail-forgotten"
+    """Batches whose key is lost went unverified."""
     COMMITS_LOST = "commits-lost"
     """The machine went down under `durability: fast`; the last changes may be missing."""
 

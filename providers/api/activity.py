@@ -26,7 +26,7 @@ def show_activity(request: Request) -> Answer:
         tree_id=_tree_id(request, query.text("user")),
         node_id=None if file_id is None else row_id(file_id, what="this file"),
     )
-    position = None if cursor is None else Position.parse(cursor)
+    position = Position.parse(cursor) if cursor else None
     with request.api.uploads.files.database.snapshot() as session:
         page = listing.page(session, wanted, position, query.integer("limit", least=1, most=_MOST, default=_USUAL))
         names = Names(session, page.entries)

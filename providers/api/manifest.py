@@ -31,6 +31,7 @@ MOST = 1000
 _RUN_BYTES = 16 * 1_048_576
 """Of what this server sends for one range; packs of a remote store have about this size too."""
 
+_STORE = "s3"
 _CODECS = {codec.RAW: "raw", codec.ZSTD: "zstd"}
 _CURSOR = re.compile(r"([1-9][0-9]{0,17})-([1-9][0-9]{0,17})")
 
@@ -61,6 +62,9 @@ def show_manifest(request: Request) -> Answer:
         "chunks": page.chunks,
         "runs": page.finish(),
     }
+    lent = sum(run["length"] for run in answer["runs"] if run["source"] == _STORE)
+    if lent:
+        read.lend(request.api.uploads.files, request.principal, found.opened, lent)
     if end < node.bytes:
         answer["nextCursor"] = f"{node.version_seq}-{end}"
     return answers.document(200, answer)
@@ -126,7 +130,7 @@ class _Page:
         expires = format_iso_date(self.loan.expires_at)
         for number, at in self.lent.items():
             run = self.loan.runs[number]
-            runs[at] = _run(run.url, run.first, run.end, expires, "s3")
+            runs[at] = _run(run.url, run.first, run.end, expires, _STORE)
         if self.plain:
             node, request = self.found.opened.node, self.request
             assert node.version_seq is not None

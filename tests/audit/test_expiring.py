@@ -8,9 +8,11 @@ from appliance import clock, faults
 from appliance.audit import expire
 from appliance.audit.job import Auditing
 from appliance.audit.keys import AuditKey, AuditKeys
-from appliance.errors import TrailBroken
+from appliance.errors import BadRequest, TrailBroken
 from appliance.faults import Fault, Trap
+from appliance.principal import system
 from tests.audit.trail import Trail
+from tests.files.person import Person
 from tests.support.damage import Damage
 
 
@@ -61,13 +63,60 @@ def test_checkpoint_that_is_altered_is_told(trail: Trail, damage: Damage) -> Non
 
 
 def test_batch_that_is_not_what_was_sealed_stays(trail: Trail, damage: Damage) -> None:
-    """Nobody signs that away; where the key is lost, time goes on."""
+    """Nobody signs that away; nor what cannot be verified, unless somebody says so."""
     damage.sql("UPDATE journal SET user_id = 2 WHERE tree_id = 1 AND seq = 3")
     with pytest.raises(TrailBroken, match="batch 2"):
         trail.expire(clock.now() + 1)
     assert trail.rows("SELECT number FROM audit_batch ORDER BY number") == [(2,), (3,)]
+    lost = trail.keys.newest.id
     trail.keys = AuditKeys.of([AuditKey.new()])
-    assert trail.expire(clock.now() + 1) == 6
+    with pytest.raises(TrailBroken, match=f"holdfast audit forget {lost}"):
+        trail.expire(clock.now() + 1)
+    by = system(trail.alice.user.id, face="cli")
+    with pytest.raises(BadRequest, match="is given"):
+        expire.forget(trail.database, trail.keys, trail.keys.newest.id, by)
+    assert expire.forget(trail.database, trail.keys, lost, by) == 6
+    assert trail.rows("SELECT name FROM audit_event WHERE action = 'trail-forgotten'") == [(lost,)]
+    with pytest.raises(BadRequest, match="oldest batch"):
+        expire.forget(trail.database, trail.keys, lost, by)
+
+
+def test_batch_that_is_made_unverifiable_is_not_signed_away(trail: Trail, damage: Damage) -> None:
+    """Who has no key, but the database, makes the job launder nothing; and an exported head tells what is gone."""
+    trail.seal()
+    head = trail.head()
+    damage.sql("UPDATE journal SET user_id = 2 WHERE tree_id = 1 AND seq = 3")
+    damage.sql("UPDATE audit_batch SET key_id = '0', sealed_at = 0")
+    with pytest.raises(TrailBroken):
+        trail.expire(clock.now() - clock.DAY)
+    assert trail.rows("SELECT COUNT(*) FROM audit_batch")[0][0] > 0
+    assert trail.verify(head).problems
+
+
+def test_head_that_is_newer_than_what_may_be_gone_is_told(trail: Trail) -> None:
+    """Whoever has a key too can sign a checkpoint, but not make what was exported older."""
+    trail.seal()
+    head = trail.head()
+    trail.expire(clock.now() + 1)
+    assert trail.verify(head).problems == []
+    newer = head._replace(number=head.number - 1, sealed_at=head.sealed_at + 1)
+    assert "newer than what is past audit_days" in trail.verify(newer).problems[0]
+
+
+def test_what_was_noted_as_sealed_has_to_be(trail: Trail, damage: Damage) -> None:
+    """Of trees without batches as well, also behind a checkpoint: else they were never sealed again."""
+    carla = Person.new(trail.files, "carla")
+    carla.put("/hers", b"5")
+    for _ in range(2):
+        damage.sql("INSERT INTO audit_sealed SELECT id, seq FROM tree WHERE id = (SELECT MAX(id) FROM tree)")
+        assert any("carla" in each for each in trail.verify().problems)
+        damage.sql("DELETE FROM audit_sealed WHERE tree_id = (SELECT MAX(id) FROM tree)")
+        assert trail.verify().problems == []
+        trail.expire(sealed_at(trail, 3))
+    trail.seal()
+    trail.expire(clock.now() + 1)
+    damage.sql("UPDATE audit_sealed SET seq = seq + 1 WHERE tree_id = 1")
+    assert trail.verify().problems
 
 
 def test_job_seals_and_lets_go_in_its_days(trail: Trail, monkeypatch: pytest.MonkeyPatch) -> None:

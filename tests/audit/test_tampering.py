@@ -24,7 +24,7 @@ CHANGED = """
     VALUES ({tree_id}, {seq}, 1, 'update', 1, 'dav', '')
 """
 CHECKPOINT = """
-    INSERT INTO audit_checkpoint SELECT 1, number, mac, 4, 5, 6, key_id, mac FROM audit_batch WHERE number = 1
+    INSERT INTO audit_checkpoint SELECT 1, number, mac, 4, 5, 6, mac, key_id, mac FROM audit_batch WHERE number = 1
 """
 # What is changed, and a word of what has to be told.
 CHANGES: dict[str, tuple[str, ...]] = {

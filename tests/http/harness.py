@@ -89,8 +89,10 @@ class Client:
         fields: dict[str, str] = {}
         while (line := self._file.readline().decode("latin-1")) not in ("\r\n", ""):
             name, _, value = line.partition(":")
-            assert name.lower() not in fields, f"{name} twice"
-            fields[name.lower()] = value.strip()
+            # A challenge for each way to sign in; of all others two would contradict each other.
+            known = fields.get(name.lower())
+            assert known is None or name.lower() == "www-authenticate", f"{name} twice"
+            fields[name.lower()] = value.strip() if known is None else f"{known}, {value.strip()}"
         answer = Answer(int(status), version, fields)
         if method == "HEAD" or answer.status in (100, 204, 304):
             return answer

@@ -28,7 +28,7 @@ ODD = "back\\slash \\N \t tab \n line \r return \v \f \b ü é \U0001f600 '\" %s
 _MORE = (
     "INSERT INTO audit_batch VALUES (1, 7, x'00ff', 'abcd', x'00ff5c')",
     "INSERT INTO audit_sealed VALUES (1, 1)",
-    "INSERT INTO audit_checkpoint VALUES (1, 0, x'00', 1, 2, 3, 'abcd', x'00ff5c')",
+    "INSERT INTO audit_checkpoint VALUES (1, 0, x'00', 1, 2, 3, x'', 'abcd', x'00ff5c')",
     "INSERT INTO api_token VALUES (1, 1, 'backup', x'00ff5c', 'files:read', NULL, 1, 2)",
     "INSERT INTO fence (holder, expires_at, raised_at) VALUES ('a', 1, 2)",
     "INSERT INTO garbage (writer_id, epoch) VALUES (NULL, 0)",

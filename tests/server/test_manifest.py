@@ -18,7 +18,7 @@ from tests.server.conftest import Start
 from tests.server.content import noise
 from tests.server.dav_client import Dav
 from tests.server.nodes import make_server
-from tests.server.running import Server
+from tests.server.running import Server, until
 from tests.support import s3
 from tests.support.content import prose
 from tests.support.fetching import fetch
@@ -233,6 +233,12 @@ def test_url_at_the_store_gives_just_the_run(dav: Dav, area: str, kind: str, sto
         # MinIO says 400 if a signed header is missing altogether.
         assert status in (400, 403)
         assert b"AccessDenied" in body or b"SignatureDoesNotMatch" in body
+
+    def told() -> list[int]:
+        document = json.loads(dav.ok("GET", f"/api/v1/activity?fileId={id_of(dav, f'{area}file')}").body)
+        return [each["bytes"] for each in document["activities"] if each["action"] == "download"]
+
+    until(lambda: told() == [len(content)], what="the download in the trail")
 
 
 def test_chunk_that_is_damaged_is_told_and_its_bytes_are_not(start: Start) -> None:
