@@ -17,7 +17,7 @@ from appliance.chunks import findings, healing, identity, rows
 from appliance.chunks.findings import By, Noted
 from appliance.chunks.pack import Record, pack_key
 from appliance.db.database import Database
-from appliance.db.sql import Session, Sql
+from appliance.db.sql import Row, Session, Sql
 from appliance.errors import BackendError, BlobMissing
 from appliance.upkeep.check_blobs import still_there
 from appliance.upkeep.check_pack import Examined, Pack, examine, examine_place
@@ -138,16 +138,25 @@ class PackScrub:
             return _Judged(of, [], Noted("frame", b"", of.id, f"{of.key}: {outcome.frame}"))
         with self._database.read() as session:
             found = session.rows_by(_ROWS, sorted(outcome.records))
-        wrong = []
-        for *columns, place, writer_id, counter in found:
+        wrong: dict[Row, Noted] = {}
+        for row in found:
+            *columns, place, writer_id, counter = row
             record = Record(*columns)
             if place == of.id and record == outcome.records[record.id] and record.id not in outcome.damaged:
                 continue
             # Another pack has it as well, and the row means that one; or the row is wrong.
             problem = examine_place(self._backend, pack_key(writer_id, counter), record)
             if problem is not None:
-                wrong.append(Noted("chunk", record.id, place, problem))
-        return _Judged(of, wrong, None)
+                wrong[tuple(row)] = Noted("chunk", record.id, place, problem)
+        return _Judged(of, self._still_so(wrong), None)
+
+    def _still_so(self, wrong: dict[Row, Noted]) -> list[Noted]:
+        """Those whose rows are as they were: what was pruned meanwhile was not lost; its row went before its blob."""
+        if not wrong:
+            return []
+        with self._database.read() as session:
+            now = session.rows_by(_ROWS, [each.digest for each in wrong.values()])
+        return [wrong[row] for row in map(tuple, now) if row in wrong]
 
     def _broken(self, broken: Sequence[_Judged]) -> Iterator[Noted]:
         """The findings of packs that are gone or have no readable index, chunk by chunk."""

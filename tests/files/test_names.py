@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 
-from appliance.errors import Denied, NameTaken, PreconditionFailed
+from appliance.errors import Denied, NameTaken, TargetTaken
 from tests.files.dump import refused
 from tests.files.person import Person
 
@@ -73,7 +73,7 @@ def test_rename_of_case_only_is_an_ordinary_rename(alice: Person) -> None:
     assert alice.names() == ["README"]
     assert alice.node("/README").id == node.id
     alice.put("/readme", b"y")
-    with refused(alice.files.database, PreconditionFailed):
+    with refused(alice.files.database, TargetTaken):
         alice.move("/README", "/readme")
 
 
@@ -81,7 +81,7 @@ def test_move_onto_another_normal_form_replaces_what_is_there(alice: Person) -> 
     """The name that is taken is the same name; the new spelling is the one that was asked for."""
     alice.put(f"/{COMPOSED}", b"old")
     alice.put("/a", b"new")
-    with refused(alice.files.database, PreconditionFailed):
+    with refused(alice.files.database, TargetTaken):
         alice.move("/a", f"/{DECOMPOSED}")
     assert not alice.move("/a", f"/{DECOMPOSED}", overwrite=True).created
     assert alice.names() == [DECOMPOSED]

@@ -18,6 +18,7 @@ from appliance.errors import (
     NotFound,
     ParentMissing,
     PreconditionFailed,
+    TargetTaken,
 )
 from appliance.files.trash import restore_removed
 from appliance.tree.conditions import Conditions
@@ -205,7 +206,7 @@ PAIRS: dict[str, tuple[Work, Work, tuple[type[HoldfastError], ...]]] = {
     "same target": (
         lambda who: who.move("/d", "/x"),
         lambda who: who.move("/e", "/x"),
-        (PreconditionFailed,),
+        (TargetTaken,),
     ),
     "into each other": (
         lambda who: who.move("/d", "/e/d"),
@@ -227,7 +228,7 @@ PAIRS: dict[str, tuple[Work, Work, tuple[type[HoldfastError], ...]]] = {
     "copy and folder": (
         lambda who: who.copy("/d", "/new"),
         lambda who: who.mkdir("/new"),
-        (NameTaken, PreconditionFailed),
+        (NameTaken, TargetTaken),
     ),
 }
 

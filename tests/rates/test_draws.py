@@ -144,15 +144,15 @@ def test_clock_that_is_set_back_far_locks_nobody_out(database: Database, time: T
 
 
 def test_clock_that_is_set_back_a_little_costs_that_time(database: Database, time: Time) -> None:
-    """Nothing comes back until it is as late as it was."""
+    """As far as clocks of nodes may differ: nothing comes back until it is as late as it was."""
     alone = Crowd(database, requests(1), time, workers=1)
     alone.ask(2 * MOST)
     time.pass_s(1.01)
-    time.wall -= 20 * 1_000_000
+    time.wall -= 5 * 1_000_000
     assert alone.ask(50) == 0
-    assert 15 < alone.wait_s() < 25
-    time.pass_s(25)
-    assert alone.ask(50) == 50
+    assert 2 < alone.wait_s() < 8
+    time.pass_s(8)
+    assert alone.ask(5) == 5
 
 
 @pytest.mark.parametrize("error", [Unavailable(reason="away"), ReadOnly()])
