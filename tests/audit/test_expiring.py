@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from appliance import clock, faults
-from appliance.audit import expire
+from appliance.audit import expire, job
 from appliance.audit.job import Auditing
 from appliance.audit.keys import AuditKey, AuditKeys
 from appliance.errors import BadRequest, TrailBroken
@@ -117,6 +119,94 @@ def test_what_was_noted_as_sealed_has_to_be(trail: Trail, damage: Damage) -> Non
     trail.expire(clock.now() + 1)
     damage.sql("UPDATE audit_sealed SET seq = seq + 1 WHERE tree_id = 1")
     assert trail.verify().problems
+
+
+def lose_key(trail: Trail) -> str:
+    """What was sealed so far cannot be verified any more; returns the key that did it."""
+    lost = trail.keys.newest.id
+    trail.keys = AuditKeys.of([AuditKey(bytes(range(1, 33)))])
+    return lost
+
+
+def forget(trail: Trail, key_id: str) -> int:
+    """As the command does."""
+    return expire.forget(trail.database, trail.keys, key_id, system(trail.alice.user.id, face="cli"))
+
+
+@pytest.mark.parametrize(
+    ("statement", "told"),
+    [
+        ("DELETE FROM audit_batch WHERE number = 1", "batches 1 to 1 are missing"),
+        ("DELETE FROM journal WHERE tree_id = 1 AND seq = 2", "are missing"),
+        ("UPDATE audit_batch SET spans = (SELECT spans FROM audit_batch WHERE number = 2) WHERE number = 1", "seals"),
+    ],
+)
+def test_what_is_wrong_without_any_key_is_not_forgotten(
+    trail: Trail, damage: Damage, statement: str, told: str
+) -> None:
+    """A lost key is no reason for a gap: nothing goes, and nothing new is signed."""
+    lost = lose_key(trail)
+    damage.sql(statement)
+    count = trail.rows("SELECT COUNT(*) FROM audit_batch")
+    with pytest.raises(TrailBroken, match=told):
+        forget(trail, lost)
+    assert trail.rows("SELECT COUNT(*) FROM audit_batch") == count
+    assert trail.rows("SELECT number FROM audit_checkpoint") == []
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_nothing_is_forgotten_without_its_event(trail: Trail, count: int) -> None:
+    """Also if it breaks off in the middle."""
+    lost = lose_key(trail)
+    with faults.hooked(Trap(Fault("audit.expired", count, "EIO"))), pytest.raises(OSError, match="fault at"):
+        forget(trail, lost)
+    assert trail.rows("SELECT number FROM audit_checkpoint") == [(count,)]
+    assert trail.rows("SELECT name FROM audit_event WHERE action = 'trail-forgotten'") == [(lost,)]
+    forget(trail, lost)
+    trail.seal()
+    assert trail.verify().problems == []
+
+
+def test_time_that_nobody_can_verify_does_not_reach_into_the_future(trail: Trail, damage: Damage) -> None:
+    """Else every head that was exported would be older than what is gone."""
+    lost = lose_key(trail)
+    damage.sql(f"UPDATE audit_batch SET sealed_at = {clock.now() + 1000 * clock.DAY}")
+    forget(trail, lost)
+    assert trail.rows("SELECT until_at FROM audit_checkpoint")[0][0] <= clock.now()
+
+
+def test_checkpoint_of_a_lost_key_is_signed_again_on_demand(trail: Trail) -> None:
+    """Else nothing behind it would ever go."""
+    trail.seal()
+    trail.expire(clock.now() + 1)
+    lost = lose_key(trail)
+    trail.alice.put("/more", b"")
+    trail.seal()
+    with pytest.raises(TrailBroken, match=f"holdfast audit forget {lost}"):
+        trail.expire(clock.now() + 1)
+    forget(trail, lost)
+    trail.seal()
+    assert trail.verify().problems == []
+    assert trail.rows("SELECT name FROM audit_event WHERE action = 'trail-forgotten'") == [(lost,)]
+    assert trail.expire(clock.now() + 1) > 0
+    with pytest.raises(BadRequest):
+        forget(trail, lost)
+
+
+def test_run_that_has_much_to_let_go_of_seals_in_between(trail: Trail, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its time is bounded: the rest goes with the next ones."""
+    now, ticks = clock.now(), itertools.count()
+    run = Auditing(trail.database, lambda: trail.keys, 30)
+    run(lambda: False)
+    monkeypatch.setattr(clock, "now", lambda: now + 31 * clock.DAY)
+    # Two batches fit in a run.
+    monkeypatch.setattr(job.time, "monotonic", lambda: next(ticks) * 4.0)
+    for left in (2, 0):
+        trail.alice.put("/more", b"%d" % left)
+        assert "went with their time" in run(lambda: False)
+        assert trail.verify().waiting == 0
+        old = f"SELECT COUNT(*) FROM audit_batch WHERE sealed_at <= {now + clock.DAY}"
+        assert trail.rows(old) == [(left,)]
 
 
 def test_job_seals_and_lets_go_in_its_days(trail: Trail, monkeypatch: pytest.MonkeyPatch) -> None:
