@@ -118,6 +118,7 @@ _AT = Sql("SELECT at FROM journal WHERE tree_id = :tree_id AND seq = :seq")
 _CHANGED_AT = Sql("SELECT COALESCE(MAX(changed_at), 0) FROM tree")
 _COUNTED = Sql("SELECT COALESCE(MAX(events), 0) FROM audit_count")
 _EVENT_COLUMNS = f"id, {', '.join(Event._fields)}"
+_EVENT_AT = Sql("SELECT at FROM audit_event WHERE id = :event")
 _EVENTS = Sql(f"SELECT {_EVENT_COLUMNS} FROM audit_event WHERE id < :event ORDER BY id DESC LIMIT 200")
 _EVENTS_OF = Sql(f"""
     SELECT {_EVENT_COLUMNS} FROM audit_event WHERE tree_id = :tree_id AND id < :event ORDER BY id DESC LIMIT 200
@@ -146,8 +147,28 @@ def page(session: Session, wanted: Wanted, position: Position | None, count: int
 
 def _newest(session: Session, wanted: Wanted) -> Position:
     """What comes while somebody turns pages is on none of them."""
-    at = session.value(_CHANGED_AT) if wanted.until is None else wanted.until
-    return Position(at + 1, 0, 0, session.value(_COUNTED) + 1)
+    counted = session.value(_COUNTED)
+    if wanted.until is None:
+        return Position(session.value(_CHANGED_AT) + 1, 0, 0, counted + 1)
+    return Position(wanted.until + 1, 0, 0, _last_event(session, counted, wanted.until + _LATE) + 1)
+
+
+def _last_event(session: Session, last: int, until: int) -> int:
+    """No event behind this one happened ``_LATE`` before ``until`` or earlier. Found by halves.
+
+    Times of events rise with their numbers only nearly. But each one that happened so early was written by ``until``,
+    so all before it happened by then as well: wherever the halves meet, they meet behind it.
+    """
+    least = 1
+    while least <= last:
+        middle = (least + last + 1) // 2
+        row = session.row(_EVENT_AT, event=middle)
+        # What is not there any more is older than all that is.
+        if row is None or row[0] <= until:
+            least = middle + 1
+        else:
+            last = middle - 1
+    return last
 
 
 def _merged(session: Session, wanted: Wanted, start: Position) -> Iterator[Entry]:

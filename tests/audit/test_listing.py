@@ -9,6 +9,8 @@ from appliance.accounts import users
 from appliance.audit import listing
 from appliance.audit.listing import Entry, Names, Position, Wanted
 from appliance.errors import BadRequest
+from appliance.journal import events
+from appliance.journal.events import Event
 from tests.audit.trail import Trail
 from tests.support.databases import on_sqlite
 
@@ -102,6 +104,26 @@ def test_many_changes_of_many_trees_are_in_order(trail: Trail, monkeypatch: pyte
     assert listed(trail, count=7) == found
     monkeypatch.setattr(listing, "SCANNED_MOST", 100)
     assert listed(trail) == found
+
+
+@on_sqlite
+def test_page_of_long_ago_reads_no_events_since(trail: Trail, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many there are; what was written late is still on it."""
+    until = clock.now()
+    expected = listed(trail, Wanted(until=until))
+    who = trail.alice.principal
+    late = Event(until - clock.SECOND, 1, "download", 1, None, 1, "late", 5, 1, who.user_id, None, "dav", "")
+    trail.database.write(lambda session: events.write(session, [late]))
+    later = [late._replace(at=until + 2 * 3600 * clock.SECOND + index, name="later") for index in range(300)]
+    trail.database.write(lambda session: events.write(session, later))
+    monkeypatch.setattr(listing, "SCANNED_MOST", 50)
+    with trail.database.snapshot() as session:
+        page = listing.page(session, Wanted(until=until), None, 1000)
+    assert page.following is None
+    assert [each.name for each in page.entries if each.name.startswith("late")] == ["late"]
+    # Each kind is in its own order: what was written late stands before events that happened after it.
+    rest = [each for each in page.entries if each.name != "late"]
+    assert sorted(rest, key=lambda each: -each.at) == sorted(expected, key=lambda each: -each.at)
 
 
 @pytest.mark.parametrize("text", ["", "x", "1.2.3", "1.2.3.4.5", "-1.0.0.0", "ffffffffffffffffff.0.0.0"])
