@@ -10,7 +10,6 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Iterator
-from contextlib import suppress
 from functools import partial
 from typing import NamedTuple
 
@@ -126,9 +125,11 @@ class Downloads:
             for start in range(0, len(due), _AT_ONCE):
                 some = due[start : start + _AT_ONCE]
                 rows = [_event(key, each) for key, each in some]
-                # Whether they are there nobody knows; twice they would be wrong for good.
-                with suppress(OutcomeUnknown):
+                try:
                     self._database.write(partial(events.write, events=rows))
+                except OutcomeUnknown:
+                    # Twice they would be wrong for good.
+                    _log.warning("whether %d downloads are in the audit trail is not known", len(rows))
                 for key, _ in some:
                     del self._open[key]
 

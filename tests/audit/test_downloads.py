@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -11,7 +11,8 @@ from appliance import clock
 from appliance.audit import downloads
 from appliance.audit.downloads import Downloads
 from appliance.backends.base import Buffer
-from appliance.errors import BlobDamaged
+from appliance.db.sql import Session
+from appliance.errors import BlobDamaged, OutcomeUnknown
 from appliance.files import read
 from appliance.files.context import Files
 from appliance.tree.paths import parse
@@ -147,3 +148,21 @@ def test_what_cannot_be_written_waits_and_is_bounded(reader: Person, monkeypatch
             with pytest.raises(BlobDamaged):
                 flushed(reader, everything=True)
     assert [row[6] for row in flushed(reader, everything=True)] == ["b", "c"]
+
+
+@on_sqlite
+def test_what_may_be_written_is_not_written_again(reader: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twice it would be wrong for good; a minute that is missing is told of nowhere either way."""
+    database = reader.files.database
+    write = database.write
+
+    def interrupted(work: Callable[[Session], object]) -> None:
+        write(work)
+        raise OutcomeUnknown(reason="gone in the middle")
+
+    get(reader, "/file", 0, 10)
+    with monkeypatch.context() as patched:
+        patched.setattr(database, "write", interrupted)
+        assert [row[1] for row in flushed(reader, everything=True)] == [10]
+    get(reader, "/file", 0, 4)
+    assert [row[1] for row in flushed(reader, everything=True)] == [10, 4]
