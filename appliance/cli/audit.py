@@ -153,7 +153,11 @@ def _tell(found: Verified, exported: Head | None) -> None:
     if found.problems:
         print(f"{len(found.problems)} problems: the trail is not what was sealed")
     elif exported is not None and kept is not None and exported.number <= kept.number:
-        print(f"nothing was altered since; batch {exported.number}, which was exported, is past audit_days itself")
+        print(
+            f"nothing was altered since; batch {exported.number}, which was exported, is past audit_days itself", end=""
+        )
+        is_known = exported.number == kept.number
+        print(", and was that one" if is_known else ": whether it was that one cannot be told any more")
     elif exported is not None:
         print(f"nothing was altered, and all up to batch {exported.number}, which was exported, is as it was then")
     else:

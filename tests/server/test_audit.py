@@ -162,6 +162,29 @@ def test_trail_is_sealed_verified_exported_and_survives_a_kill(start: Start) -> 
     server.start()
 
 
+def test_what_a_lost_key_has_sealed_is_forgotten_by_command(start: Start) -> None:
+    """With an event; of the checkpoint's own batch a head can still be told, of those before it not."""
+    server = start()
+    with server.dav() as dav:
+        heads = []
+        for number in range(2):
+            assert dav("PUT", f"/dav/file{number}", b"x").status == 201
+            server.holdfast("jobs", "run", "audit")
+            heads.append(server.holdfast("audit", "export-head").stdout)
+    assert server.stop() == 0
+    lost = json.loads(heads[0])["key_id"]
+    assert "is given" in server.holdfast("audit", "forget", lost, succeeds=False).stderr
+    (server.data / "audit.key").unlink()
+    server.start()
+    assert "rows went unverified" in server.holdfast("audit", "forget", lost).stdout
+    assert server.holdfast("audit", "forget", lost, succeeds=False).returncode == 2
+    assert lost in server.holdfast("audit", "list", "--action", "trail-forgotten").stdout
+    for number, expected in enumerate(("cannot be told any more", "and was that one")):
+        head = server.scratch / f"head{number}"
+        head.write_text(heads[number])
+        assert expected in verified(server, 0, "--head", str(head))
+
+
 def verified(server: Server, code: int, *options: str) -> str:
     """What the command says; it has to end with this code."""
     done = server.holdfast("audit", "verify", *options, succeeds=False)
