@@ -163,7 +163,7 @@ def test_chunked_body_leaves_the_connection_clean(trailer: str) -> None:
 
 def test_chunked_bodies_then_idle_clients_hold_no_worker() -> None:
     """As file managers do: a PUT, then silence; later a silent close."""
-    limits = Limits(idle_seconds=1.5)
+    limits = Limits(idle_seconds=3)
     with serving(echo, threads=2, limits=limits) as running, contextlib.ExitStack() as stack:
         clients = [stack.enter_context(running.client()) for _ in range(6)]
         for client in clients:
@@ -172,8 +172,8 @@ def test_chunked_bodies_then_idle_clients_hold_no_worker() -> None:
         started = time.monotonic()
         with running.client() as other:
             assert other.ask("GET / HTTP/1.1\nHost: h").status == 200
-        assert time.monotonic() - started < 1
-        assert all(client.closed(4.0) for client in clients)
+        assert time.monotonic() - started < 2
+        assert all(client.closed(6.0) for client in clients)
 
 
 def send_zeros(client: Client, size: int) -> int:
@@ -217,7 +217,7 @@ def test_refused_before_a_huge_body_reaches_a_client_that_sends_everything() -> 
         with running.client() as other:
             started = time.monotonic()
             assert other.ask("GET / HTTP/1.1\nHost: h").status == 401
-            assert time.monotonic() - started < 1
+            assert time.monotonic() - started < 2
         sender.join(20)
         answer = client.answer()
         assert (answer.status, answer.fields["connection"], answer.body) == (401, "close", b"who?")

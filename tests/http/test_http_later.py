@@ -107,7 +107,7 @@ def test_many_that_wait_hold_no_worker() -> None:
         started = time.monotonic()
         with running.client() as other:
             assert other.ask(GET).body == b"/x"
-        assert time.monotonic() - started < 1
+        assert time.monotonic() - started < 5
         tower.ring()
         assert [client.answer().body for client in clients] == [f"/wait{number}".encode() for number in range(300)]
         assert (tower.waiting, tower.ended, running.server.pending) == ([], 300, 0)

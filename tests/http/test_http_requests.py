@@ -168,7 +168,7 @@ def test_expect_refused_before_reading_gets_no_100_and_closes() -> None:
     with serving(hello) as running, running.client() as client:
         started = time.monotonic()
         answer = client.ask("PUT /no HTTP/1.1\nHost: h\nContent-Length: 5\nExpect: 100-continue")
-        assert time.monotonic() - started < 0.4
+        assert time.monotonic() - started < 2
         assert (answer.status, answer.fields["connection"]) == (200, "close")
         assert client.closed()
 

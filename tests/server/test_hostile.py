@@ -159,7 +159,7 @@ def _dripping(socks: list[ssl.SSLSocket]) -> Iterator[None]:
 
 def test_more_clients_that_rest_after_a_chunked_put_than_threads_hold_nobody_up(start: Start) -> None:
     """As Finder and curl do; the server closes their connections later, without a word."""
-    server = start(workers=1, settings={"threads": 4, "idle_seconds": 3})
+    server = start(workers=1, settings={"threads": 4, "idle_seconds": 5})
     with server.dav() as dav, contextlib.ExitStack() as stack:
         wires = [stack.enter_context(dav.wire()) for _ in range(12)]
         for number, wire in enumerate(wires):
@@ -168,8 +168,8 @@ def test_more_clients_that_rest_after_a_chunked_put_than_threads_hold_nobody_up(
         began = time.monotonic()
         with server.dav() as other:
             assert other.ok("GET", "/dav/11").body == b"hello"
-        assert time.monotonic() - began < 1
-        assert all(wire.closed(10) for wire in wires)
+        assert time.monotonic() - began < 3
+        assert all(wire.closed(12) for wire in wires)
 
 
 def test_upload_that_pauses_for_longer_than_clients_are_used_to_is_stored(start: Start) -> None:

@@ -24,6 +24,6 @@ def test_reading_is_paced(tmp_path_factory: pytest.TempPathFactory) -> None:
     began = time.monotonic()
     for _ in range(4):
         assert paced.get("blob", 0, 100_000) == bytes(100_000)
-    assert 0.3 <= time.monotonic() - began < 1
+    assert 0.3 <= time.monotonic() - began < 3
     assert len(waited) == 3
     assert paced.head("blob") == 100_000
