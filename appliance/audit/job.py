@@ -35,6 +35,7 @@ class Auditing:
             return ""
         until = time.monotonic() + _EXPIRING_S
         before = clock.now() - self._days * clock.DAY
-        is_over = lambda: stopping() or time.monotonic() > until  # noqa: E731
-        gone = expire.expire(self._database, self._keys, before, stopping=is_over)
+        gone = expire.expire(
+            self._database, self._keys, before, stopping=lambda: stopping() or time.monotonic() > until
+        )
         return f"{gone} rows of the audit trail went with their time" if gone else ""

@@ -71,11 +71,6 @@ def own_file(settings: Settings) -> Path:
     return settings.data / "audit.key"
 
 
-def is_given(settings: Settings) -> bool:
-    """Whether the settings name a key, or where there is one."""
-    return settings.audit_key is not None or settings.audit_key_file is not None
-
-
 def load(settings: Settings) -> AuditKeys | None:
     """All keys that are given, or lie in the data folder; None if there is none.
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from appliance import moments
 from appliance.cli.context import Context, print_table, row_id
-from appliance.signing import keys
+from appliance.signing import keys, surrogates
 from appliance.upkeep import purging
 
 
@@ -53,7 +53,7 @@ def _revoke(context: Context, options: argparse.Namespace) -> int:
     with context.appliance() as appliance:
         keys.revoke(appliance.database, options.id)
         if (url := appliance.settings.cdn_purge_url) is not None:
-            purging.purge(url, [purging.signing_key_key(options.id)])
+            purging.purge(url, [surrogates.of_signing_key(options.id)])
         seconds = appliance.settings.cdn_revocation_seconds
     print(f"URLs of key {options.id} are void; caches in front may answer them for {seconds} s more")
     return 0

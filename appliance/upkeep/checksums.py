@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from appliance import clock, faults
@@ -69,11 +70,11 @@ def compute(
         except (Damaged, BackendError) as error:
             # Whoever reads it is told, and so is who looks at findings. Others wait behind it.
             _log.warning("the SHA-256 of version %d of file %d waits: %s", due.seq, due.node_id, error)
-            database.write(lambda session, due=due: _put_off(session, due))  # type: ignore[misc]
+            database.write(partial(_put_off, due=due))
             continue
         if sha256 is None:
             break
-        database.write(lambda session, due=due, sha256=sha256: _keep(session, due, sha256))  # type: ignore[misc]
+        database.write(partial(_keep, due=due, sha256=sha256))
         count += 1
     return Computed(count)
 

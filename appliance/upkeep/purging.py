@@ -16,11 +16,10 @@ from appliance.db.database import Database
 from appliance.db.sql import Session, Sql
 from appliance.errors import Unavailable
 from appliance.journal.change import Kind
+from appliance.signing import surrogates
 from appliance.tree.nodes import FILE
 
 EVERY_S = 2
-EVERYTHING = "holdfast"
-"""The key of all that signed URLs answer."""
 
 _TIMEOUT_S = 10
 _KEYS_AT_ONCE = 200
@@ -42,21 +41,6 @@ class Purged(NamedTuple):
         return f"the cache dropped what it had under {self.keys} keys" if self.keys else ""
 
 
-def file_key(node_id: int) -> str:
-    """Under which a cache has what signed URLs answered of a file."""
-    return f"file-{node_id}"
-
-
-def tree_key(tree_id: int) -> str:
-    """Of all files of a user."""
-    return f"tree-{tree_id}"
-
-
-def signing_key_key(key_id: int) -> str:
-    """Of all URLs that a signing key has signed."""
-    return f"key-{key_id}"
-
-
 class Purging:
     """Looks at what the journals say since it looked last. What was removed while nobody looked is not known, so it
     begins with dropping everything.
@@ -70,9 +54,9 @@ class Purging:
     def __call__(self, turn: object = None) -> Purged:
         with self._database.read() as session:
             now: dict[int, int] = {row[0]: row[1] for row in session.rows(_TREES)}
-            keys = {EVERYTHING} if self._seen is None else self._removed(session, self._seen, now)
+            keys = {surrogates.EVERYTHING} if self._seen is None else self._removed(session, self._seen, now)
         if len(keys) > _KEYS_MOST:
-            keys = {EVERYTHING}
+            keys = {surrogates.EVERYTHING}
         purge(self._url, sorted(keys))
         self._seen = now
         return Purged(len(keys))
@@ -80,16 +64,16 @@ class Purging:
     @staticmethod
     def _removed(session: Session, seen: dict[int, int], now: dict[int, int]) -> set[str]:
         """A tree that is gone as a whole is one key, and so is one of which a folder was removed, or very much."""
-        keys = {tree_key(tree_id) for tree_id in seen.keys() - now.keys()}
+        keys = {surrogates.of_tree(tree_id) for tree_id in seen.keys() - now.keys()}
         for tree_id, seq in now.items():
             since = seen.get(tree_id, 0)
             if seq <= since:
                 continue
             rows = session.rows(_REMOVED, tree_id=tree_id, since=since, kind=Kind.REMOVE.value)
             if len(rows) > _KEYS_AT_ONCE or any(kind != FILE for _, _, kind in rows):
-                keys.add(tree_key(tree_id))
+                keys.add(surrogates.of_tree(tree_id))
             else:
-                keys |= {file_key(node_id) for _, node_id, _ in rows}
+                keys |= {surrogates.of_file(node_id) for _, node_id, _ in rows}
         return keys
 
 

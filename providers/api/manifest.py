@@ -71,7 +71,7 @@ def show_manifest(request: Request) -> Answer:
 
 
 def _found(request: Request, asked: _Asked) -> OpenedVersion:
-    node_id, seq = row_id(request.values["fileId"], what="this file"), asked.seq
+    node_id, seq = request.node_id, asked.seq
     # Who may not read is not told which ids there are.
     policy.require(request.principal, Action.READ, owner_id=request.principal.home_id)
     with request.api.uploads.files.database.read() as session:

@@ -13,10 +13,9 @@ from appliance import clock
 from appliance.errors import BadSignature
 from appliance.files import read
 from appliance.principal import Principal
-from appliance.signing import urls
+from appliance.signing import surrogates, urls
 from appliance.signing.urls import Disposition, Grant, Signed
 from appliance.tree.nodes import Node
-from appliance.upkeep.purging import EVERYTHING, file_key, signing_key_key, tree_key
 from providers.api.request import Api
 from providers.front import compression
 from providers.front.content_types import content_type_of, media_type_or
@@ -88,11 +87,11 @@ def _send(api: Api, environ: dict[str, Any], granted: Grant, found: read.OpenedV
     etag = node.etag(files.incarnation)
     # A part, and what a condition of the plain form's ETag is put to, are of the plain form.
     is_plain = "HTTP_RANGE" in environ or "HTTP_IF_MATCH" in environ
-    may_compress = compression.is_compressible(content_type, node.bytes) and not is_plain
-    coding = compression.coding_for(environ.get("HTTP_ACCEPT_ENCODING", "")) if may_compress else ""
+    has_forms = compression.is_compressible(content_type, node.bytes)
+    coding = compression.coding_for(environ.get("HTTP_ACCEPT_ENCODING", "")) if has_forms and not is_plain else ""
     sending = Sending(files, environ, found.opened, compression.etag_of(etag, coding) if coding else etag)
     headers = [*sending.validators, *_caching(api, environ, granted, node), ("Referrer-Policy", "no-referrer")]
-    if compression.is_compressible(content_type, node.bytes):
+    if has_forms:
         headers = compression.vary(headers, "Accept-Encoding")
     if is_unchanged(sending, granted.name):
         return Answer(304, headers, [])
@@ -111,7 +110,12 @@ def _caching(api: Api, environ: dict[str, Any], granted: Grant, node: Node) -> H
     """
     if "HTTP_AUTHORIZATION" in environ or "HTTP_COOKIE" in environ:
         return [("Cache-Control", "private, no-cache")]
-    keys = (EVERYTHING, file_key(node.id), tree_key(node.tree_id), signing_key_key(granted.key_id))
+    keys = (
+        surrogates.EVERYTHING,
+        surrogates.of_file(node.id),
+        surrogates.of_tree(node.tree_id),
+        surrogates.of_signing_key(granted.key_id),
+    )
     left_s = granted.expires_s - clock.now() // clock.SECOND
     kept_s = max(min(left_s, api.revocation_s), 0)
     return [

@@ -21,7 +21,7 @@ from appliance.files.archive import Member
 from appliance.files.context import Files
 from appliance.principal import Principal
 from appliance.tree.nodes import Node
-from providers.api.request import Request, row_id
+from providers.api.request import Request
 from providers.front.compression import compresses
 from providers.front.content_types import content_type_of
 from providers.front.messages import Answer
@@ -40,7 +40,7 @@ _EARLIEST, _LATEST = datetime(1980, 1, 1, tzinfo=UTC), datetime(2107, 12, 31, tz
 def get_zip(request: Request) -> Answer:
     """All below a folder."""
     files = request.api.uploads.files
-    folder = archive.find_folder(files, request.principal, row_id(request.values["fileId"], what="this folder"))
+    folder = archive.find_folder(files, request.principal, request.node_id)
     name = quote(f"{folder.name or 'files'}.zip", safe="")
     headers = [
         ("Content-Type", "application/zip"),

@@ -102,8 +102,10 @@ def compress_document(environ: dict[str, Any], found: Answer) -> Answer:
     Not one that may hold a secret, which nobody may keep; nor one whose ETag is that of the file it tells of, since
     that is what a client asks with.
     """
+    if found.status != 200 or not isinstance(found.blocks, list):
+        return found
     headers = dict(found.headers)
-    if found.status != 200 or not isinstance(found.blocks, list) or headers.get("Cache-Control") == "no-store":
+    if headers.get("Cache-Control") == "no-store":
         return found
     size = sum(map(len, found.blocks))
     if "Content-Encoding" in headers or "ETag" in headers or not is_compressible(headers.get("Content-Type", ""), size):
