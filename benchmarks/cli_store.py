@@ -35,7 +35,7 @@ def add_commands(commands: Any) -> None:
 
 def _add_signed(commands: Any, common: argparse.ArgumentParser) -> None:
     command = commands.add_parser("signed", parents=[common], help="downloads by signed URL, beside WebDAV")
-    command.add_argument("--runs", type=int, default=10, metavar="N", help="runs of both (default: 10)")
+    command.add_argument("--runs", type=int, default=20, metavar="N", help="runs of both (default: 20)")
     command.set_defaults(run=_signed)
 
 
