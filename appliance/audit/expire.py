@@ -59,7 +59,7 @@ def forget(database: Database, keys: AuditKeys, key_id: str, by: Principal) -> i
         BadRequest: this key is given, or neither the checkpoint nor the oldest batch needs it.
         TrailBroken: something is wrong that shows without any key, or another key is not given either.
     """
-    if key_id in keys.by_id:
+    if key_id in keys.by_fingerprint:
         raise BadRequest(reason=f"the key {key_id} is given, so what it sealed can be verified")
     is_found = database.write(partial(_sign_again, keys=keys, key_id=key_id, by=by))
     gone = 0
@@ -141,6 +141,6 @@ def _drop(session: Session, keys: AuditKeys, batch: Batch, *, sealed_at: int | N
 
 def _note(session: Session, keys: AuditKeys, checkpoint: Checkpoint) -> None:
     """Signed as of now, with the newest key."""
-    made = checkpoint._replace(made_at=clock.now(), key_id=keys.newest.id)
+    made = checkpoint._replace(made_at=clock.now(), key_id=keys.newest.fingerprint)
     made = made._replace(mac=chain.checkpoint_mac(keys.newest, chain.store_id(session), made))
     session.run(_NOTE, **made._asdict())

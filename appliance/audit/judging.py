@@ -23,7 +23,7 @@ class Judge:
 
     def __init__(self, session: Session, keys: AuditKeys | None) -> None:
         self._session = session
-        self._keys = {} if keys is None else keys.by_id
+        self._keys = {} if keys is None else keys.by_fingerprint
         self._store_id = chain.store_id(session)
         self._names: dict[int, str | None] = {}
         self._number = 0

@@ -3,49 +3,23 @@
 from __future__ import annotations
 
 import hmac
-import secrets
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.config import Settings
 from appliance.errors import ConfigError
 from appliance.sealing import written
-from appliance.sealing.written import KEY_SIZE, Written
-
-_WRITTEN = Written("HFAK", "audit key")
+from appliance.sealing.written import WrittenKey
 
 
 @dataclass(frozen=True, slots=True)
-class AuditKey:
-    """``id`` names it and tells nothing of it."""
+class AuditKey(WrittenKey):
+    """What the trail is sealed with."""
 
-    secret: bytes = field(repr=False)
-
-    @classmethod
-    def new(cls) -> AuditKey:
-        """One that nobody has yet."""
-        return cls(secrets.token_bytes(KEY_SIZE))
-
-    @classmethod
-    def parse(cls, text: str) -> AuditKey:
-        """From its text.
-
-        Raises:
-            ValueError: it is none, with a clause that says why and quotes nothing.
-        """
-        return cls(_WRITTEN.read(text))
-
-    @property
-    def text(self) -> str:
-        """One line, with a checksum in it."""
-        return _WRITTEN.text(self.secret)
-
-    @property
-    def id(self) -> str:
-        """16 hexadecimal digits."""
-        return _WRITTEN.fingerprint(self.secret)
+    mark = "HFAK"
+    what = "audit key"
 
     def start(self, purpose: bytes) -> hmac.HMAC:
         """An HMAC-SHA256 for one purpose, to be fed."""
@@ -57,13 +31,13 @@ class AuditKeys:
     """``newest`` seals, all of them verify."""
 
     newest: AuditKey
-    by_id: dict[str, AuditKey]
+    by_fingerprint: dict[str, AuditKey]
 
     @classmethod
     def of(cls, keys: Iterable[AuditKey]) -> AuditKeys:
         """The first one is the newest."""
         first, *others = keys
-        return cls(first, {key.id: key for key in (first, *others)})
+        return cls(first, {key.fingerprint: key for key in (first, *others)})
 
 
 def own_file(settings: Settings) -> Path:

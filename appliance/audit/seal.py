@@ -66,11 +66,11 @@ def seal(database: Database, keys: AuditKeys, *, stopping: Callable[[], bool] = 
         portions = list(_portions(waiting(session)))
         last = chain.last_batch(session)
         store_id = chain.store_id(session) if portions else ""
-    if portions and last is not None and last.key_id not in keys.by_id:
+    if portions and last is not None and last.key_id not in keys.by_fingerprint:
         _log.warning(
             "the audit trail was sealed with the key %s until now, and goes on with %s; verifying it needs both",
             last.key_id,
-            keys.newest.id,
+            keys.newest.fingerprint,
         )
     for count, portion in enumerate(portions):
         if stopping() or not _seal_batch(database, keys, store_id, portion):
@@ -116,7 +116,7 @@ def _seal_batch(database: Database, keys: AuditKeys, store_id: str, portion: lis
     def work(session: Session) -> bool:
         if chain.head(session) != (number, before):
             return False
-        done = session.run(_INSERT, number=number + 1, sealed_at=sealed_at, spans=data, key_id=key.id, mac=mac)
+        done = session.run(_INSERT, number=number + 1, sealed_at=sealed_at, spans=data, key_id=key.fingerprint, mac=mac)
         if done:
             session.run_many(_NOTE, [{"tree_id": span.tree_id, "seq": span.last} for span in spans])
             session.run(_CLEAR)

@@ -2,46 +2,20 @@
 
 from __future__ import annotations
 
-import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.errors import ConfigError
 from appliance.sealing import written
-from appliance.sealing.written import KEY_SIZE, Written
-
-_WRITTEN = Written("HFMK", "master key")
+from appliance.sealing.written import WrittenKey
 
 
 @dataclass(frozen=True, slots=True)
-class MasterKey:
-    """``fingerprint`` names it and tells nothing of it."""
+class MasterKey(WrittenKey):
+    """The key of keys."""
 
-    secret: bytes = field(repr=False)
-
-    @classmethod
-    def new(cls) -> MasterKey:
-        """One that nobody has yet."""
-        return cls(secrets.token_bytes(KEY_SIZE))
-
-    @classmethod
-    def parse(cls, text: str) -> MasterKey:
-        """From its text; spaces, hyphens and the case of letters do not matter.
-
-        Raises:
-            ValueError: it is none, with a clause that says why and quotes nothing.
-        """
-        return cls(_WRITTEN.read(text))
-
-    @property
-    def text(self) -> str:
-        """One line, with a checksum in it."""
-        return _WRITTEN.text(self.secret)
-
-    @property
-    def fingerprint(self) -> str:
-        """16 hexadecimal digits."""
-        return _WRITTEN.fingerprint(self.secret)
+    mark = "HFMK"
+    what = "master key"
 
 
 def read_file(path: Path, *, setting: str = "master_key_file") -> MasterKey:

@@ -6,8 +6,10 @@ import base64
 import binascii
 import hashlib
 import os
+import secrets
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, Self
 
 from appliance import faults
 from appliance.backends.disk import sync_folder
@@ -18,45 +20,55 @@ _CHECK = 3
 _GROUP = 8
 
 
-class Written(NamedTuple):
-    """How one kind of key is written: ``mark`` is what its line begins with, ``what`` its name for people."""
+@dataclass(frozen=True, slots=True)
+class WrittenKey:
+    """``mark`` is what the line of such a key begins with, ``what`` its name for people; a kind of key says both."""
 
-    mark: str
-    what: str
+    secret: bytes = field(repr=False)
+    mark: ClassVar[str]
+    what: ClassVar[str]
 
-    def text(self, key: bytes) -> str:
-        """One line, with a checksum in it."""
-        data = key + self.digest(b"check", key)[:_CHECK]
-        letters = base64.b32encode(data).decode("ascii")
-        return "-".join([self.mark, *(letters[at : at + _GROUP] for at in range(0, len(letters), _GROUP))])
+    @classmethod
+    def new(cls) -> Self:
+        """One that nobody has yet."""
+        return cls(secrets.token_bytes(KEY_SIZE))
 
-    def read(self, text: str) -> bytes:
-        """The key; spaces, hyphens and the case of letters do not matter.
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """From its text; spaces, hyphens and the case of letters do not matter.
 
         Raises:
             ValueError: it is none, with a clause that says why and quotes nothing.
         """
         letters = "".join(text.split()).replace("-", "").upper()
-        if not letters.startswith(self.mark):
-            raise ValueError(f"is no {self.what}; one begins with {self.mark}-")
+        if not letters.startswith(cls.mark):
+            raise ValueError(f"is no {cls.what}; one begins with {cls.mark}-")
         try:
-            data = base64.b32decode(letters.removeprefix(self.mark))
+            data = base64.b32decode(letters.removeprefix(cls.mark))
         except binascii.Error:
             data = b""
         if len(data) != KEY_SIZE + _CHECK:
-            raise ValueError(f"is no whole {self.what}; letters are missing, or there are too many")
-        key, check = data[:KEY_SIZE], data[KEY_SIZE:]
-        if check != self.digest(b"check", key)[:_CHECK]:
+            raise ValueError(f"is no whole {cls.what}; letters are missing, or there are too many")
+        key = cls(data[:KEY_SIZE])
+        if data[KEY_SIZE:] != key._digest(b"check")[:_CHECK]:
             raise ValueError("has a mistake in it: its last letters do not fit the others")
         return key
 
-    def fingerprint(self, key: bytes) -> str:
-        """16 hexadecimal digits, which name the key and tell nothing of it."""
-        return self.digest(b"fingerprint", key)[:8].hex()
+    @property
+    def text(self) -> str:
+        """One line, with a checksum in it."""
+        data = self.secret + self._digest(b"check")[:_CHECK]
+        letters = base64.b32encode(data).decode("ascii")
+        return "-".join([self.mark, *(letters[at : at + _GROUP] for at in range(0, len(letters), _GROUP))])
 
-    def digest(self, purpose: bytes, key: bytes) -> bytes:
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits, which name the key and tell nothing of it."""
+        return self._digest(b"fingerprint")[:8].hex()
+
+    def _digest(self, purpose: bytes) -> bytes:
         """Of the key, for one purpose."""
-        return hashlib.sha256(b"holdfast " + self.what.encode() + b" " + purpose + b"\0" + key).digest()
+        return hashlib.sha256(b"holdfast " + self.what.encode() + b" " + purpose + b"\0" + self.secret).digest()
 
 
 def make_file(path: Path, line: str) -> None:

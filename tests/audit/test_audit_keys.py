@@ -40,10 +40,10 @@ def test_first_key_seals_and_all_verify(tmp_path: Path) -> None:
     found = keys.load(settings_of(tmp_path, audit_key=one.text, audit_key_file=str(tmp_path / "given")))
     assert found is not None
     assert found.newest == one
-    assert list(found.by_id.values()) == [one, two, three, own]
+    assert list(found.by_fingerprint.values()) == [one, two, three, own]
     found = keys.load(settings_of(tmp_path, audit_key_file=str(tmp_path / "audit.key")))
     assert found is not None
-    assert list(found.by_id.values()) == [own]
+    assert list(found.by_fingerprint.values()) == [own]
 
 
 @pytest.mark.parametrize("content", [b"", b"# nothing\n", b"HFAK-AAAA", b"HFMK-AAAA", b"\xff\xfe", None])

@@ -70,13 +70,13 @@ def test_batch_that_is_not_what_was_sealed_stays(trail: Trail, damage: Damage) -
     with pytest.raises(TrailBroken, match="batch 2"):
         trail.expire(clock.now() + 1)
     assert trail.rows("SELECT number FROM audit_batch ORDER BY number") == [(2,), (3,)]
-    lost = trail.keys.newest.id
+    lost = trail.keys.newest.fingerprint
     trail.keys = AuditKeys.of([AuditKey.new()])
     with pytest.raises(TrailBroken, match=f"holdfast audit forget {lost}"):
         trail.expire(clock.now() + 1)
     by = system(trail.alice.user.id, face="cli")
     with pytest.raises(BadRequest, match="is given"):
-        expire.forget(trail.database, trail.keys, trail.keys.newest.id, by)
+        expire.forget(trail.database, trail.keys, trail.keys.newest.fingerprint, by)
     assert expire.forget(trail.database, trail.keys, lost, by) == 6
     assert trail.rows("SELECT name FROM audit_event WHERE action = 'trail-forgotten'") == [(lost,)]
     with pytest.raises(BadRequest, match="oldest batch"):
@@ -123,7 +123,7 @@ def test_what_was_noted_as_sealed_has_to_be(trail: Trail, damage: Damage) -> Non
 
 def lose_key(trail: Trail) -> str:
     """What was sealed so far cannot be verified any more; returns the key that did it."""
-    lost = trail.keys.newest.id
+    lost = trail.keys.newest.fingerprint
     trail.keys = AuditKeys.of([AuditKey(bytes(range(1, 33)))])
     return lost
 

@@ -135,9 +135,9 @@ def test_purged_user_takes_sealed_changes_along_and_the_trail_says_so(trail: Tra
 def test_key_is_changed_and_both_verify(trail: Trail) -> None:
     """With the new one alone it is told what cannot be verified."""
     new = AuditKey.new()
-    trail.keys = AuditKeys.of([new, *trail.keys.by_id.values()])
+    trail.keys = AuditKeys.of([new, *trail.keys.by_fingerprint.values()])
     trail.seal()
-    assert trail.rows("SELECT DISTINCT key_id FROM audit_batch WHERE number = 4") == [(new.id,)]
+    assert trail.rows("SELECT DISTINCT key_id FROM audit_batch WHERE number = 4") == [(new.fingerprint,)]
     assert trail.verify().problems == []
     (problem,) = verify(trail.database, AuditKeys.of([new])).problems
     assert problem.startswith("3 batches from 1 to 3 are sealed with the key ")
