@@ -225,12 +225,22 @@ class _Move:
     def _drop(self) -> int:
         now = self._now
         self._listeners.wait_until_heard(now.generation)
-        time.sleep(self._waits.read)
-        left = remove_all(self._places.at(now.previous_url), identity.KEY, wrapping.KEY, self._steps)
+        old = self._places.at(now.previous_url)
+        self._wait_for_readers(old)
+        left = remove_all(old, identity.KEY, wrapping.KEY, self._steps)
         faults.point("blobs.dropped")
         self._change(now._replace(state="", previous_url=""))
         faults.point("blobs.done")
         return left
+
+    def _wait_for_readers(self, old: Backend) -> None:
+        """Until nobody reads at the old place any more: who has not heard, or was given a URL before blobs moved."""
+        time.sleep(self._waits.read)
+        if old.url_s:
+            self._steps.begin("waiting for the last URLs of the old place to end", old.url_s, "seconds")
+        for _ in range(old.url_s):
+            time.sleep(1)
+            self._steps.advance(1)
 
     # -- the row
 

@@ -13,9 +13,11 @@ import pytest
 from appliance import faults
 from appliance.app import Appliance, open_appliance
 from appliance.backends.base import Backend
+from appliance.backends.disk import DiskBackend
 from appliance.backends.memory import MemoryBackend
 from appliance.backends.moving import MovingBackend
 from appliance.config import Settings
+from appliance.db.location import DROPPING
 from appliance.db.sql import Sql
 from appliance.errors import BlobMissing, ConfigError, Moved, MoveRefused
 from appliance.files import read, write
@@ -88,6 +90,27 @@ def test_process_that_has_never_written_hears_when_it_reads_or_writes(data: Path
         put(writer, "second", LARGE[::-1])
         assert get(reader, "second") == LARGE[::-1]
     assert blobs(data) == {}
+
+
+def test_old_place_stays_for_as_long_as_its_urls(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever was given one a moment before the move began reads on; a store that gives none waits for nothing."""
+    settings = settings_of(data)
+    with running(settings):
+        pass
+    seen: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        if seconds == 1 and row(settings).state == DROPPING:
+            seen.append(len(blobs(data)))
+
+    monkeypatch.setattr("appliance.moving.blobs.time.sleep", sleep)
+    monkeypatch.setattr(DiskBackend, "url_s", 4)
+    had = len(blobs(data))
+    move(settings, tmp_path / "there")
+    assert (seen, blobs(data)) == ([had] * 4, {})
+    monkeypatch.setattr(DiskBackend, "url_s", 0)
+    move(settings, tmp_path / "elsewhere")
+    assert len(seen) == 4
 
 
 def test_upload_that_began_before_is_waited_for(data: Path, tmp_path: Path) -> None:
