@@ -5,6 +5,8 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import NamedTuple
 
+from appliance.errors import HoldfastError
+
 Headers = list[tuple[str, str]]
 
 CSP = (
@@ -48,6 +50,12 @@ def page(html: str, status: int = 200) -> Answer:
         ("Cache-Control", "no-store"),
     ]
     return Answer(status, [*headers, *_SAFETY], body)
+
+
+def sentence(error: HoldfastError) -> str:
+    """What is wrong, as it stands beside a field."""
+    text = str(error)
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def redirect(location: str) -> Answer:

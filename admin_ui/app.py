@@ -17,7 +17,7 @@ from admin_ui.request import FORM_PURPOSE, Request, Services, local_path
 from admin_ui.static_files import PREFIX as STATIC_PREFIX
 from admin_ui.static_files import StaticFiles
 from admin_ui.tokens import is_form_token
-from admin_ui.views import account, activity, files, server, signin, storage, users
+from admin_ui.views import account, activity, api_tokens, files, server, signin, storage, users
 from appliance.accounts import sessions
 from appliance.errors import Denied, HoldfastError, NotFound, Unauthenticated
 from appliance.principal import Principal
@@ -56,6 +56,8 @@ _ROUTES = (
     _route(r"/account/password", "user", get=account.show_password, post=account.set_password),
     _route(r"/account/app-passwords", "user", post=account.add_app_password),
     _route(rf"/account/app-passwords/{_ID}/revoke", "user", post=account.revoke_app_password),
+    _route(r"/account/tokens", "user", get=api_tokens.show, post=api_tokens.add),
+    _route(rf"/account/tokens/{_ID}/revoke", "user", post=api_tokens.revoke),
     _route(r"/account/sessions/end", "user", post=account.end_other_sessions),
     _route(r"/account/activity", "user", get=activity.show_own),
     _route(r"/account/files", "user", get=files.show_folder),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from admin_ui import answers
-from admin_ui.answers import Answer
+from admin_ui.answers import Answer, sentence
 from admin_ui.mounting import dav_url, guides
 from admin_ui.request import Request
 from appliance.accounts import app_passwords, sessions, users
@@ -50,7 +50,7 @@ def set_password(request: Request) -> Answer:
         problem = f"Too many attempts have failed. Try again in {error.retry_after_s} seconds."
         return _password_form(request, 429, current=problem).plus(("Retry-After", str(error.retry_after_s)))
     except BadRequest as error:
-        return _password_form(request, 400, password=_sentence(error))
+        return _password_form(request, 400, password=sentence(error))
     return answers.redirect("/account/?done=password")
 
 
@@ -60,7 +60,7 @@ def add_app_password(request: Request) -> Answer:
     try:
         _, secret = app_passwords.add(request.database, request.me(), label, by=request.principal)
     except BadRequest as error:
-        return _overview(request, 400, label=label[:200], problem=_sentence(error))
+        return _overview(request, 400, label=label[:200], problem=sentence(error))
     return request.page("account/made.html", secret=secret, label=label.strip(), dav_url=dav_url(request.base_url))
 
 
@@ -100,7 +100,3 @@ def _overview(request: Request, status: int = 200, *, said: str = "", label: str
 def _password_form(request: Request, status: int, **problems: str) -> Answer:
     shown = {"current": "", "password": "", "again": "", **problems}
     return request.page("account/password.html", status, problems=shown)
-
-
-def _sentence(error: BadRequest) -> str:
-    return f"{error.reason[:1].upper()}{error.reason[1:]}."

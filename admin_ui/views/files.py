@@ -5,9 +5,9 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from admin_ui import answers
-from admin_ui.answers import Answer
+from admin_ui.answers import Answer, sentence
 from admin_ui.request import Request
-from appliance.errors import BadRequest, Conflict, HoldfastError, Limit, NotFound
+from appliance.errors import BadRequest, Conflict, Limit, NotFound
 from appliance.files import history, read, trash
 from appliance.tree import versions
 from appliance.tree.paths import Path, parse, show
@@ -43,7 +43,7 @@ def restore_version(request: Request) -> Answer:
     try:
         history.restore_version(request.services.files, request.principal, path, request.form.get("version", ""))
     except (BadRequest, Conflict, Limit) as error:
-        return _versions(request, path, 409, problem=_sentence(error))
+        return _versions(request, path, 409, problem=sentence(error))
     return answers.redirect(f"{_versions_page(path)}&done=restored")
 
 
@@ -79,7 +79,7 @@ def restore_removed(request: Request, id: str) -> Answer:  # noqa: A002 (the gro
         target = _path(to) if to else None
         path = trash.restore_removed(request.services.files, request.principal, int(id), target)
     except (BadRequest, Conflict, Limit, NotFound) as error:
-        return _trash(request, 409, problem=_sentence(error))
+        return _trash(request, 409, problem=sentence(error))
     return answers.redirect(f"/account/trash?done={quote(show(path), safe='')}")
 
 
@@ -104,8 +104,3 @@ def _path(text: str) -> Path:
 
 def _versions_page(path: Path) -> str:
     return f"/account/versions?path={quote(show(path), safe='')}"
-
-
-def _sentence(error: HoldfastError) -> str:
-    text = str(error)
-    return text[:1].upper() + text[1:] + "."

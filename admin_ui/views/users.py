@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from admin_ui import answers
-from admin_ui.answers import Answer
+from admin_ui.answers import Answer, sentence
 from admin_ui.request import Request
 from appliance import sizes
 from appliance.accounts import app_passwords, passwords, sessions, users
@@ -45,7 +45,7 @@ def add(request: Request) -> Answer:
     try:
         quota_bytes = _quota(form.get("quota", ""))
     except BadRequest as error:
-        return _new_form(request, 400, problems={"quota": _sentence(error)})
+        return _new_form(request, 400, problems={"quota": sentence(error)})
     try:
         user = users.add(
             request.database,
@@ -57,7 +57,7 @@ def add(request: Request) -> Answer:
         )
     except BadRequest as error:
         field = "password" if "password" in error.reason else "name"
-        return _new_form(request, 400, problems={field: _sentence(error)})
+        return _new_form(request, 400, problems={field: sentence(error)})
     except NameTaken:
         return _new_form(request, 409, problems={"name": "Somebody has this name already."})
     return request.page("admin/user_made.html", user=user, password="" if given else password)
@@ -75,7 +75,7 @@ def set_quota(request: Request, name: str) -> Answer:
     try:
         users.set_quota(request.database, user, _quota(text))
     except BadRequest as error:
-        return _one(request, name, 400, quota=text[:40], problems={"quota": _sentence(error)})
+        return _one(request, name, 400, quota=text[:40], problems={"quota": sentence(error)})
     return _done(name, "quota")
 
 
@@ -90,7 +90,7 @@ def set_password(request: Request, name: str) -> Answer:
     try:
         users.set_password(request.database, user, password, by=request.principal)
     except BadRequest as error:
-        return _one(request, name, 400, problems={"password": _sentence(error)})
+        return _one(request, name, 400, problems={"password": sentence(error)})
     if given:
         return _done(name, "password")
     return request.page("admin/password_made.html", user=user, password=password)
@@ -102,7 +102,7 @@ def set_role(request: Request, name: str) -> Answer:
     try:
         users.set_role(request.database, users.get(request.database, name), role, by=request.principal)
     except BadRequest as error:
-        return _one(request, name, 400, problems={"role": _sentence(error)})
+        return _one(request, name, 400, problems={"role": sentence(error)})
     return _done(name, f"role-{role}")
 
 
@@ -114,7 +114,7 @@ def set_state(request: Request, name: str) -> Answer:
             raise BadRequest(reason=f"a user is {' or '.join(_STATES)}")
         users.set_state(request.database, users.get(request.database, name), state, by=request.principal)
     except BadRequest as error:
-        return _one(request, name, 400, problems={"state": _sentence(error)})
+        return _one(request, name, 400, problems={"state": sentence(error)})
     return _done(name, f"state-{state}")
 
 
@@ -174,7 +174,3 @@ def _quota_text(user: User) -> str:
         if user.quota_bytes % factor == 0:
             return f"{user.quota_bytes // factor} {unit}"
     return str(user.quota_bytes)
-
-
-def _sentence(error: BadRequest) -> str:
-    return f"{error.reason[:1].upper()}{error.reason[1:]}."

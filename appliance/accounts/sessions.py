@@ -52,7 +52,7 @@ class Found(NamedTuple):
 
 
 _FIND = Sql("""
-    SELECT s.created_at, s.seen_at, u.id, u.name, u.role, t.id, t.root_id
+    SELECT s.created_at, s.seen_at, u.id, u.name, u.role, u.generation, t.id, t.root_id
     FROM web_session s JOIN "user" u ON u.id = s.user_id JOIN tree t ON t.owner_id = u.id
     WHERE s.token_sha256 = :digest AND u.state = 'active'
 """)
@@ -107,10 +107,11 @@ def find(database: Database, token: str, lives: Lives, *, address: str, now: int
         row = session.row(_FIND, digest=digest)
     if row is None or not _holds(row, lives, now):
         return None
-    _, seen_at, user_id, name, role, *home = row
+    _, seen_at, user_id, name, role, generation, *home = row
     if now - seen_at >= _SEEN_S * clock.SECOND:
         _note_use(database, digest, now)
-    return Found(digest, Principal("user", user_id, name, role, user_id, None, "web", address, Home(*home)))
+    principal = Principal("user", user_id, name, role, user_id, None, "web", address, Home(*home), generation)
+    return Found(digest, principal)
 
 
 def end(database: Database, digest: bytes) -> None:

@@ -17,6 +17,8 @@ CHANGES: dict[str, dict[str, str]] = {
     "/account/password": {"current": PASSWORD, "password": "taken over now", "again": "taken over now"},
     "/account/app-passwords": {"label": "stranger"},
     "/account/app-passwords/1/revoke": {},
+    "/account/tokens": {"name": "stranger", "files:read": "yes", "days": "1"},
+    "/account/tokens/1/revoke": {},
     "/account/sessions/end": {},
     "/account/sign-out": {},
     "/admin/new-user": {"name": "made", "password": "made by a stranger"},
@@ -25,15 +27,16 @@ CHANGES: dict[str, dict[str, str]] = {
     "/admin/users/member/role": {"role": "admin"},
     "/admin/users/member/state": {"state": "disabled"},
 }
-PAGES = ("/account/", "/account/connect", "/account/password", "/admin/", "/admin/users/", "/admin/users/member",
+PAGES = ("/account/", "/account/connect", "/account/password", "/account/tokens", "/admin/", "/admin/users/", "/admin/users/member",
          "/admin/new-user", "/admin/server")  # fmt: skip
 
 
 @pytest.fixture(scope="module", autouse=True)
 def member(server: Server) -> str:
-    """A user with nothing special, and an app password of the administrator."""
+    """A user with nothing special; an app password and a token of the administrator."""
     server.add_user("member").close()
     server.holdfast("app-password", "add", "laptop", "--user", ADMIN)
+    server.holdfast("token", "add", "script", "--user", ADMIN, "--scope", "files:read")
     return "member"
 
 
@@ -46,7 +49,7 @@ def browser(server: Server) -> Iterator[Browser]:
 
 def state(server: Server) -> tuple[str, ...]:
     """All that the forms could change."""
-    lists = (("user", "list"), ("app-password", "list", "--user", ADMIN))
+    lists = (("user", "list"), ("app-password", "list", "--user", ADMIN), ("token", "list", "--user", ADMIN))
     found = tuple(server.holdfast(*each).stdout for each in lists)
     for name in (ADMIN, "member"):
         with server.dav(name) as dav:
@@ -161,7 +164,8 @@ def test_member_cannot_revoke_what_is_somebody_elses(server: Server) -> None:
     with signed_in(server, "member") as browser:
         token = browser.get("/account/").csrf
         for number in ("1", "999", "9" * 18):
-            require_refused(browser.post(f"/account/app-passwords/{number}/revoke", {"csrf": token}), 404)
+            for what in ("app-passwords", "tokens"):
+                require_refused(browser.post(f"/account/{what}/{number}/revoke", {"csrf": token}), 404)
     assert state(server) == before
 
 

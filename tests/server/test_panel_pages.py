@@ -137,6 +137,48 @@ def test_label_that_cannot_be_is_kept_in_the_form(server: Server, browser: Brows
     assert "1 to 100 printable characters" in problem(page, "label")
 
 
+def test_tokens_are_listed_made_and_revoked(server: Server) -> None:
+    """One that may read reads and does no more; it is shown once; those of an app password stand there as well."""
+    server.add_user("scripter").close()
+    with signed_in(server, "scripter") as browser, server.dav("scripter") as dav:
+        page = browser.submit(
+            browser.get("/account/tokens"), "/account/tokens", name="<i>nightly</i>", days="7", **{"files:read": "yes"}
+        )
+        (secret,) = page.tree.xpath("//code[@id='secret']/text()")
+        dav.authorization = f"Bearer {secret}"
+        assert [dav(method, "/dav/x", b"").status for method in ("PUT", "GET")] == [403, 404]
+        page = browser.get("/account/tokens")
+        assert "<i>nightly</i> read files" in page.text
+        assert secret.encode() not in page.body
+        (action,) = [form.action for form in page.tree.forms if form.action.endswith("/revoke")]
+        page = browser.submit(page, action)
+        assert "works no more" in page.text
+        assert "nightly" not in page.text
+        assert dav("GET", "/dav/x").status == 401
+        assert browser.post(action, {"csrf": page.csrf}).status == 404
+
+
+@pytest.mark.parametrize(
+    ("fields", "rule"),
+    [
+        ({"name": " ", "files:read": "yes", "days": "1"}, "1 to 100 printable characters"),
+        ({"name": "mine", "days": "1"}, "one or more of the scopes"),
+        ({"name": "mine", "files:write": "yes", "days": "367"}, "lives from 1 to"),
+        ({"name": "mine", "files:write": "yes", "days": "-1"}, "lives from 1 to"),
+        ({"name": "mine", "files:write": "yes", "days": "soon"}, "lives from 1 to"),
+    ],
+)
+def test_token_that_cannot_be_is_kept_in_the_form(browser: Browser, fields: dict[str, str], rule: str) -> None:
+    """With the rule; none is made."""
+    page = browser.submit(browser.get("/account/tokens"), "/account/tokens", **fields)
+    assert page.status == 400
+    assert rule in page.text
+    kept = page.fields("/account/tokens")
+    assert kept["name"] == fields["name"]
+    assert kept.get("files:write") == fields.get("files:write")
+    assert "There is none." in page.text
+
+
 def test_other_browsers_are_shown_and_signed_out(server: Server) -> None:
     """Each with its name and address; this one says so."""
     server.add_user("many").close()
