@@ -148,7 +148,7 @@ def test_tokens_are_listed_made_and_revoked(server: Server) -> None:
         dav.authorization = f"Bearer {secret}"
         assert [dav(method, "/dav/x", b"").status for method in ("PUT", "GET")] == [403, 404]
         page = browser.get("/account/tokens")
-        assert "<i>nightly</i> read files" in page.text
+        assert "<i>nightly</i> read " in page.text
         assert secret.encode() not in page.body
         (action,) = [form.action for form in page.tree.forms if form.action.endswith("/revoke")]
         page = browser.submit(page, action)
