@@ -24,11 +24,16 @@ _SECRETS = re.compile(
 )
 # Without one of these there is none of the above; most texts have none.
 _SUSPICIOUS = re.compile(r"[:=\- ]|HFMK|hfp_", re.IGNORECASE)
-# Paths in which a name is the key to what it names: signatures, and share links in this product's form and in the one
-# of Nextcloud.
+# Paths in which a name is the key to what it names: share links in this product's form and in the one of Nextcloud.
 _TOKEN_PATH = re.compile(
-    r"(/api/v1/signed/[^/]*/|(?:/index\.php)?/s/|/public\.php/dav/files/|/remote\.php/dav/public-(?:files|calendars)/)[^/]+"
+    r"((?:/index\.php)?/s/|/public\.php/dav/files/|/remote\.php/dav/public-(?:files|calendars)/)[^/]+"
 )
+_SIGNED = "/api/v1/signed/"
+# What is left of a signed URL may be its right signature, though another letter of it is wrong: where it does not read
+# as one to the end, nothing is told of it.
+_SIGNED_PARTS = re.compile(r"([0-9.ai]+/)[^/]+(/[^/]*)")
+# The end of what is signed, and a signature: also where what stands before is wrong.
+_SIGNATURE = re.compile(r"(\.[ia]\.[0-9]{1,12}/+)[A-Za-z0-9_-]{43}")
 _QUERY_NAME = re.compile(r"[A-Za-z0-9_.:-]{1,40}")
 
 
@@ -39,6 +44,11 @@ def masked(text: str) -> str:
 
 def masked_path(path: str) -> str:
     """The decoded path of a request without the tokens in it."""
+    if path.startswith(_SIGNED):
+        parts = _SIGNED_PARTS.fullmatch(path, len(_SIGNED))
+        return masked(f"{_SIGNED}{parts[1]}{MASK}{parts[2]}" if parts else _SIGNED + MASK)
+    if "." in path:
+        path = _SIGNATURE.sub(rf"\g<1>{MASK}", path)
     found = _TOKEN_PATH.match(path)
     return masked(f"{found[1]}{MASK}{path[found.end() :]}" if found else path)
 

@@ -55,6 +55,40 @@ def test_token_in_a_path_is_masked(path: str, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1/signed/1.2.0.4.5.a.1795879200/{}/a.txt",
+        "/api/v1/signed/1.2.0/4.5.a.1795879200/{}/a.txt",
+        "/api/v1/signed/1.2.0.4.5.a.17958/9200/{}/a.txt",
+        "/api/v1/signed//1.2.0.4.5.a.1795879200/{}/a.txt",
+        "/api/v1/signed/1.2.0.4.5.a.1795879200//{}/a.txt",
+        "/api/v1/signed/1.2.0.4.5.a.1795879200{}/a.txt",
+        "/api/v1/signed/1.2.0.4.5.a.1795879200x{}/a.txt",
+        "/api/v1/signed/1.2.0.4.5.a.1795879200x{}/a/txt",
+        "/api/v1/signed/1.2.0.4.5.a.1795879200/{}",
+        "/api/v1/signed/1.2.0.4.5.a.1795879200/{}.a.txt",
+        "/api/v1/signed.1.2.0.4.5.a.1795879200/{}/a.txt",
+        "/api/v1/sigmed/1.2.0.4.5.a.1795879200/{}/a.txt",
+        "//api/v1/signed/1.2.0.4.5.a.1795879200/{}/a.txt",
+        "/api/v1/x/../signed/1.2.0.4.5.i.1795879200/{}/a.txt",
+    ],
+)
+def test_signature_is_masked_where_the_rest_of_its_url_is_wrong(path: str) -> None:
+    """Who reads the log could put the letter right that was wrong."""
+    signature = "_uTGOUsBE55yNE2CYSrw873XOxZxaRGBVd44-X08h_M"
+    shown = masked_path(path.format(signature))
+    assert signature[1:] not in shown
+    assert "***" in shown
+
+
+def test_name_behind_a_signature_is_shown() -> None:
+    """Also one that is as long as a signature; and other names that are."""
+    name = "a" * 43
+    assert masked_path(f"/api/v1/signed/1.2.0.4.5.a.6/S1gn/{name}") == f"/api/v1/signed/1.2.0.4.5.a.6/***/{name}"
+    assert masked_path(f"/dav/v1.2/{name}") == f"/dav/v1.2/{name}"
+
+
+@pytest.mark.parametrize(
     ("query", "shown"),
     [
         ("token=abc&x=1", "token=***&x=***"),
