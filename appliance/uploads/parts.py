@@ -14,7 +14,7 @@ from appliance.files.write import Announced, compare
 from appliance.principal import Principal
 from appliance.tree import edit, nodes
 from appliance.uploads import assembling, rows, seams
-from appliance.uploads.rows import Part, Upload
+from appliance.uploads.rows import Assembled, Part, Upload
 from appliance.uploads.service import Uploads
 
 
@@ -64,7 +64,7 @@ def put_part(
         etag = etag_of(stored.manifest)
 
         def commit(session: Session) -> None:
-            held = rows.hold(session, upload.id, uploads.expires_at())
+            held = _hold(uploads, session, principal, upload)
             # Others have come while this one came.
             require_quota(session, upload, size - rows.size_of_part(session, upload.id, number))
             stored.commit(session)
@@ -79,6 +79,15 @@ def put_part(
             seams.join(uploads, upload.id, each)
         assembling.assemble(uploads, upload.id)
     return Received(etag, size)
+
+
+def _hold(uploads: Uploads, session: Session, principal: Principal, upload: Upload) -> Assembled:
+    """Raises: NotFound; UploadConflict: another request completed it while the part came."""
+    try:
+        return rows.hold(session, upload.id, uploads.expires_at())
+    except NotFound:
+        find_open(session, principal, upload.token)
+        raise
 
 
 def find_open(session: Session, principal: Principal, token: str) -> Upload:

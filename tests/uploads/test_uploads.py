@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -237,6 +238,25 @@ def test_small_content_is_kept_as_a_put_keeps_it(alice: Uploader, size: int) -> 
     alice.person.put("/whole", content)
     assert alice.manifest("/parts") == alice.manifest("/whole")
     assert manifest.decode(alice.manifest("/parts")).kind in (Kind.SMALL, Kind.EMPTY)
+
+
+def test_part_that_comes_while_others_complete_it(alice: Uploader) -> None:
+    """Its client is told that the upload is completed, not that there is none."""
+    upload = alice.begin("/file", len(CONTENT), part_size=SIZE)
+    for number in (1, 2, 3, 4):
+        alice.put(upload, number, part_of(CONTENT, SIZE, number))
+
+    class Slow(io.BytesIO):
+        """Its first byte comes when the file is there."""
+
+        def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+            alice.complete(upload)
+            return super().readinto(buffer)
+
+    arguments = (alice.uploads, alice.person.principal, upload.token, 2, Slow(bytes(SIZE)))
+    with pytest.raises(UploadConflict):
+        parts.put_part(*arguments, length=SIZE)
+    assert alice.person.get("/file") == CONTENT
 
 
 @pytest.mark.usefixtures("leaves_nothing")
