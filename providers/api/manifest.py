@@ -32,6 +32,8 @@ _RUN_BYTES = 16 * 1_048_576
 """Of what this server sends for one range; packs of a remote store have about this size too."""
 
 _STORE = "s3"
+_MISSING = "this version of this file"
+"""In these words somebody else's is not found, and what does not exist is not found in others."""
 _CODECS = {codec.RAW: "raw", codec.ZSTD: "zstd"}
 _CURSOR = re.compile(r"([1-9][0-9]{0,17})-([1-9][0-9]{0,17})")
 
@@ -71,7 +73,7 @@ def show_manifest(request: Request) -> Answer:
 
 
 def _found(request: Request, asked: _Asked) -> OpenedVersion:
-    node_id, seq = request.node_id, asked.seq
+    node_id, seq = row_id(request.values["fileId"], what=_MISSING), asked.seq
     # Who may not read is not told which ids there are.
     policy.require(request.principal, Action.READ, owner_id=request.principal.home_id)
     with request.api.uploads.files.database.read() as session:
@@ -79,14 +81,14 @@ def _found(request: Request, asked: _Asked) -> OpenedVersion:
             node = nodes.get(session, node_id)
             seq = None if node is None else node.version_seq
         if seq is None:
-            raise NotFound(what="this file")
+            raise NotFound(what=_MISSING)
         return read.open_version(session, request.principal, node_id, seq)
 
 
 def _asked(request: Request) -> _Asked:
     query = request.query("version", "cursor", "limit")
     version, cursor = query.text("version"), query.text("cursor")
-    seq, start = None if version is None else row_id(version, what="this version of this file"), 0
+    seq, start = None if version is None else row_id(version, what=_MISSING), 0
     if cursor is not None:
         match = _CURSOR.fullmatch(cursor)
         if match is None or seq not in (None, int(match[1])):
