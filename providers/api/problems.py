@@ -100,7 +100,7 @@ def _headers(error: HoldfastError) -> Headers:
 
 
 def _dashed(name: str) -> str:
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower()
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", name).lower()
 
 
 def _camel(name: str) -> str:

@@ -93,7 +93,9 @@ def test_many_names_that_become_one_are_told_apart_in_time() -> None:
 def test_what_is_no_folder_of_ones_own_is_refused(server: Server, dav: Dav, area: str) -> None:
     """409 for a file; somebody else's folder is as one that does not exist."""
     dav.ok("PUT", f"{area}a", b"a")
-    assert dav("GET", f"/api/v1/files/{id_of(dav, area + 'a')}/zip").status == 409
+    refused = dav("GET", f"/api/v1/files/{id_of(dav, area + 'a')}/zip")
+    assert refused.status == 409
+    assert json.loads(refused.body)["type"] == "urn:holdfast:problem:not-a-folder"
     mine = dav("GET", "/api/v1/files/999999999/zip")
     assert mine.status == 404
     with server.add_user("ben") as ben:
