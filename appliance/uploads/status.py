@@ -6,13 +6,17 @@ from typing import NamedTuple
 
 from appliance import clock
 from appliance.accounts.policy import Action
-from appliance.db.sql import Session
+from appliance.db.sql import Session, Sql
 from appliance.errors import NotFound, UploadConflict
+from appliance.files import digests
 from appliance.principal import Principal
 from appliance.shares import mounts
 from appliance.uploads import rows, sweep
 from appliance.uploads.rows import Etag, Upload
 from appliance.uploads.service import Uploads
+
+
+_CONTENT = Sql("SELECT manifest, checksum FROM version WHERE node_id = :node_id AND seq = :seq")
 
 
 class Status(NamedTuple):
@@ -31,6 +35,13 @@ def status(uploads: Uploads, principal: Principal, token: str) -> Status:
     with uploads.files.database.read() as session:
         upload = rows.find(session, principal, token)
         return Status(upload, rows.etags(session, upload.id) if upload.state == "open" else [])
+
+
+def sha256(uploads: Uploads, upload: Upload) -> str | None:
+    """Of the content that a completed upload became; None while nobody has read all of it, and when it is gone."""
+    with uploads.files.database.read() as session:
+        row = session.row(_CONTENT, node_id=upload.node_id, seq=upload.seq)
+    return None if row is None else digests.known_sha256(bytes(row[0]), row[1])
 
 
 def of_file(uploads: Uploads, principal: Principal, node_id: int) -> Upload:

@@ -14,10 +14,11 @@ from appliance.uploads import begin, complete, parts, status
 from appliance.uploads.begin import ALWAYS, NEVER, Wanted
 from appliance.uploads.rows import Upload
 from providers.api import answers
+from providers.api.describing import COMPLETED, UPLOADING
 from providers.api.digests import parse_content_digest
 from providers.api.places import NAME_MOST, folder_in, moment_in
 from providers.api.request import Fields, Request
-from providers.front.content_types import is_media_type
+from providers.front.content_types import content_type_of, is_media_type, media_type_or
 from providers.front.dates import format_iso_date
 from providers.front.etags import parse_etags
 from providers.front.messages import Answer
@@ -100,7 +101,7 @@ def show(request: Request) -> Answer:
     body: dict[str, Any] = {
         "uploadId": upload.token,
         "fileSize": upload.size,
-        "status": "completed" if is_done else "uploading",
+        "status": COMPLETED if is_done else UPLOADING,
         "bytes": upload.offset,
         "percent": 100.0 if is_done or not upload.size else round(100 * upload.offset / upload.size, 2),
         "expiresAt": format_iso_date(upload.expires_at),
@@ -156,6 +157,7 @@ def _token(request: Request) -> str:
 
 
 def _completed(request: Request, upload: Upload) -> Answer:
+    """The file, as it became when it was completed. Who may only write reads nothing else of it."""
     incarnation = request.api.uploads.files.incarnation
     etag = f'"{incarnation}-{upload.node_id:x}-{upload.seq or 0:x}"'
     body = {
@@ -163,8 +165,12 @@ def _completed(request: Request, upload: Upload) -> Answer:
         "uploadId": upload.token,
         "fileName": upload.name,
         "fileSize": upload.size,
-        "status": "completed",
+        "size": upload.size,
+        "mimeType": media_type_or(upload.media_type, content_type_of(upload.name)),
+        "ownerId": str(request.principal.home_id),
+        "status": COMPLETED,
         "version": str(upload.seq),
+        "sha256": status.sha256(request.api.uploads, upload),
         "etag": etag,
     }
     return answers.document(200, body, [("ETag", etag)])

@@ -125,16 +125,17 @@ SCHEMAS: dict[str, Schema] = {
     "Upload": document(
         {
             "uploadId": TOKEN,
-            "fileId": ID,
-            "fileName": NAME,
             "fileSize": integer(minimum=0),
             "status": text(enum=["uploading", "completed"]),
-            "received": listed(integer(minimum=1), "numbers of the parts that are here"),
             "bytes": integer("that are here", minimum=0),
             "percent": {"type": "number", "minimum": 0, "maximum": 100},
             "expiresAt": moment(),
         },
         {
+            "fileId": ID,
+            "fileName": NAME,
+            "received": listed(integer(minimum=1), "numbers of the parts that are here; not of uploads by tus"),
+            "tusUrl": text("where an upload by tus goes on", format="uri"),
             "chunkSize": integer(minimum=1),
             "totalChunks": integer(minimum=1),
             "partUrls": listed(_PART_URL),
@@ -158,8 +159,12 @@ SCHEMAS: dict[str, Schema] = {
             "uploadId": TOKEN,
             "fileName": NAME,
             "fileSize": integer(minimum=0),
+            "size": integer("fileSize once more", minimum=0),
+            "mimeType": text("as the client called it, else by the name"),
+            "ownerId": ID,
             "status": text(enum=["completed"]),
             "version": text(),
+            "sha256": nullable(SHA256),
             "etag": ETAG,
         }
     ),
