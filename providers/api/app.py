@@ -122,12 +122,13 @@ class ApiApp:
         return refused._replace(headers=cors.shared(environ, self._cors_origins, refused.headers))
 
     def _answer(self, environ: Environ) -> Answer | Later:
+        is_signed = environ["holdfast.target"].startswith(_SIGNED)
         is_tus = tus.is_below(_path(environ))
         if is_tus and environ["REQUEST_METHOD"] == "OPTIONS":
             # Clients ask before they sign in.
             return tus_options(self._api.uploads.files.max_file_bytes)
         try:
-            if environ["holdfast.target"].startswith(_SIGNED):
+            if is_signed:
                 return signed.serve(self._api, environ)
             if (page := OPEN.get(_path(environ))) is not None and environ["REQUEST_METHOD"] in ("GET", "HEAD"):
                 return page(self._base(environ))
@@ -141,6 +142,8 @@ class ApiApp:
         except HoldfastError as error:
             refused = problem(error, request_id=environ["holdfast.request_id"])
             _note(environ, refused, error)
+            if is_signed:
+                return signed.refused(refused)
             return tus.refused(refused, error) if is_tus else refused
 
     def _signed_in(self, environ: Environ) -> Principal:

@@ -28,6 +28,7 @@ from providers.http.environ import PRINCIPAL
 PATH = "/signed/"
 
 _PARTS = 3
+_NO_REFERRER = ("Referrer-Policy", "no-referrer")
 
 
 def url_for(
@@ -65,6 +66,11 @@ def serve(api: Api, environ: dict[str, Any]) -> Answer:
     return _send(api, environ, granted, found)
 
 
+def refused(answer: Answer) -> Answer:
+    """The answer to an error: no page that comes after it learns the URL."""
+    return answer._replace(headers=[*answer.headers, _NO_REFERRER])
+
+
 def _parts(api: Api, environ: dict[str, Any]) -> tuple[Signed, str]:
     sent = environ["REQUEST_URI"]
     # A proxy may send the absolute form.
@@ -90,7 +96,7 @@ def _send(api: Api, environ: dict[str, Any], granted: Grant, found: read.OpenedV
     has_forms = compression.is_compressible(content_type, node.bytes)
     coding = compression.coding_for(environ.get("HTTP_ACCEPT_ENCODING", "")) if has_forms and not is_plain else ""
     sending = Sending(files, environ, found.opened, compression.etag_of(etag, coding) if coding else etag)
-    headers = [*sending.validators, *_caching(api, environ, granted, node), ("Referrer-Policy", "no-referrer")]
+    headers = [*sending.validators, *_caching(api, environ, granted, node), _NO_REFERRER]
     if has_forms:
         headers = compression.vary(headers, "Accept-Encoding")
     if is_unchanged(sending, granted.name):

@@ -16,6 +16,7 @@ _REQUEST_LINE = re.compile(rf"({_TOKEN}++) ([\x21\x22\x24-\x7e]++) HTTP/([0-9])\
 _FIELDS = re.compile(rf"({_TOKEN}++):[ \t]*+([\t\x20-\x7e\x80-\xff]*+)\r\n|([\s\S]++)")
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_SIGNED = "/api/v1/signed/"
 _ABSOLUTE_FORM = re.compile(r"https?://([^/?]*)([^?]*)(.*)", re.IGNORECASE)
 # uri-host of RFC 3986 with an optional port; userinfo ("@") is no part of it.
 _HOST = re.compile(r"(?:\[[0-9A-Za-z:.%_~\-]+\]|[0-9A-Za-z\-._~%!$&'()*+,;=]*)(?::[0-9]*)?")
@@ -105,7 +106,9 @@ def parse_head(data: bytes) -> Head:
     else:
         path, query = _other_form(method, target, fields)
     if "%" in path and _BAD_ESCAPE.search(path):
-        raise HeadError(400, "a % in the path is not followed by two hexadecimal digits")
+        # A signed URL with any letter altered is forbidden, whatever it reads as then.
+        status = 403 if path.startswith(_SIGNED) else 400
+        raise HeadError(status, "a % in the path is not followed by two hexadecimal digits")
     length = _body_length(fields, old)
     connection = fields.get("HTTP_CONNECTION")
     keep_alive = not old if connection is None else _keeps_alive(connection, old)

@@ -15,7 +15,7 @@ def refusal_answer(refusal: HeadError, request_id: str, stamp: str) -> tuple[byt
     ident = f"X-Request-Id: {request_id}\r\n" if refusal.status >= 500 else ""
     head = (
         f"HTTP/1.1 {refusal.status} {HTTPStatus(refusal.status).phrase}\r\n"
-        f"Content-Type: text/plain; charset=utf-8\r\n"
+        f"Content-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\n"
         f"Content-Length: {len(text)}\r\n{ident}Connection: close\r\n{stamp}\r\n"
     )
     return head.encode("latin-1") + text, len(text)

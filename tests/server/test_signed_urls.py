@@ -82,13 +82,17 @@ def test_what_is_altered_is_refused(dav: Dav, area: str) -> None:
     """Every letter of the URL counts, and nothing may be added."""
     dav.ok("PUT", f"{area}a.txt", b"a" * 5000)
     dav.ok("PUT", f"{area}b.txt", b"b" * 5000)
+    dav.ok("PUT", f"{area}c%20%C3%A9", b"c" * 5000)
     path = target(described(dav, f"{area}a.txt")["downloadUrl"])
     start = len("/api/v1/signed/")
     statuses = set()
     for at in range(start, len(path)):
-        for other in "a1" if path[at] not in "a1" else "Zb":
+        for other in "a1%/" if path[at] not in "a1/" else "Zb%":
             altered = path[:at] + other + path[at + 1 :]
             statuses.add(dav("GET", altered, signed_in=False).status)
+    encoded = target(described(dav, f"{area}c%20%C3%A9")["downloadUrl"])
+    for at in range(encoded.rindex("/"), len(encoded)):
+        statuses.add(dav("GET", f"{encoded[:at]}@{encoded[at + 1 :]}", signed_in=False).status)
     assert statuses == {403}
     spoilt = [
         path + "?",
@@ -107,6 +111,7 @@ def test_what_is_altered_is_refused(dav: Dav, area: str) -> None:
     refused = dav("GET", path + "?x=1", signed_in=False)
     assert refused.headers["cache-control"] == "no-store"
     assert refused.headers["content-type"] == "application/problem+json"
+    assert refused.headers["referrer-policy"] == "no-referrer"
 
 
 @pytest.mark.parametrize("method", ["PUT", "POST", "DELETE", "PATCH", "OPTIONS", "PROPFIND"])
