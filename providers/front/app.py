@@ -77,6 +77,7 @@ class Front:
 
 def plain(start_response: StartResponse, status: int, message: str, headers: Headers | None = None) -> Iterable[Buffer]:
     """Answer with a line of text that nobody keeps."""
-    found = text(status, message, [*(headers or []), ("Cache-Control", "no-store")])
+    unkept = [] if status >= 400 else [("Cache-Control", "no-store")]
+    found = text(status, message, [*(headers or []), *unkept])
     start_response(found.status_line, found.headers)
     return found.blocks

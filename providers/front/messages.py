@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from http import HTTPStatus
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from appliance.backends.base import Buffer
 
@@ -37,6 +37,17 @@ class Answer(NamedTuple):
         return _REASONS[self.status]
 
 
+def is_coded(environ: dict[str, Any]) -> bool:
+    """Whether the bytes of a body are other ones than those that are to be stored (Content-Encoding)."""
+    coding: str = environ.get("HTTP_CONTENT_ENCODING", "")
+    return coding.strip().lower() not in ("", "identity")
+
+
+def unkept(status: int) -> Headers:
+    """Errors are kept by nobody: caches may keep some for minutes if they are told nothing (RFC 9111 §4.2.2)."""
+    return [("Cache-Control", "no-store")] if status >= 400 else []
+
+
 def text(status: int, message: str, headers: Headers | None = None) -> Answer:
     """A line for a person."""
     body = f"{message}\n".encode("utf-8", "replace")
@@ -44,6 +55,7 @@ def text(status: int, message: str, headers: Headers | None = None) -> Answer:
         status,
         [
             *(headers or []),
+            *unkept(status),
             ("Content-Type", "text/plain; charset=utf-8"),
             ("X-Content-Type-Options", "nosniff"),
             ("Content-Length", str(len(body))),

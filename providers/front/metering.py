@@ -189,5 +189,4 @@ def _policy(limit: RateLimit) -> str:
 
 
 def _line(_: Environ, error: RateLimited) -> Answer:
-    headers = [("Retry-After", str(error.retry_after_s)), ("Cache-Control", "no-store")]
-    return text(429, str(error), headers)
+    return text(429, str(error), [("Retry-After", str(error.retry_after_s))])

@@ -77,9 +77,7 @@ def send_file(sending: Sending, headers: Headers, content_type: str) -> Answer:
     if value is not None and _may_go_on(sending):
         ranges = parse_range(value, size)
     if ranges is UNSATISFIABLE:
-        return text(
-            416, "the range begins after the end", [("Cache-Control", "no-store"), ("Content-Range", f"bytes */{size}")]
-        )
+        return text(416, "the range begins after the end", [("Content-Range", f"bytes */{size}")])
     if ranges is None:
         headers += [("Content-Type", content_type), ("Content-Length", str(size))]
         return Answer(200, headers, blocks_of(sending, ByteRange(0, size)))

@@ -118,6 +118,7 @@ def require_reason(answer: Answer, status: int) -> None:
     """A line for a person, or an XML error; never the program's own business."""
     assert answer.status == status, answer.text
     assert status < 400 or answer.body
+    assert status < 400 or answer.headers["cache-control"] == "no-store"
     assert "Traceback" not in answer.text
     assert ".py" not in answer.text
 
