@@ -17,11 +17,12 @@ from providers.api import answers
 from providers.api.describing import COMPLETED, UPLOADING
 from providers.api.digests import parse_content_digest
 from providers.api.places import NAME_MOST, folder_in, moment_in
+from providers.api.problems import UnknownMediaType
 from providers.api.request import Fields, Request
 from providers.front.content_types import content_type_of, is_media_type, media_type_or
 from providers.front.dates import format_iso_date
 from providers.front.etags import parse_etags
-from providers.front.messages import Answer
+from providers.front.messages import Answer, is_coded
 
 MULTIPART_ABOVE = 100_000_000
 """A file of more bytes comes in parts."""
@@ -146,6 +147,8 @@ def abort_upload(request: Request) -> Answer:
 def _require_whole(request: Request) -> None:
     if "HTTP_CONTENT_RANGE" in request.environ:
         raise BadRequest(reason="Content-Range is not supported; send the file or the part whole")
+    if is_coded(request.environ):
+        raise UnknownMediaType(reason="a content coding is not supported; send the bytes as they are")
 
 
 def _token(request: Request) -> str:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from appliance.errors import BadRequest, ChecksumMismatch, NotFound
 from appliance.files.write import Announced, Digest
-from providers.front.messages import Headers
+from providers.front.messages import Headers, is_coded
 
 VERSION: Final = "1.0.0"
 BODY_TYPE: Final = "application/offset+octet-stream"
@@ -96,6 +96,17 @@ def require_bytes(environ: dict[str, Any]) -> None:
     """
     if not has_bytes(environ):
         raise WrongBodyType(reason=f"the Content-Type has to be {BODY_TYPE}")
+    require_plain(environ)
+
+
+def require_plain(environ: dict[str, Any]) -> None:
+    """Refuse bytes in a content coding: offsets count those that are stored.
+
+    Raises:
+        WrongBodyType
+    """
+    if is_coded(environ):
+        raise WrongBodyType(reason="a content coding is not supported; send the bytes as they are")
 
 
 def number_of(environ: dict[str, Any], name: str) -> int:

@@ -47,6 +47,7 @@ def create(asked: Asked, *, folder: Path | None = None, replaces: str = NEVER) -
     metadata say. ``replaces``: what may be replaced, unless the metadata say that.
     """
     protocol.require_version(asked.environ)
+    protocol.require_plain(asked.environ)
     if "HTTP_UPLOAD_DEFER_LENGTH" in asked.environ:
         raise BadRequest(reason="the length has to be known at the beginning: send Upload-Length")
     metadata = Metadata(asked.environ.get("HTTP_UPLOAD_METADATA", "").strip())

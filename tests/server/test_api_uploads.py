@@ -37,6 +37,7 @@ def test_small_file_comes_in_one_request(dav: Dav) -> None:
     )  # fmt: skip
     assert status == 201
     assert set(begun) == {"fileId", "uploadId", "uploadUrl", "expiresAt"}
+    assert ask(dav, "PUT", path_of(begun["uploadUrl"]), body, Content_Encoding="gzip")[0] == 415
     status, done = ask(dav, "PUT", path_of(begun["uploadUrl"]), body, Content_Digest=content_digest(body))
     assert status == 200
     assert done["status"] == "completed"

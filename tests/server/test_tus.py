@@ -127,6 +127,7 @@ def test_what_does_not_fit_is_refused(tus: Tus) -> None:
     assert problem(tus.patch(path, 6, b""), 409) == "offset-mismatch"
     assert problem(tus.patch(path, 5, b"123456"), 413) == "too-large"
     assert problem(tus.ask("PATCH", path, b"6", Upload_Offset=5, Content_Type="text/plain"), 415)
+    assert problem(tus.patch(path, 5, b"6", Content_Encoding="gzip"), 415) == "wrong-body-type"
     for value in ("", "-1", "x", "1" * 30, "5.0", "٥".encode().decode("latin-1")):
         assert problem(tus.ask("PATCH", path, b"6", Upload_Offset=value, Content_Type=BYTES), 400) == "bad-request"
     assert tus.offset(path) == 5

@@ -24,7 +24,7 @@ _MEANS = {
     410: "what the cursor or the moment names is kept no more",
     412: "an ETag does not hold",
     413: "too large",
-    415: "a body of another type",
+    415: "a body of another type, or in a content coding",
     423: "locked by a WebDAV client",
     429: "too many requests, or wrong passwords; try again after Retry-After seconds",
     500: "stored bytes are damaged, or the server has a mistake",
@@ -90,7 +90,7 @@ def operation(
     if body is not None:
         schema, media_type = (text(format="binary"), body) if isinstance(body, str) else (body, JSON)
         described["requestBody"] = {"required": not optional_body, "content": {media_type: {"schema": schema}}}
-        errors = (*errors, 408, 413) if isinstance(body, str) else (*errors, 408, 413, 415)
+        errors = (*errors, 408, 413, 415)
     statuses = sorted({*_USUAL, *errors} - ({401} if is_open else set()))
     described["responses"] = {
         **{str(reply.status): _reply(reply) for reply in replies},

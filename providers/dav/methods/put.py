@@ -12,7 +12,7 @@ from providers.dav.checksums import checksum_state, parse_oc_checksum
 from providers.dav.conditions import format_http_date
 from providers.dav.headers import parse_oc_mtime
 from providers.dav.request import DavRequest
-from providers.front.messages import Answer, Headers
+from providers.front.messages import Answer, Headers, is_coded
 
 # rclone announces SHA1 and compares by MD5: ownCloud, whose dialect this is, computes both.
 _KEPT = ("SHA1", "MD5")
@@ -29,8 +29,7 @@ def put(request: DavRequest) -> Answer:
     if "HTTP_CONTENT_RANGE" in request.environ:
         # RFC 9110 §14.5: storing the part as if it were the whole would destroy the file.
         raise BadRequest(reason="PUT of a part of a file (Content-Range) is not supported; send the whole file")
-    encoding = request.header("HTTP_CONTENT_ENCODING")
-    if encoding is not None and encoding.strip().lower() not in ("", "identity"):
+    if is_coded(request.environ):
         return answer.text(415, "a content coding is not supported; send the bytes as they are")
     if request.trailing_slash and request.path:
         raise UrlEndsInSlash(path=show(request.path))
