@@ -104,7 +104,8 @@ def show(request: Request) -> Answer:
         "fileSize": upload.size,
         "status": COMPLETED if is_done else UPLOADING,
         "bytes": upload.offset,
-        "percent": 100.0 if is_done or not upload.size else round(100 * upload.offset / upload.size, 2),
+        # 100 only when all of it is here.
+        "percent": 100.0 if is_done or not upload.size else 10_000 * upload.offset // upload.size / 100,
         "expiresAt": format_iso_date(upload.expires_at),
     }
     if not upload.is_partial:

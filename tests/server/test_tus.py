@@ -234,6 +234,14 @@ def test_termination_and_strangers(tus: Tus, server: Server) -> None:
     assert tus.dav("POST", URL, signed_in=False).status == 401
 
 
+def test_percent_is_a_hundred_only_when_all_is_here(tus: Tus) -> None:
+    """However little is missing."""
+    path = tus.begin("nearly", 100_001)
+    assert tus.patch(path, 0, bytes(100_000)).status == 204
+    told = json.loads(tus.dav.ok("GET", f"/api/v1/uploads/{path.rpartition('/')[2]}").body)
+    assert (told["bytes"], told["percent"]) == (100_000, 99.99)
+
+
 def test_both_kinds_of_uploads_refuse_each_others_requests(tus: Tus) -> None:
     """And the API tells how far a stream is, and can give it up."""
     dav = tus.dav
