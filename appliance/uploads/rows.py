@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from appliance import clock
 from appliance.accounts import policy
 from appliance.accounts.policy import Action
 from appliance.chunks import garbage, manifest
@@ -115,7 +116,11 @@ _INSERT = Sql(f"""
     VALUES ({", ".join(":" + name for name in _COLUMNS.split(", ")[1:])}, :upto, :segments, :entries)
     RETURNING id
 """)
-_FIND = Sql(f"SELECT {_COLUMNS} FROM upload WHERE token = :token AND user_id = :user_id AND state <> 'over'")
+# One that has expired is gone, though the job that removes it has not come yet.
+_FIND = Sql(f"""
+    SELECT {_COLUMNS} FROM upload
+    WHERE token = :token AND user_id = :user_id AND (state = 'done' OR state = 'open' AND expires_at > :now)
+""")
 _OPEN = Sql(f"SELECT {_COLUMNS} FROM upload WHERE tree_id = :tree_id AND state = 'open' ORDER BY id")
 _USED = Sql("""
     SELECT n.bytes, (SELECT CAST(COALESCE(SUM(u.received), 0) AS BIGINT) FROM upload u
@@ -208,7 +213,7 @@ def find(session: Session, principal: Principal, token: str) -> Upload:
         NotFound: there is none; whether somebody else's has this name is not told.
     """
     policy.require(principal, Action.WRITE, owner_id=principal.home_id)
-    row = session.row(_FIND, token=token, user_id=principal.user_id or 0)
+    row = session.row(_FIND, token=token, user_id=principal.user_id or 0, now=clock.now())
     if row is None:
         raise NotFound(what="this upload")
     return Upload._make(row)
@@ -220,7 +225,7 @@ def again(session: Session, upload: Upload) -> Upload:
     Raises:
         NotFound: it is over.
     """
-    row = session.row(_FIND, token=upload.token, user_id=upload.user_id)
+    row = session.row(_FIND, token=upload.token, user_id=upload.user_id, now=clock.now())
     if row is None:
         raise NotFound(what="this upload")
     return Upload._make(row)

@@ -15,7 +15,6 @@ from appliance.uploads import rows, sweep
 from appliance.uploads.rows import Etag, Upload
 from appliance.uploads.service import Uploads
 
-
 _CONTENT = Sql("SELECT manifest, checksum FROM version WHERE node_id = :node_id AND seq = :seq")
 
 
@@ -53,7 +52,8 @@ def of_file(uploads: Uploads, principal: Principal, node_id: int) -> Upload:
     with uploads.files.database.read() as session:
         mount = mounts.resolve(session, principal, (), Action.READ)
         for upload in rows.unfinished(session, mount.tree_id):
-            if upload.node_id == node_id and upload.is_new and upload.user_id == principal.user_id:
+            is_theirs = upload.user_id == principal.user_id and upload.expires_at > clock.now()
+            if upload.node_id == node_id and upload.is_new and is_theirs:
                 return upload
     raise NotFound(what=f"the file or folder {node_id}")
 

@@ -23,7 +23,7 @@ from appliance.errors import (
 )
 from appliance.files.write import Announced
 from appliance.upkeep.prune import Policy, prune
-from appliance.uploads import begin, parts, sweep
+from appliance.uploads import begin, parts, status, sweep
 from appliance.uploads.begin import PARTS_MOST
 from tests.support.content import MIB, Body, noise
 from tests.support.databases import on_sqlite
@@ -289,6 +289,21 @@ def test_upload_that_nobody_goes_on_with_expires(alice: Uploader) -> None:
     with pytest.raises(NotFound):
         alice.status(upload)
     assert alice.person.rows("SELECT COUNT(*) FROM upload") == [(0,)]
+
+
+def test_upload_that_has_expired_is_gone_before_the_job_comes(alice: Uploader, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing brings it back."""
+    upload = alice.begin("/file", len(CONTENT), part_size=SIZE)
+    later = upload.expires_at
+    assert status.of_file(alice.uploads, alice.person.principal, upload.node_id).token == upload.token
+    monkeypatch.setattr(clock, "now", lambda: later)
+    for ask in (alice.status, alice.complete, alice.abort):
+        with pytest.raises(NotFound):
+            ask(upload)
+    with pytest.raises(NotFound):
+        alice.put(upload, 1, part_of(CONTENT, SIZE, 1))
+    with pytest.raises(NotFound):
+        status.of_file(alice.uploads, alice.person.principal, upload.node_id)
 
 
 @on_sqlite
