@@ -32,7 +32,7 @@ def ask(method, path, **options):
         wait = min(2**attempt / 4, 30) * random.uniform(0.5, 1)
         try:
             answer = local.session.request(method, f"{server}/api/v1{path}", timeout=120, **options)
-            if answer.status_code < 500 and answer.status_code != 429:
+            if answer.status_code not in (429, 500, 502, 503, 504):
                 return answer
             wait = max(wait, float(answer.headers.get("Retry-After", 0)))
         except requests.RequestException as error:

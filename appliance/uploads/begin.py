@@ -26,6 +26,7 @@ PART_SIZE = 5 * 1_048_576
 
 NEVER = "never"
 ALWAYS = "always"
+EXISTING = "existing"
 
 
 class Wanted(NamedTuple):
@@ -34,7 +35,8 @@ class Wanted(NamedTuple):
     folder: Where
     name: str
     size: int
-    # What may be there and be replaced: nothing (NEVER), any file (ALWAYS), or one with this ETag (with its quotes).
+    # What may be there and be replaced: nothing (NEVER), any file or none (ALWAYS), any file but not none (EXISTING),
+    # or one with this ETag (with its quotes).
     replaces: str = NEVER
     media_type: str = ""
     # "SHA256:hex", or "".
@@ -158,7 +160,7 @@ def require_replaceable(uploads: Uploads, session: Session, principal: Principal
     if replaces == NEVER:
         if found is not None:
             raise NameTaken(path=show(place.path))
-    elif found is None or found.etag(files.incarnation) != replaces:
+    elif found is None or (replaces != EXISTING and found.etag(files.incarnation) != replaces):
         raise PreconditionFailed(path=show(place.path))
 
 

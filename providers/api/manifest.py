@@ -33,7 +33,7 @@ _RUN_BYTES = 16 * 1_048_576
 
 _STORE = "s3"
 _MISSING = "this version of this file"
-"""In these words somebody else's is not found, and what does not exist is not found in others."""
+"""Somebody else's is not found in the very words in which what does not exist is not found."""
 _CODECS = {codec.RAW: "raw", codec.ZSTD: "zstd"}
 _CURSOR = re.compile(r"([1-9][0-9]{0,17})-([1-9][0-9]{0,17})")
 

@@ -11,7 +11,7 @@ from appliance.files import read
 from appliance.files.context import Where
 from appliance.files.write import Announced
 from appliance.uploads import begin, complete, parts, status
-from appliance.uploads.begin import ALWAYS, NEVER, Wanted
+from appliance.uploads.begin import ALWAYS, EXISTING, NEVER, Wanted
 from appliance.uploads.rows import Upload
 from providers.api import answers
 from providers.api.describing import COMPLETED, UPLOADING
@@ -217,8 +217,10 @@ def _replaces(request: Request, fields: Fields) -> str:
     if text is None:
         return ALWAYS if fields.switch("overwrite") else NEVER
     found = parse_etags(text)
-    if found.any or len(found.etags) != 1:
-        raise BadRequest(reason="ifMatch is the one ETag that the file has to have, with its quotes")
+    if found.any:
+        return EXISTING
+    if len(found.etags) != 1:
+        raise BadRequest(reason="ifMatch is the one ETag that the file has to have, with its quotes, or *")
     return next(iter(found.etags))
 
 

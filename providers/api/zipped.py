@@ -32,7 +32,7 @@ _FOLDER_MODE = stat.S_IFDIR | 0o755
 _LEVEL, _STORED = 1, 0
 _PIECE = 262_144
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f/\\]")
-_DRIVE = re.compile(r"([A-Za-z]):")
+_DRIVE = re.compile(r"\A([A-Za-z]):")
 # What the format's date can say.
 _EARLIEST, _LATEST = datetime(1980, 1, 1, tzinfo=UTC), datetime(2107, 12, 31, tzinfo=UTC)
 
@@ -64,15 +64,19 @@ def safe_names(names: Sequence[str]) -> list[str]:
     counts: dict[str, int] = {}
     found: list[str] = []
     for name in names:
-        safe = _DRIVE.sub(r"\1_", _UNSAFE.sub("_", name), count=1) if _DRIVE.match(name) else _UNSAFE.sub("_", name)
-        safe = "_" * len(safe) if safe.strip(". ") == "" else safe
-        unique = safe
+        unique = safe = _safe_name(name)
         while unique in taken:
             counts[safe] = counts.get(safe, 1) + 1
             unique = f"{safe} ({counts[safe]})"
         taken.add(unique)
         found.append(unique)
     return found
+
+
+def _safe_name(name: str) -> str:
+    """What an unpacker might take for a separator, a drive, this folder or the one above is none any more."""
+    parts = _UNSAFE.split(_DRIVE.sub(r"\1_", name, count=1))
+    return "_".join("_" * len(part) if part and part.strip(". ") == "" else part for part in parts)
 
 
 def _zip(files: Files, principal: Principal, folder: Node) -> Iterable[bytes]:

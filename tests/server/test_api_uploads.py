@@ -261,10 +261,15 @@ def test_if_match_is_an_etag_and_nothing_else(dav: Dav, area: str) -> None:
     """In the document or as a header; no word makes it mean something else."""
     old = dav.ok("PUT", f"{area}f", b"old").etag
     wanted = {"fileName": "f", "fileSize": 3, "path": area.removeprefix("/dav")}
-    for spoilt in ("always", "never", "*", "", f'{old}, {old[:-1]}x"'):
+    for spoilt in ("always", "never", "existing", "", f'{old}, {old[:-1]}x"'):
         assert ask(dav, "POST", "/api/v1/files", {**wanted, "ifMatch": spoilt})[0] == 400
     assert ask(dav, "POST", "/api/v1/files", {**wanted, "overwrite": True}, If_Match='"other"')[0] == 412
     status, begun = ask(dav, "POST", "/api/v1/files", wanted, If_Match=old)
     assert status == 201
     assert ask(dav, "PUT", path_of(begun["uploadUrl"]), b"new")[0] == 200
     assert dav.ok("GET", f"{area}f").body == b"new"
+    status, begun = ask(dav, "POST", "/api/v1/files", {**wanted, "ifMatch": "*"})
+    assert status == 201
+    dav.ok("DELETE", f"{area}f")
+    assert ask(dav, "PUT", path_of(begun["uploadUrl"]), b"any")[0] == 412
+    assert ask(dav, "POST", "/api/v1/files", wanted, If_Match="*")[0] == 412

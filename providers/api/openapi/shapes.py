@@ -95,7 +95,7 @@ _TARGET = {
 }
 _REPLACING = {
     "overwrite": flag("whether what has the name may be replaced"),
-    "ifMatch": text("only if it has this ETag", maxLength=200),
+    "ifMatch": text("only if it has this ETag, or is there (*)", maxLength=200),
 }
 
 SCHEMAS: dict[str, Schema] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from appliance.errors import BadRequest, IsAFolder, NameTaken, UploadConflict
-from appliance.uploads.begin import ALWAYS, NEVER
+from appliance.uploads.begin import ALWAYS, EXISTING, NEVER
 from providers.dav import answer
 from providers.dav.conditions import parse_etags
 from providers.dav.methods.options import ALLOW
@@ -36,7 +36,9 @@ def _replaces(request: DavRequest) -> str:
     if match is None:
         return ALWAYS
     found = parse_etags(match)
-    if found.any or len(found.etags) != 1:
+    if found.any:
+        return EXISTING
+    if len(found.etags) != 1:
         raise BadRequest(reason="an upload takes one ETag in If-Match")
     (etag,) = found.etags
     return etag
