@@ -202,10 +202,14 @@ class DavApp(WsgiDAVApp):
         self, environ: Environ, start_response: StartResponse, page: Callable[[Environ, Principal], Answer]
     ) -> Iterable[Buffer]:
         """Answer a request outside of the tree with ``page``, for whoever signs in."""
-        refusal = self.http_authenticator.refusal(environ)
-        if refusal is not None:
-            return send(refusal, start_response)
-        return send(page(environ, environ[PRINCIPAL]), start_response)
+        found = self.http_authenticator.refusal(environ)
+        if found is None:
+            try:
+                found = page(environ, environ[PRINCIPAL])
+            except HoldfastError as error:
+                found = answer_error(error, prefix="", is_folder=lambda _: False)
+                note_failure(environ, found, error)
+        return send(found, start_response)
 
 
 class _Shared(dict[str, Any]):

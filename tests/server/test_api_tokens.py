@@ -185,6 +185,9 @@ def requests_on(dav: Dav, area: str) -> dict[str, Answer]:
         "PROPFIND": dav("PROPFIND", area, headers={"Depth": "1"}),
         "GET a page": dav("GET", area),
         "GET the past": dav("GET", "/at/seq-1/"),
+        "GET its days": dav("GET", "/at/"),
+        "HEAD its days": dav("HEAD", "/at/"),
+        "PROPFIND its days": dav("PROPFIND", "/at/", headers={"Depth": "1"}),
         "PUT": dav("PUT", area + "new", b"new"),
         "PUT more": dav("PUT", area + "file", b"x" * 300_000),
         "MKCOL": dav("MKCOL", area + "folder"),
@@ -205,7 +208,9 @@ def reading_status(dav: Dav, bearer: Dav, area: str) -> set[int]:
     return {bearer("GET", path).status for path in paths}
 
 
-READING = {"GET", "HEAD", "PROPFIND", "GET a page", "GET the past"}
+READING = {
+    "GET", "HEAD", "PROPFIND", "GET a page", "GET the past", "GET its days", "HEAD its days", "PROPFIND its days"
+}  # fmt: skip
 
 
 def test_token_for_reading_changes_nothing(dav: Dav, bearer: Dav, folder: str) -> None:
