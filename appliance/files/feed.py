@@ -100,7 +100,11 @@ _OWN = Sql("""
     UNION SELECT subtree_seq FROM node WHERE id = :id AND kind = 2 AND subtree_seq > :since
     ORDER BY 1 LIMIT :count
 """)
-_PLACED = Sql("SELECT placed_seq FROM node WHERE id IN (:ids*) AND placed_seq > :since")
+# Where something was, from which change on and up to which; its newest place has no end.
+_STAYS = Sql("""
+    SELECT parent_id, from_seq, to_seq FROM placement WHERE node_id = :id AND to_seq > :after AND from_seq < :before
+    UNION ALL SELECT parent_id, placed_seq, NULL FROM node WHERE id = :id AND placed_seq < :before
+""")
 
 
 def changes(files: Files, principal: Principal, known: Position | None, *, count: int = LIMIT) -> Feed:
@@ -146,7 +150,7 @@ def changes_of(files: Files, principal: Principal, node_id: int, known: Position
         since = known.seq if known is not None else 0
         own = [row[0] for row in session.rows(_OWN, id=node_id, since=since, count=count + 1)]
         rows = [_as_its_own(row, node) for row in session.rows_by(_THESE, own, tree_id=mount.tree_id)]
-        rows += _with_folders(session, node, since)
+        rows += _with_folders(session, node, since, newest)
         return _feed(session, mount, sorted(rows, key=itemgetter(0))[: count + 1], now, count)
 
 
@@ -170,12 +174,32 @@ def _as_its_own(row: Row, node: Node) -> Row:
     return (*row[:3], node.id, None, None, node.parent_id, node.name, row[8], node.kind)
 
 
-def _with_folders(session: Session, node: Node, since: int) -> list[Row]:
-    """The changes by which a folder took it along, into the trash or out of it; as far as it is still in there."""
-    folders = [each for each, _ in nodes.above(session, node.id)][:-1]
-    placed = [row[0] for row in session.rows_by(_PLACED, folders, since=since)]
-    rows = session.rows_by(_THESE, placed, tree_id=node.tree_id)
+def _with_folders(session: Session, node: Node, since: int, newest: int) -> list[Row]:
+    """The changes by which a folder took it along while it was in there, into the trash or out of it."""
+    edges: set[int] = set()
+    for folder_id, came, went in _stays(session, node.id, since, newest + 1):
+        edges |= _edges(session, folder_id, max(came, since), went)
+    rows = session.rows_by(_THESE, sorted(edges), tree_id=node.tree_id)
     return [_as_its_own(row, node) for row in rows if row[2] in (Kind.REMOVE, Kind.RESTORE)]
+
+
+def _edges(session: Session, folder_id: int | None, after: int, before: int) -> set[int]:
+    """The changes between these two by which a folder came somewhere or went, by itself or with one above it."""
+    found: set[int] = set()
+    for above_id, came, went in _stays(session, folder_id, after, before):
+        found |= {seq for seq in (came, went) if after < seq < before}
+        found |= _edges(session, above_id, max(came, after), min(went, before))
+    return found
+
+
+def _stays(session: Session, node_id: int | None, after: int, before: int) -> list[tuple[int | None, int, int]]:
+    """(folder's id, the change that began it, the one that ended it), as far as they are between; None: in no folder,
+    but the root, or in the trash.
+    """
+    if node_id is None:
+        return []
+    rows = session.rows(_STAYS, id=node_id, after=after, before=before)
+    return [(parent_id, came, before if went is None else went) for parent_id, came, went in rows]
 
 
 def _feed(session: Session, mount: Mount, rows: list[Row], now: Position, count: int) -> Feed:

@@ -125,6 +125,7 @@ def test_changes_of_a_file_are_its_own(alice: Person, bob: Person) -> None:
         ("modified", 3, 3),
         ("modified", 4, None),
         ("modified", 6, None),
+        ("deleted", 7, None),
         ("created", 8, None),
     ]
     assert {each.node_id for each in found.happenings} == {node.id}
@@ -139,6 +140,26 @@ def test_changes_of_a_file_are_its_own(alice: Person, bob: Person) -> None:
         of_file(bob, node.id)
     with pytest.raises(NotFound):
         of_file(alice, 12_345_678)
+
+
+def test_file_goes_and_comes_with_its_folders_only_while_it_is_in_them(alice: Person) -> None:
+    """Not with what became of a folder before the file was in it, or after it had left; but with all above it."""
+    alice.mkdir("/d")
+    alice.remove("/d")
+    alice.put_back(alice.trash()[0])
+    node = alice.put("/d/a").node
+    before = of_file(alice, node.id).position
+    assert [each.effect.value for each in of_file(alice, node.id).happenings] == ["created"]
+    alice.mkdir("/e")
+    alice.move("/d", "/e/d")
+    alice.remove("/e")
+    alice.put_back(alice.trash()[0])
+    alice.move("/e/d/a", "/a")
+    alice.remove("/e")
+    alice.put_back(alice.trash()[0])
+    kinds = [each.effect.value for each in of_file(alice, node.id).happenings]
+    assert kinds == ["created", "deleted", "created", "modified"]
+    assert [each.effect.value for each in of_file(alice, node.id, before).happenings] == kinds[1:]
 
 
 def test_changes_of_a_file_come_in_pages(alice: Person) -> None:
