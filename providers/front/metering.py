@@ -47,10 +47,9 @@ class Meter:
 
     def through(self, app: Application, environ: Environ, start_response: StartResponse) -> Iterable[Buffer]:
         """What ``app`` answers, or the refusal; counted, and with what is left in its head."""
-        # Who has waited for an answer was counted when the question came.
-        if environ["holdfast.target"] in _NEVER_LIMITED or RESUMED in environ:
+        if environ["holdfast.target"] in _NEVER_LIMITED:
             return app(environ, start_response)
-        spending = environ[_SPENDING] = _Spending(start_response)
+        spending = environ[_SPENDING] = _Spending(start_response, has_waited=RESUMED in environ)
         addresses = self._limiter.addresses
         if addresses.are_limited:
             share = _share_of(environ["REMOTE_ADDR"])
@@ -92,10 +91,11 @@ class _Body(Protocol):
 class _Spending:
     """What one request counts for. One thread at a time."""
 
-    __slots__ = ("_start_response", "_subjects", "bytes")
+    __slots__ = ("_has_waited", "_start_response", "_subjects", "bytes")
 
-    def __init__(self, start_response: StartResponse) -> None:
+    def __init__(self, start_response: StartResponse, *, has_waited: bool) -> None:
         self._start_response = start_response
+        self._has_waited = has_waited
         self._subjects: list[Subject] = []
         self.bytes: list[Allowance] = []
 
@@ -106,7 +106,9 @@ class _Spending:
             RateLimited: it may not be had; no byte of it counts.
         """
         self._subjects.append(subject)
-        subject.admit(time.monotonic())
+        # Who has waited for an answer was counted when the question came.
+        if not self._has_waited:
+            subject.admit(time.monotonic())
         if subject.bytes is not None:
             self.bytes.append(subject.bytes)
 

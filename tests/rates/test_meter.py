@@ -15,6 +15,7 @@ from appliance.rates.buckets import Buckets
 from appliance.rates.limit import RateLimit, What, Whose
 from appliance.rates.limiter import RateLimiter
 from providers.front.metering import Meter
+from providers.http.later import RESUMED
 from tests.support.databases import on_sqlite
 
 pytestmark = on_sqlite
@@ -55,11 +56,12 @@ class Face:
         self.error: Exception | None = None
         self.told: dict[str, str] = {}
         self.status = ""
+        self.more: dict[str, Any] = {}
 
     def ask(self, method: str = "GET", address: str = "192.0.2.1", arrived: int = 0) -> Iterable[bytes]:
         """The blocks of the answer."""
         environ = {"REQUEST_METHOD": method, "REMOTE_ADDR": address, "wsgi.input": Body(arrived),
-                   "holdfast.target": "/dav/"}  # fmt: skip
+                   "holdfast.target": "/dav/", **self.more}  # fmt: skip
         return self.meter.through(self._answer, environ, self._start)
 
     def bytes_left(self) -> int:
@@ -173,6 +175,22 @@ def test_answer_that_others_may_keep_tells_nothing(database: Database) -> None:
     face.headers = [("Cache-Control", "private, no-cache")]
     face.ask()
     assert "RateLimit" in face.told
+
+
+def test_who_has_waited_is_told_what_is_left_and_not_refused(database: Database) -> None:
+    """It was counted as a request when the question came; the bytes of the answer count."""
+    face = Face(database, ("user", "requests", 2), ("user", "bytes", 1_000_000))
+    face.ask()
+    face.ask()
+    with pytest.raises(RateLimited):
+        face.ask()
+    user = face.limiter.users.of(1)
+    before = [told.left for told in user.told(float("inf"))]
+    face.more = {RESUMED: True}
+    face.blocks = [b"x" * 700]
+    face.ask()
+    assert {"RateLimit", "RateLimit-Policy"} <= face.told.keys()
+    assert [told.left for told in user.told(float("inf"))] == [before[0], before[1] - 700]
 
 
 def test_oldest_subjects_are_forgotten(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
