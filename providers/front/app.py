@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 from appliance.backends.base import Buffer
 from appliance.errors import HoldfastError
+from providers.front import caching
 from providers.front.forwarded import Network, believe
 from providers.front.messages import Headers, text
 from providers.front.metering import Application, Environ, Meter, StartResponse
@@ -41,9 +42,10 @@ class Front:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[Buffer]:
         believe(environ, self.trusted_proxies)
+        start = caching.never_silent(environ, start_response)
         if self.meter is not None:
-            return self.meter.through(self._answer, environ, start_response)
-        return self._answer(environ, start_response)
+            return self.meter.through(self._answer, environ, start)
+        return self._answer(environ, start)
 
     def _answer(self, environ: Environ, start_response: StartResponse) -> Iterable[Buffer]:
         first, slash, rest = environ["holdfast.target"].removeprefix("/").partition("/")

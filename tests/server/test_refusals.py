@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.server.dav_client import Answer, Dav
@@ -287,3 +289,24 @@ def test_health_is_told_under_its_own_path_to_readers_only(dav: Dav, path: str) 
     for method in ("POST", "PUT", "DELETE", "PROPFIND", "OPTIONS"):
         answer = dav(method, path, signed_in=False)
         assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD")
+
+
+def test_no_cache_is_left_to_guess(dav: Dav, area: str) -> None:
+    """Errors are kept by nobody; what somebody with credentials gets, by nobody else."""
+    dav.ok("PUT", area + "file", CONTENT)
+    dav.ok("PUT", area + "other", CONTENT)
+    listed = dav("GET", f"/api/v1/files?path={area.removeprefix('/dav')}")
+    file_id = json.loads(listed.body)["files"][0]["fileId"]
+    for method, path, status in (
+        ("GET", area + "file", 200), ("PROPFIND", area + "file", 207), ("OPTIONS", area, 200), ("GET", "/", 200),
+        ("DELETE", f"/api/v1/files/{file_id}", 204), ("DELETE", area + "other", 204),
+    ):  # fmt: skip
+        answer = dav(method, path)
+        assert (answer.status, answer.headers.get("cache-control")) == (status, "private, no-cache"), (method, path)
+    for path in ("/dav/nothing", "/nothing", "/at/nothing/", "/api/v1/nothing", "/healthz/nothing"):
+        for signed_in in (True, False):
+            answer = dav("GET", path, signed_in=signed_in)
+            assert answer.status in (401, 404), path
+            assert answer.headers.get("cache-control") == "no-store", path
+    with_cookie = dav("GET", "/", headers={"Cookie": "a=b"}, signed_in=False)
+    assert with_cookie.headers["cache-control"] == "private, no-cache"
