@@ -72,6 +72,7 @@ def build_wsgi(
         settings.public_urls,
         settings.trusted_proxies,
         {_API: settings.cors_origins},
+        {_API: api.refusal},
         meter,
     )
 

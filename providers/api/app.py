@@ -11,7 +11,7 @@ from typing import Any
 from appliance import faults
 from appliance.accounts.signin import SignIn
 from appliance.backends.base import Buffer
-from appliance.errors import HoldfastError, NotFound, QuotaExceeded, RateLimited, Unauthenticated
+from appliance.errors import HoldfastError, NotFound, QuotaExceeded, Unauthenticated
 from appliance.files.watch import Watch
 from appliance.principal import Principal
 from appliance.uploads.service import Uploads
@@ -33,6 +33,7 @@ _log = logging.getLogger(__name__)
 PREFIX = "/api/v1"
 
 _SIGNED = PREFIX + signed.PATH
+_READING = ("GET", "HEAD")
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
@@ -116,7 +117,7 @@ class ApiApp:
         start_response(found.status_line, cors.shared(environ, self._cors_origins, found.headers))
         return [] if environ["REQUEST_METHOD"] == "HEAD" else found.blocks
 
-    def refusal(self, environ: Environ, error: RateLimited) -> Answer:
+    def refusal(self, environ: Environ, error: HoldfastError) -> Answer:
         """The answer to a request that is refused before it is known who asks."""
         refused = problem(error)
         return refused._replace(headers=cors.shared(environ, self._cors_origins, refused.headers))
@@ -130,7 +131,9 @@ class ApiApp:
         try:
             if is_signed:
                 return signed.serve(self._api, environ)
-            if (page := OPEN.get(_path(environ))) is not None and environ["REQUEST_METHOD"] in ("GET", "HEAD"):
+            if (page := OPEN.get(_path(environ))) is not None:
+                if environ["REQUEST_METHOD"] not in _READING:
+                    raise WrongMethod(method=environ["REQUEST_METHOD"], allowed=_READING)
                 return page(self._base(environ))
             principal = environ[PRINCIPAL] = self._signed_in(environ)
             if self._admit is not None:
@@ -188,10 +191,16 @@ def _handler(request: Request) -> Handler:
             if handler is None and method == "HEAD":
                 handler = route.handlers.get("GET")
             if handler is None:
-                raise WrongMethod(method=method, allowed=tuple(route.handlers))
+                raise WrongMethod(method=method, allowed=_methods(route))
             request.values = match.groupdict()
             return handler
     raise NotFound(what="this part of the API")
+
+
+def _methods(route: Route) -> tuple[str, ...]:
+    """Where GET is possible, HEAD is."""
+    heads = ("HEAD",) if "GET" in route.handlers else ()
+    return (*route.handlers, *heads)
 
 
 def _note(environ: Environ, refused: Answer, error: HoldfastError) -> None:

@@ -24,6 +24,14 @@ class WrongMethod(errors.BadRequest):
         super().__init__(reason=f"{method} is not possible here")
 
 
+class UnsatisfiableRange(errors.BadRequest):
+    """No byte that is asked for is there."""
+
+    def __init__(self, *, size: int) -> None:
+        self.size = size
+        super().__init__(reason=f"the range begins after the end; there are {size} bytes")
+
+
 class UnknownMediaType(errors.BadRequest):
     """The body is of a kind that is not read here."""
 
@@ -41,6 +49,7 @@ _STATUS: dict[type[HoldfastError], _Mapped] = {
     errors.Invalid: _Mapped(400),
     WrongMethod: _Mapped(405),
     UnknownMediaType: _Mapped(415),
+    UnsatisfiableRange: _Mapped(416, ("size",)),
     tus.WrongVersion: _Mapped(412),
     tus.WrongBodyType: _Mapped(415),
     errors.BodyStalled: _Mapped(408),
@@ -96,11 +105,13 @@ def _headers(error: HoldfastError) -> Headers:
         return [("Retry-After", str(getattr(error, "retry_after_s", 5)))]
     if isinstance(error, WrongMethod):
         return [("Allow", ", ".join(error.allowed))]
+    if isinstance(error, UnsatisfiableRange):
+        return [("Content-Range", f"bytes */{error.size}")]
     return challenges(error, offers_bearer=True)
 
 
 def _dashed(name: str) -> str:
-    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", name).lower()
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower()
 
 
 def _camel(name: str) -> str:

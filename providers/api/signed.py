@@ -6,6 +6,7 @@ writing it; what differs in a letter is refused.
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -16,6 +17,7 @@ from appliance.principal import Principal
 from appliance.signing import surrogates, urls
 from appliance.signing.urls import Disposition, Grant, Signed
 from appliance.tree.nodes import Node
+from providers.api.problems import UnsatisfiableRange
 from providers.api.request import Api
 from providers.front import compression
 from providers.front.content_types import content_type_of, media_type_or
@@ -54,6 +56,7 @@ def serve(api: Api, environ: dict[str, Any]) -> Answer:
     Raises:
         BadSignature, UrlExpired
         NotFound: the file or the version is gone.
+        UnsatisfiableRange
     """
     signed, name = _parts(api, environ)
     files = api.uploads.files
@@ -103,7 +106,10 @@ def _send(api: Api, environ: dict[str, Any], granted: Grant, found: read.OpenedV
         return Answer(304, headers, [])
     headers += safety(granted.name, content_type, attach=granted.disposition == "attachment")
     if not coding:
-        return send_file(sending, headers, content_type)
+        sent = send_file(sending, headers, content_type)
+        if sent.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            raise UnsatisfiableRange(size=node.bytes)
+        return sent
     headers += [("Content-Type", content_type), ("Content-Encoding", coding)]
     blocks = blocks_of(sending, ByteRange(0, node.bytes))
     return Answer(200, headers, [] if sending.is_head else compression.compressed(blocks, coding))

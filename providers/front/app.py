@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote
 
 from appliance.backends.base import Buffer
-from appliance.errors import HoldfastError
+from appliance.errors import Denied, HoldfastError
 from providers.front import caching
 from providers.front.forwarded import Network, believe
-from providers.front.messages import Headers, text
+from providers.front.messages import Answer, Headers, text
 from providers.front.metering import Application, Environ, Meter, StartResponse
 from providers.front.origin import is_foreign, is_guest
 
@@ -28,8 +28,8 @@ class Front:
     """``faces`` by the first name of the path; ``root`` answers for "/" itself and for every other path.
 
     ``ready`` raises when the server cannot do its work. What ``trusted_proxies`` say of a request's origin is believed.
-    ``guests`` are the origins whose pages may use a face, by its name ("*": any). ``meter`` is there where rate limits
-    are set.
+    ``guests`` are the origins whose pages may use a face, by its name ("*": any). ``refusals``: how a face answers, by
+    its name, whose errors are no line of text. ``meter`` is there where rate limits are set.
     """
 
     faces: dict[str, Application]
@@ -38,6 +38,7 @@ class Front:
     public_urls: tuple[str, ...]
     trusted_proxies: tuple[Network, ...] = ()
     guests: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    refusals: dict[str, Callable[[Environ, HoldfastError], Answer]] = field(default_factory=dict)
     meter: Meter | None = None
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[Buffer]:
@@ -52,7 +53,7 @@ class Front:
         # RFC 3986 §6.2.2.2: an encoded letter is that letter. What is below is the face's to decode.
         name = unquote(first)
         if is_foreign(environ, self.public_urls) and not is_guest(environ, self.guests.get(name, ())):
-            return plain(start_response, 403, _UNSAFE_ORIGIN)
+            return self._foreign(name, environ, start_response)
         face = self.faces.get(name)
         if face is not None:
             environ["holdfast.target"] = f"/{name}{slash}{rest}"
@@ -60,6 +61,14 @@ class Front:
         if name in ("healthz", "readyz") and not slash:
             return self._health(name, environ, start_response)
         return self.root(environ, start_response)
+
+    def _foreign(self, name: str, environ: Environ, start_response: StartResponse) -> Iterable[Buffer]:
+        refusal = self.refusals.get(name)
+        if refusal is None:
+            return plain(start_response, 403, _UNSAFE_ORIGIN)
+        refused = refusal(environ, Denied(action="asking from there", reason=_UNSAFE_ORIGIN))
+        start_response(refused.status_line, refused.headers)
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else refused.blocks
 
     def _health(self, name: str, environ: Environ, start_response: StartResponse) -> Iterable[Buffer]:
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):

@@ -42,6 +42,25 @@ def test_every_route_is_described_and_nothing_else() -> None:
     assert {(path, method.upper()) for path, methods in PATHS.items() for method in methods} == routes
 
 
+def test_descriptions_are_for_reading(dav: Dav) -> None:
+    """Without signing in too; and HEAD goes where GET does."""
+    for path in OPEN:
+        assert dav("HEAD", f"/api/v1{path}", signed_in=False).status == 200
+        answer = dav("POST", f"/api/v1{path}", b"", signed_in=False)
+        assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD")
+
+
+def test_errors_are_problems_wherever_they_are_found(dav: Dav, area: str) -> None:
+    """Also those that are found before the API is asked; a type is made of words."""
+    foreign = dav("POST", "/api/v1/folders", b"{}", {"Origin": "https://elsewhere.example"})
+    assert (foreign.status, foreign.headers["content-type"]) == (403, "application/problem+json")
+    assert json.loads(foreign.body)["type"] == "urn:holdfast:problem:denied"
+    dav.ok("PUT", area + "file", b"content")
+    document = json.dumps({"fileName": "x", "path": area.removeprefix("/dav") + "file"}).encode()
+    refused = dav("POST", "/api/v1/folders", document)
+    assert (refused.status, json.loads(refused.body)["type"]) == (409, "urn:holdfast:problem:not-a-folder")
+
+
 def test_operations_have_names_of_their_own() -> None:
     """Generators make functions of them."""
     names = [operation["operationId"] for methods in PATHS.values() for operation in methods.values()]

@@ -72,7 +72,11 @@ def test_ranges_and_conditions(dav: Dav, area: str) -> None:
     assert "content-disposition" not in answer.headers
     assert answer.headers["content-type"] == "video/mp4"
     assert fetch(dav, url, Range="bytes=-5").body == body[-5:]
-    assert fetch(dav, url, Range="bytes=300000-").status == 416
+    beyond = fetch(dav, url, Range="bytes=300000-")
+    assert (beyond.status, beyond.headers["content-range"]) == (416, "bytes */300000")
+    assert beyond.headers["content-type"] == "application/problem+json"
+    problem = json.loads(beyond.body)
+    assert (problem["type"], problem["size"]) == ("urn:holdfast:problem:unsatisfiable-range", 300_000)
     unchanged = fetch(dav, url, If_None_Match=answer.etag)
     assert (unchanged.status, unchanged.body) == (304, b"")
     assert unchanged.headers["cache-control"].startswith("public")

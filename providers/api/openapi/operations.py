@@ -25,6 +25,7 @@ _MEANS = {
     412: "an ETag does not hold",
     413: "too large",
     415: "a body of another type, or in a content coding",
+    416: "the range begins after the end",
     423: "locked by a WebDAV client",
     429: "too many requests, or wrong passwords; try again after Retry-After seconds",
     500: "stored bytes are damaged, or the server has a mistake",

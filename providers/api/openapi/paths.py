@@ -299,11 +299,10 @@ _WITHOUT_SIGNING_IN: dict[str, dict[str, Any]] = {
                 _BYTES_OF_VERSION,
                 Reply(206, "a range of them", text(format="binary"), "*/*", ("Content-Range",)),
                 Reply(304, "the client has them"),
-                Reply(416, "the range begins after the end", text(), "text/plain"),
             ],
             description="As downloadUrl says; never put together by a client. Without a query.",
             parameters=_URL,
-            errors=(412,),
+            errors=(412, 416),
             is_open=True,
         )
     },
