@@ -16,6 +16,7 @@ import pytest
 from providers.api.app import OPEN, ROUTES
 from providers.api.openapi import page
 from providers.api.openapi.paths import PATHS
+from providers.api.openapi.shapes import SCHEMAS
 from tests.server.dav_client import Dav
 from tests.server.running import ADMIN, PASSWORD, Server
 
@@ -59,6 +60,14 @@ def test_errors_are_problems_wherever_they_are_found(dav: Dav, area: str) -> Non
     document = json.dumps({"fileName": "x", "path": area.removeprefix("/dav") + "file"}).encode()
     refused = dav("POST", "/api/v1/folders", document)
     assert (refused.status, json.loads(refused.body)["type"]) == (409, "urn:holdfast:problem:not-a-folder")
+
+
+@pytest.mark.parametrize("name", ["NewUpload", "PartList", "NewFolder", "Alteration", "Copy", "Place", "NewToken"])
+def test_what_a_request_may_leave_out_may_be_null(name: str) -> None:
+    """As the server reads it; what has to be there may not."""
+    shape = SCHEMAS[name]
+    for field, schema in shape["properties"].items():
+        assert ("null" in schema["type"]) == (field not in shape["required"]), field
 
 
 def test_operations_have_names_of_their_own() -> None:

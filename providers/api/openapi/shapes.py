@@ -42,6 +42,11 @@ def document(required: dict[str, Schema], optional: dict[str, Schema] | None = N
     return _typed("object", description, {"properties": {**required, **(optional or {})}, "required": sorted(required)})
 
 
+def asked(required: dict[str, Schema], optional: dict[str, Schema], description: str = "") -> Schema:
+    """What a request brings: what may be missing may be null as well."""
+    return document(required, {name: nullable(schema) for name, schema in optional.items()}, description)
+
+
 def _typed(kind: str, description: str, more: dict[str, Any]) -> Schema:
     return {"type": kind, **({"description": description} if description else {}), **more}
 
@@ -102,7 +107,7 @@ SCHEMAS: dict[str, Schema] = {
     "File": document(_FILE, _MAYBE, "A file or folder."),
     "Page": document({"files": listed(ref("File")), **_PAGED}),
     "FolderPage": document({"folder": ref("File"), "files": listed(ref("File")), **_PAGED}),
-    "NewUpload": document(
+    "NewUpload": asked(
         {"fileName": NAME, "fileSize": integer("bytes", minimum=0, maximum=1 << 60)},
         {
             **_TARGET,
@@ -143,7 +148,7 @@ SCHEMAS: dict[str, Schema] = {
         },
     ),
     "Part": document({"partNumber": integer(minimum=1, maximum=10_000), "etag": text(), "size": integer(minimum=0)}),
-    "PartList": document(
+    "PartList": asked(
         {},
         {
             "parts": listed(
@@ -168,12 +173,12 @@ SCHEMAS: dict[str, Schema] = {
             "etag": ETAG,
         }
     ),
-    "NewFolder": document({"fileName": NAME}, {**_TARGET, "modifiedAt": moment(), "ifMatch": _REPLACING["ifMatch"]}),
-    "Alteration": document(
+    "NewFolder": asked({"fileName": NAME}, {**_TARGET, "modifiedAt": moment(), "ifMatch": _REPLACING["ifMatch"]}),
+    "Alteration": asked(
         {}, {"fileName": NAME, **_TARGET, **_REPLACING, "modifiedAt": moment("another modification time")}
     ),
-    "Copy": document({}, {"fileName": NAME, **_TARGET, **_REPLACING}),
-    "Place": document({}, {"fileName": NAME, **_TARGET}, "Where it is to be; where it was, if nothing is said."),
+    "Copy": asked({}, {"fileName": NAME, **_TARGET, **_REPLACING}),
+    "Place": asked({}, {"fileName": NAME, **_TARGET}, "Where it is to be; where it was, if nothing is said."),
     "Versions": document(
         {
             "versions": listed(
@@ -273,12 +278,12 @@ SCHEMAS: dict[str, Schema] = {
             "cursor": CURSOR,
         }
     ),
-    "NewToken": document(
+    "NewToken": asked(
         {
             "name": text("what it is for", minLength=1, maxLength=100),
             "scopes": listed(text(enum=["files:read", "files:write"]), minItems=1),
         },
-        {"expiresIn": integer("seconds", minimum=1)},
+        {"expiresIn": integer("seconds", minimum=1, maximum=31_622_400)},
     ),
     "Token": document(_TOKEN),
     "MadeToken": document({**_TOKEN, "token": text("told this once")}),
