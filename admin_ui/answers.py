@@ -69,6 +69,6 @@ def static(body: bytes, content_type: str) -> Answer:
     headers = [
         ("Content-Type", content_type),
         ("Content-Length", str(len(body))),
-        ("Cache-Control", "public, max-age=31536000, immutable"),
+        ("Cache-Control", "max-age=31536000, immutable"),
     ]
     return Answer(200, [*headers, *_SAFETY], body)

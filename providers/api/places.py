@@ -55,15 +55,18 @@ def moment_in(fields: Fields, name: str) -> int | None:
 
 
 def conditions(request: Request, fields: Fields | None = None) -> Conditions:
-    """If-Match, or ``ifMatch`` in the document; If-Unmodified-Since; and the token of a WebDAV lock in Lock-Token."""
-    etags = request.header("HTTP_IF_MATCH")
+    """If-Match, or ``ifMatch`` in the document; If-None-Match; If-Unmodified-Since; and the token of a WebDAV lock in
+    Lock-Token.
+    """
+    etags, none_of = request.header("HTTP_IF_MATCH"), request.header("HTTP_IF_NONE_MATCH")
     if fields is not None and "ifMatch" in fields:
         etags = fields.text("ifMatch", most=_ETAG_MOST)
     since, token = request.header("HTTP_IF_UNMODIFIED_SINCE"), request.header("HTTP_LOCK_TOKEN")
-    if etags is None and since is None and token is None:
+    if etags is None and none_of is None and since is None and token is None:
         return NONE
     return Conditions(
         if_match=None if etags is None else parse_etags(etags),
+        if_none_match=None if none_of is None else parse_etags(none_of),
         if_unmodified_since=None if since is None else parse_http_date(since),
         tokens=frozenset() if token is None else frozenset({token.strip().removeprefix("<").removesuffix(">")}),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 
 from providers.dav import xml_out
-from providers.front.messages import Answer, Headers, text, unkept
+from providers.front.messages import Answer, Headers, text
 
 __all__ = ["empty", "text", "xml"]
 
@@ -18,5 +18,5 @@ def empty(status: int, headers: Headers | None = None) -> Answer:
 
 def xml(status: int, body: bytes, headers: Headers | None = None) -> Answer:
     """A document."""
-    told = [*unkept(status), ("Content-Type", xml_out.CONTENT_TYPE), ("Content-Length", str(len(body)))]
+    told = [("Content-Type", xml_out.CONTENT_TYPE), ("Content-Length", str(len(body)))]
     return Answer(status, [*(headers or []), *told], [body])

@@ -43,11 +43,6 @@ def is_coded(environ: dict[str, Any]) -> bool:
     return coding.strip().lower() not in ("", "identity")
 
 
-def unkept(status: int) -> Headers:
-    """Errors are kept by nobody: caches may keep some for minutes if they are told nothing (RFC 9111 §4.2.2)."""
-    return [("Cache-Control", "no-store")] if status >= 400 else []
-
-
 def text(status: int, message: str, headers: Headers | None = None) -> Answer:
     """A line for a person."""
     body = f"{message}\n".encode("utf-8", "replace")
@@ -55,7 +50,6 @@ def text(status: int, message: str, headers: Headers | None = None) -> Answer:
         status,
         [
             *(headers or []),
-            *unkept(status),
             ("Content-Type", "text/plain; charset=utf-8"),
             ("X-Content-Type-Options", "nosniff"),
             ("Content-Length", str(len(body))),

@@ -176,6 +176,7 @@ def test_conditions_and_locks_hold(dav: Dav, area: str) -> None:
     ):
         status, refused = ask(dav, method, path, body, If_Match=old)
         assert (status, refused["type"]) == (412, "urn:holdfast:problem:precondition-failed")
+        assert ask(dav, method, path, body, If_None_Match="*")[0] == 412
     assert ask(dav, "PATCH", url, {"fileName": "b", "ifMatch": old})[0] == 412
     lock = dav.ok("LOCK", f"{area}a", b'<lockinfo xmlns="DAV:"><lockscope><exclusive/></lockscope><locktype><write/>'
                   b"</locktype></lockinfo>")  # fmt: skip
