@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -26,6 +27,7 @@ def sources() -> Iterator[Path]:
                 yield path
 
 
+@cache
 def oversized() -> dict[str, int]:
     """What is over its limit, with its lines."""
     found = {}

@@ -133,7 +133,7 @@ def thinned(steps: Retention, times: set[int], now: int) -> set[int]:
     return {*last.values(), *(at for at in times if now - at <= steps.all_for)}
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.soak) for seed in (2, 3))])
 def test_each_folder_keeps_what_its_rule_says_and_nothing_reads_wrong(
     alice: Person, wall: Clock, seed: int, require_clean: Callable[[], None]
 ) -> None:
@@ -163,7 +163,7 @@ def test_each_folder_keeps_what_its_rule_says_and_nothing_reads_wrong(
 
 # Some hundred thousand statements, which PostgreSQL takes two minutes for.
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.soak) for seed in (2, 3))])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.soak) for seed in (1, 2, 3))])
 def test_rules_that_come_and_go_never_make_the_past_wrong(
     alice: Person, wall: Clock, seed: int, require_clean: Callable[[], None]
 ) -> None:

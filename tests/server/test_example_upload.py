@@ -58,7 +58,7 @@ def draining(script: subprocess.Popen[str]) -> threading.Thread:
 
 
 @pytest.mark.parametrize(
-    "size", [150 * MIB + 7, pytest.param(10 * 1024 * MIB, marks=[pytest.mark.soak, pytest.mark.timeout(3600)])]
+    "size", [100 * MIB + 7, pytest.param(10 * 1024 * MIB, marks=[pytest.mark.soak, pytest.mark.timeout(3600)])]
 )
 def test_killed_script_and_killed_server_leave_a_whole_file(start: Start, tmp_path: Path, size: int) -> None:
     """Twice the script, once all of the server; completing takes a moment, and a PUT of the same adds nothing."""
