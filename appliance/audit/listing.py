@@ -13,9 +13,13 @@ from typing import NamedTuple
 from appliance import clock
 from appliance.db.sql import Row, Session, Sql
 from appliance.errors import BadRequest
+from appliance.journal.change import Kind
 from appliance.journal.events import Action, Event
 from appliance.tree import nodes
 from appliance.tree.paths import show
+
+ACTIONS = tuple(each.value for each in (*Kind, *Action))
+"""What an entry's action may be: changes, and events."""
 
 SCANNED_MOST = 20_000
 """So many rows are looked at for one page; if fewer of them are wanted than it holds, it is a short one."""

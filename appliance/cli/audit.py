@@ -17,8 +17,6 @@ from appliance.audit.verify import Head, Verified, export_head, verify
 from appliance.cli.context import Context, principal_for, print_table, row_id, visible
 from appliance.errors import BadRequest
 from appliance.files.context import locate
-from appliance.journal import events
-from appliance.journal.change import Kind
 from appliance.principal import COMMAND
 from appliance.stores import open_store
 from appliance.tree.paths import parse
@@ -37,9 +35,8 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     shown.add_argument("--since", metavar="TIME", help="2026-11-20, 2026-11-20T09:00, 2h-ago, yesterday")
     shown.add_argument("--until", metavar="TIME", help="the same")
     shown.add_argument("--face", metavar="FACE", help="by which way: dav, api, web, cli, …")
-    known = [each.value for each in (*Kind, *events.Action)]
-    said = "one of " + ", ".join(known)
-    shown.add_argument("--action", metavar="ACTION", choices=known, help=said)
+    said = "one of " + ", ".join(listing.ACTIONS)
+    shown.add_argument("--action", metavar="ACTION", choices=listing.ACTIONS, help=said)
     what = shown.add_mutually_exclusive_group()
     what.add_argument("--path", metavar="PATH", help="of the file or folder that is there now")
     what.add_argument("--file", type=row_id, metavar="ID", help="of the file or folder with this id")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from appliance import clock
 from appliance.accounts import policy, users
 from appliance.accounts.policy import Action
 from appliance.audit import listing
 from appliance.audit.listing import Entry, Names, Position, Wanted
-from appliance.errors import Denied
+from appliance.errors import BadRequest, Denied
 from providers.api import answers
 from providers.api.request import Request, row_id
 from providers.front.dates import format_iso_date
@@ -19,11 +20,17 @@ _USUAL, _MOST = 100, 1000
 
 def show_activity(request: Request) -> Answer:
     """A page, the newest first; ``cursor`` is null behind the last one."""
-    query = request.query("cursor", "limit", "fileId", "user")
+    query = request.query("cursor", "limit", "fileId", "user", "since", "until", "face", "action")
     policy.require(request.principal, Action.READ, owner_id=request.principal.home_id)
     file_id, cursor = query.text("fileId"), query.text("cursor")
+    # Timestamps are told in whole seconds: one that was told shall be among those until then.
+    until = query.moment("until")
     wanted = Wanted(
         tree_id=_tree_id(request, query.text("user")),
+        since=query.moment("since"),
+        until=None if until is None else until + clock.SECOND - 1,
+        face=query.text("face"),
+        action=_action(query.text("action")),
         node_id=None if file_id is None else row_id(file_id, what="this file"),
     )
     position = Position.parse(cursor) if cursor else None
@@ -50,6 +57,17 @@ def _tree_id(request: Request, name: str | None) -> int | None:
     if principal.token_id is not None or principal.device_id is not None:
         raise Denied(action="seeing what others do", reason="sign in with the main password for that")
     return users.get(database, name).tree_id if name else None
+
+
+def _action(text: str | None) -> str | None:
+    """One that there is: of another nobody shall believe that it never happened.
+
+    Raises:
+        BadRequest
+    """
+    if text is not None and text not in listing.ACTIONS:
+        raise BadRequest(reason=f"action is one of {', '.join(listing.ACTIONS)}")
+    return text
 
 
 def _described(each: Entry, names: Names) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from appliance.errors import BadRequest
 from appliance.files.context import Target, Where
 from appliance.tree.conditions import NONE, Conditions
 from appliance.tree.paths import parse
-from providers.api.request import Fields, Request, is_id
-from providers.front.dates import parse_http_date, parse_iso_date
+from providers.api.request import Fields, Request, is_id, read_moment
+from providers.front.dates import parse_http_date
 from providers.front.etags import parse_etags
 
 NAME_MOST = 255
@@ -48,10 +48,7 @@ def moment_in(fields: Fields, name: str) -> int | None:
     """Microseconds."""
     if name not in fields:
         return None
-    found = parse_iso_date(fields.text(name, most=40))
-    if found is None:
-        raise BadRequest(reason=f"{name} reads as 2026-11-20T09:00:00Z (RFC 3339)")
-    return found
+    return read_moment(name, fields.text(name, most=40))
 
 
 def conditions(request: Request, fields: Fields | None = None) -> Conditions:

@@ -13,6 +13,7 @@ from appliance.files.watch import Watch
 from appliance.principal import Principal
 from appliance.uploads.service import Uploads
 from providers.api.problems import UnknownMediaType
+from providers.front.dates import parse_iso_date
 from providers.front.messages import Body
 from providers.http.later import RESUMED
 
@@ -155,6 +156,27 @@ class Query:
         if not (text.isascii() and text.isdigit() and len(text) <= _ID_DIGITS and least <= int(text) <= most):
             raise BadRequest(reason=f"{name} has to be a whole number from {least} to {most}")
         return int(text)
+
+    def moment(self, name: str) -> int | None:
+        """Microseconds; None if it is not there.
+
+        Raises:
+            BadRequest
+        """
+        text = self._values.get(name)
+        return None if text is None else read_moment(name, text)
+
+
+def read_moment(name: str, text: str) -> int:
+    """Microseconds of what a field or parameter says.
+
+    Raises:
+        BadRequest
+    """
+    found = parse_iso_date(text)
+    if found is None:
+        raise BadRequest(reason=f"{name} reads as 2026-11-20T09:00:00Z (RFC 3339)")
+    return found
 
 
 class Fields:

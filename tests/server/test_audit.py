@@ -99,13 +99,33 @@ def test_activity_is_told_to_its_owner_and_to_administrators(server: Server) -> 
         assert (found[0]["by"], found[0]["face"], found[0]["address"]) == ("worker", "dav", "127.0.0.1")
         status, document = ask(dav, "GET", f"/api/v1/activity?fileId={found[0]['fileId']}")
         assert [each["fileId"] for each in document["activities"]] == [found[0]["fileId"]]
+        second = found[3]["timestamp"]
+        for query, expected in (
+            ("action=create", found[:-1]),
+            ("face=dav", found[:-1]),
+            (f"since={second}", [each for each in found if each["timestamp"] >= second]),
+            (f"until={second}", [each for each in found if each["timestamp"] <= second]),
+            ("since=2100-01-01T00:00:00Z", []),
+            ("until=2000-01-01T00:00:00Z", []),
+            ("action=remove", []),
+        ):
+            assert ask(dav, "GET", f"/api/v1/activity?{query}")[1]["activities"] == expected, query
         assert ask(other, "GET", "/api/v1/activity?user=worker")[0] == 403
         assert ask(other, "GET", "/api/v1/activity?user=")[0] == 403
         assert ask(admin, "GET", "/api/v1/activity?user=worker&limit=1000")[1]["activities"] == found
         everybodys = ask(admin, "GET", "/api/v1/activity?user=&limit=1000")[1]["activities"]
         assert {each["user"] for each in everybodys} >= {"worker", "curious", ADMIN}
         assert ask(admin, "GET", "/api/v1/activity?user=nobody")[0] == 404
-        for query in ("limit=0", "limit=x", "limit=1001", "cursor=x", "what=1", "limit=1&limit=2"):
+        for query in (
+            "limit=0",
+            "limit=x",
+            "limit=1001",
+            "cursor=x",
+            "what=1",
+            "limit=1&limit=2",
+            "action=delete",
+            "since=yesterday",
+        ):
             assert ask(dav, "GET", f"/api/v1/activity?{query}")[0] == 400, query
         answer = dav("GET", "/api/v1/activity")
         assert told(answer)["activities"] == found

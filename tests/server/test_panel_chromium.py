@@ -15,9 +15,9 @@ from tests.server.running import ADMIN, PASSWORD, Server
 pytestmark = [needs_chromium, pytest.mark.timeout(300)]
 
 LONG = "w" * 60 + ".name"
-PAGES = ("/account/", "/account/activity", "/account/files", "/account/trash", "/account/connect", "/account/tokens", "/account/password",
-         "/admin/", "/admin/users/", f"/admin/users/{LONG[:64]}", "/admin/new-user", "/admin/server",
-         "/admin/activity")  # fmt: skip
+PAGES = ("/account/", "/account/activity", "/account/files", "/account/trash", "/account/connect",
+         "/account/tokens", "/account/password", "/admin/", "/admin/users/", f"/admin/users/{LONG[:64]}",
+         "/admin/new-user", "/admin/server", "/admin/activity")  # fmt: skip
 _numbers = itertools.count(1)
 
 

@@ -27,8 +27,8 @@ CHANGES: dict[str, dict[str, str]] = {
     "/admin/users/member/role": {"role": "admin"},
     "/admin/users/member/state": {"state": "disabled"},
 }
-PAGES = ("/account/", "/account/connect", "/account/password", "/account/tokens", "/admin/", "/admin/users/", "/admin/users/member",
-         "/admin/new-user", "/admin/server")  # fmt: skip
+PAGES = ("/account/", "/account/connect", "/account/password", "/account/tokens", "/admin/", "/admin/users/",
+         "/admin/users/member", "/admin/new-user", "/admin/server")  # fmt: skip
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -17,7 +17,7 @@ from providers.api.openapi.operations import (
     operation,
     parameter,
 )
-from providers.api.openapi.shapes import integer, ref, text
+from providers.api.openapi.shapes import integer, moment, ref, text
 
 _UPLOADS, _FILES, _CHANGES, _SIGNED = "Uploading", "Files", "Changes", "Signed URLs"
 _CHANGING = (409, 412, 423, 507)
@@ -260,6 +260,10 @@ _ACCOUNT: dict[str, dict[str, Any]] = {
             parameters=[
                 parameter("fileId", text(pattern="^[0-9]{1,18}$"), "of this file alone"),
                 parameter("user", text(maxLength=100), "for administrators: of this user; empty: of everybody"),
+                parameter("since", moment(), "not before"),
+                parameter("until", moment(), "not after"),
+                parameter("face", text(maxLength=20), "by this way alone: dav, api, signed, web, cli"),
+                parameter("action", text(maxLength=20), "this alone"),
                 CURSOR,
                 LIMIT,
             ],
