@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import faulthandler
 import io
 import os
 import shutil
 import signal
 import sqlite3
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import IO, NoReturn
 
 from appliance import faults
 from appliance.accounts import app_passwords, users
@@ -71,7 +74,10 @@ class Scenes:
 
     def __getitem__(self, name: str) -> Scene:
         if name not in self._made:
-            self._made[name] = self._makers[name](self._scratch / name)
+            try:
+                self._made[name] = self._makers[name](self._scratch / name)
+            except Hung:
+                self._made[name] = self._makers[name](self._scratch / f"{name} again")
         return self._made[name]
 
     def _epoch(self, root: Path) -> Scene:
@@ -241,18 +247,41 @@ def killed_in_child(stage: Stage, fault: Fault, work: Callable[[], object]) -> N
     assert in_child(run) == -signal.SIGKILL
 
 
-def in_child(work: Callable[[], object]) -> int | None:
-    """Do it in a forked process: its exit code, 0 if nothing was raised; negative: the signal that killed it; None if
-    it hangs. What it forks itself may outlive it.
+class Hung(Exception):
+    """A forked process does not end; the text tells where its threads stand."""
+
+
+def in_child(work: Callable[[], object]) -> int:
+    """Do it in a forked process: its exit code, 0 if nothing was raised; negative: the signal that killed it. What it
+    forks itself may outlive it.
+
+    Raises:
+        Hung: may be by chance: a lock that another thread held at the fork is held for ever there. Nobody who serves
+            forks beside other threads.
     """
-    pid = os.fork()
-    if not pid:
-        code = 1
-        try:
-            work()
-            code = 0
-        finally:
-            os._exit(code)
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as stands:
+        pid = os.fork()
+        if not pid:
+            _work_in_child(work, stands)
+        code = _wait_for(pid)
+        if code is None:
+            stands.seek(0)
+            raise Hung(stands.read())
+        return code
+
+
+def _work_in_child(work: Callable[[], object], stands: IO[str]) -> NoReturn:
+    faulthandler.dump_traceback_later(_PATIENCE_S - 5, file=stands)
+    code = 1
+    try:
+        work()
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def _wait_for(pid: int) -> int | None:
+    """Its exit code; None if it had to be killed."""
     deadline = time.monotonic() + _PATIENCE_S
     while time.monotonic() < deadline:
         ended, status = os.waitpid(pid, os.WNOHANG)
