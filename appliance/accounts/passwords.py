@@ -8,12 +8,13 @@ import threading
 
 from passlib.hash import argon2
 
+from appliance import turns
 from appliance.config.credentials import PASSWORD_MOST, password_problem
 from appliance.errors import BadRequest
 
 _hasher = argon2.using(type="ID", memory_cost=7 * 1024, time_cost=5, parallelism=1)
 # Each takes 7 MiB and a core for some 20 ms: two at a time leave room for everybody who is signed in.
-_turns = threading.BoundedSemaphore(2)
+_hashing = threading.BoundedSemaphore(2)
 
 
 def check_new(password: str) -> None:
@@ -29,7 +30,8 @@ def check_new(password: str) -> None:
 
 def hash_password(password: str) -> str:
     """A salted hash in PHC form."""
-    with _turns:
+    turns.let_go()
+    with _hashing:
         return str(_hasher.hash(password))
 
 
@@ -39,7 +41,8 @@ def verify(password: str, password_hash: str | None) -> bool:
         return False
     # Whatever bytes a client sends as its password are wrong at worst.
     sent = password.encode("utf-8", "surrogatepass")
-    with _turns:
+    turns.let_go()
+    with _hashing:
         matches = bool(_hasher.verify(sent, password_hash or _nobodys()))
     return matches and password_hash is not None
 

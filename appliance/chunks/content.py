@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple
 
-from appliance import faults
+from appliance import faults, turns
 from appliance.backends.base import AHEAD, Backend, Buffer
 from appliance.chunks import codec, findings, manifest, rows
 from appliance.chunks.allowance import Allowance
@@ -150,12 +150,14 @@ class Reader:
 
     def _read_at_once(self, stretches: Stretches) -> Iterator[Buffer]:
         """Mostly one portion, as of most files."""
+        turns.let_go()
         course = Course(self._database, self._indexes)
         while (plan := _draw(stretches, course, FIRST)) is not None:
             yield from self._fetch(plan, course)
 
     def _read_ahead(self, stretches: Stretches) -> Iterator[Buffer]:
         """Fetch the next portions while the present one is consumed, where it is worth the hand-over."""
+        turns.let_go()
         course = Course(self._database, self._indexes)
         draw = partial(_draw, stretches, course)
         fetch = partial(self._fetch, course=course)
