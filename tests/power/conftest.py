@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 
 from tests.power import story
+from tests.power.disk import BrokenRecording
 from tests.power.recorder import Recorder, require_strace
 from tests.power.story import Story
 from tests.power.trial import Trial
 
 LAUNCH = Path(__file__).with_name("launch.py")
 PACK_SIZE = 2_097_152
+# A kill in the middle of a write leaves nobody to tell how much of it was done.
+_RECORDINGS = 4
 
 Tell = Callable[..., Story]
 
@@ -30,6 +33,16 @@ def tell(tmp_path_factory: pytest.TempPathFactory) -> Tell:
     require_strace()
 
     def begin(durability: str, *, brief: bool = False) -> Story:
+        for _ in range(_RECORDINGS):
+            told = record(durability, brief=brief)
+            try:
+                told.recorded.disk()
+            except BrokenRecording:
+                continue
+            return told
+        raise AssertionError("each recording was killed in the middle of a write")
+
+    def record(durability: str, *, brief: bool) -> Story:
         several, crowd = 2 * PACK_SIZE + 300_000, 0 if brief else 40
         with Recorder(tmp_path_factory.mktemp("recording"), small_packs(), durability=durability) as recorder:
             return story.tell(recorder, durability, several=several, crowd=crowd, brief=brief)

@@ -31,6 +31,10 @@ BEFORE = -2
 """Ended before everything that was traced, and durable."""
 
 
+class BrokenRecording(AssertionError):
+    """Nobody can tell what the disk had."""
+
+
 class Write(NamedTuple):
     """Bytes at an offset."""
 
@@ -150,7 +154,8 @@ class Disk:
         if call.name in trace.SYNCING and call.result == 0:
             self._sync(call)
         elif call.name in trace.CHANGING and (call.result >= 0 or call.ended == trace.NEVER) and self._change(call):
-            assert call.ended != trace.NEVER, f"the process was killed in the middle of {call.name}: record once more"
+            if call.ended == trace.NEVER:
+                raise BrokenRecording(f"the process was killed in the middle of {call.name}: record once more")
             self.changed.append(call.begun + 1)
 
     # -- names --------------------------------------------------------------------------------------------------------
