@@ -25,6 +25,7 @@ from providers.front.app import Front
 from providers.front.forwarded import stands_for_many
 from providers.front.messages import Answer
 from providers.front.metering import Admit, Meter
+from providers.front.refusals import Refusals
 from providers.http.environ import PRINCIPAL
 
 DAV_PREFIX = "/dav"
@@ -43,11 +44,11 @@ def build_wsgi(
     While ``is_leaving`` it says that it is not ready, and serves all the same.
     """
     settings = appliance.settings
-    meter = _meter(appliance)
+    refusals = Refusals()
+    meter = _meter(appliance, refusals)
     admit = None if meter is None else meter.admit
     api = _api(appliance, admit)
-    if meter is not None:
-        meter.refusals[_API] = api.refusal
+    refusals.add(_API, api.refusal)
     face = Face(
         files=appliance.files,
         tus=Tus(appliance.uploads, api.tus_base),
@@ -72,7 +73,7 @@ def build_wsgi(
         settings.public_urls,
         settings.trusted_proxies,
         {_API: settings.cors_origins},
-        {_API: api.refusal},
+        refusals,
         meter,
     )
 
@@ -91,13 +92,13 @@ def _api(appliance: Appliance, admit: Admit | None) -> ApiApp:
     )
 
 
-def _meter(appliance: Appliance) -> Meter | None:
+def _meter(appliance: Appliance, refusals: Refusals) -> Meter | None:
     """Where the settings set rate limits."""
     limiter = make_limiter(appliance.settings, appliance.database)
     if limiter is None:
         return None
     proxies = appliance.settings.trusted_proxies
-    return Meter(limiter, exempt=lambda share: stands_for_many(share, proxies))
+    return Meter(limiter, refusals, exempt=lambda share: stands_for_many(share, proxies))
 
 
 def _panel_services(appliance: Appliance, roster: Roster | None) -> Services:

@@ -75,7 +75,7 @@ def safe_names(names: Sequence[str]) -> list[str]:
 
 def _safe_name(name: str) -> str:
     """What an unpacker might take for a separator, a drive, this folder or the one above is none any more."""
-    parts = _UNSAFE.split(_DRIVE.sub(r"\1_", name, count=1))
+    parts = _UNSAFE.split(_DRIVE.sub(r"\1_", name))
     return "_".join("_" * len(part) if part and part.strip(". ") == "" else part for part in parts)
 
 

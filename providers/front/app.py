@@ -11,9 +11,10 @@ from appliance.backends.base import Buffer
 from appliance.errors import Denied, HoldfastError
 from providers.front import caching
 from providers.front.forwarded import Network, believe
-from providers.front.messages import Answer, Headers, text
+from providers.front.messages import Headers, text
 from providers.front.metering import Application, Environ, Meter, StartResponse
 from providers.front.origin import is_foreign, is_guest
+from providers.front.refusals import Refusals
 
 _log = logging.getLogger(__name__)
 
@@ -28,8 +29,8 @@ class Front:
     """``faces`` by the first name of the path; ``root`` answers for "/" itself and for every other path.
 
     ``ready`` raises when the server cannot do its work. What ``trusted_proxies`` say of a request's origin is believed.
-    ``guests`` are the origins whose pages may use a face, by its name ("*": any). ``refusals``: how a face answers, by
-    its name, whose errors are no line of text. ``meter`` is there where rate limits are set.
+    ``guests`` are the origins whose pages may use a face, by its name ("*": any). ``meter`` is there where rate limits
+    are set.
     """
 
     faces: dict[str, Application]
@@ -38,7 +39,7 @@ class Front:
     public_urls: tuple[str, ...]
     trusted_proxies: tuple[Network, ...] = ()
     guests: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    refusals: dict[str, Callable[[Environ, HoldfastError], Answer]] = field(default_factory=dict)
+    refusals: Refusals = field(default_factory=Refusals)
     meter: Meter | None = None
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[Buffer]:
@@ -53,7 +54,8 @@ class Front:
         # RFC 3986 §6.2.2.2: an encoded letter is that letter. What is below is the face's to decode.
         name = unquote(first)
         if is_foreign(environ, self.public_urls) and not is_guest(environ, self.guests.get(name, ())):
-            return self._foreign(name, environ, start_response)
+            error = Denied(action="asking from there", reason=_UNSAFE_ORIGIN)
+            return self.refusals.answer(environ, error, start_response, 403)
         face = self.faces.get(name)
         if face is not None:
             environ["holdfast.target"] = f"/{name}{slash}{rest}"
@@ -61,14 +63,6 @@ class Front:
         if name in ("healthz", "readyz") and not slash:
             return self._health(name, environ, start_response)
         return self.root(environ, start_response)
-
-    def _foreign(self, name: str, environ: Environ, start_response: StartResponse) -> Iterable[Buffer]:
-        refusal = self.refusals.get(name)
-        if refusal is None:
-            return plain(start_response, 403, _UNSAFE_ORIGIN)
-        refused = refusal(environ, Denied(action="asking from there", reason=_UNSAFE_ORIGIN))
-        start_response(refused.status_line, refused.headers)
-        return [] if environ["REQUEST_METHOD"] == "HEAD" else refused.blocks
 
     def _health(self, name: str, environ: Environ, start_response: StartResponse) -> Iterable[Buffer]:
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
@@ -88,7 +82,6 @@ class Front:
 
 def plain(start_response: StartResponse, status: int, message: str, headers: Headers | None = None) -> Iterable[Buffer]:
     """Answer with a line of text that nobody keeps."""
-    unkept = [] if status >= 400 else [("Cache-Control", "no-store")]
-    found = text(status, message, [*(headers or []), *unkept])
+    found = text(status, message, [*(headers or []), ("Cache-Control", "no-store")])
     start_response(found.status_line, found.headers)
     return found.blocks

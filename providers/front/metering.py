@@ -17,7 +17,8 @@ from appliance.principal import Principal
 from appliance.rates.allowance import Allowance, Told
 from appliance.rates.limit import WINDOW_S, RateLimit
 from appliance.rates.limiter import RateLimiter, Subject
-from providers.front.messages import Answer, Headers, text
+from providers.front.messages import Headers
+from providers.front.refusals import Refusals
 from providers.http.addresses import share_of
 from providers.http.later import RESUMED, Later
 
@@ -28,8 +29,6 @@ Admit = Callable[[Environ, Principal], None]
 """Raises ``RateLimited`` if whoever has signed in may not have this request now; to be called before the body is read.
 """
 
-Refusal = Callable[[Environ, RateLimited], Answer]
-
 _SPENDING = "holdfast.spending"
 # Whoever asks whether the server lives has to be told.
 _NEVER_LIMITED = ("/healthz", "/readyz")
@@ -39,11 +38,16 @@ _share_of = lru_cache(maxsize=4096)(share_of)
 class Meter:
     """Any thread. ``exempt(share)``: many may come from this address."""
 
-    def __init__(self, limiter: RateLimiter, *, exempt: Callable[[str], bool] = lambda _: False) -> None:
+    def __init__(
+        self,
+        limiter: RateLimiter,
+        refusals: Refusals | None = None,
+        *,
+        exempt: Callable[[str], bool] = lambda _: False,
+    ) -> None:
         self._limiter = limiter
         self._exempt = lru_cache(maxsize=4096)(exempt)
-        self.refusals: dict[str, Refusal] = {}
-        """How a face answers whose refusals are no line of text, by the first name of the path."""
+        self._refusals = refusals or Refusals()
 
     def through(self, app: Application, environ: Environ, start_response: StartResponse) -> Iterable[Buffer]:
         """What ``app`` answers, or the refusal; counted, and with what is left in its head."""
@@ -57,7 +61,8 @@ class Meter:
                 try:
                     spending.admit(addresses.of(share))
                 except RateLimited as error:
-                    return self._refuse(error, environ, spending.start)
+                    wait = ("Retry-After", str(error.retry_after_s))
+                    return self._refusals.answer(environ, error, spending.start, 429, wait)
         return spending.counted(app, environ)
 
     def admit(self, environ: Environ, principal: Principal) -> None:
@@ -70,12 +75,6 @@ class Meter:
             spending.admit(limiter.users.of(principal.user_id))
         if limiter.tokens.are_limited and (token := _token_of(principal)) is not None:
             spending.admit(limiter.tokens.of(token))
-
-    def _refuse(self, error: RateLimited, environ: Environ, start: StartResponse) -> Iterable[Buffer]:
-        face = environ["holdfast.target"].removeprefix("/").partition("/")[0]
-        refused = self.refusals.get(face, _line)(environ, error)
-        start(refused.status_line, refused.headers)
-        return [] if environ["REQUEST_METHOD"] == "HEAD" else refused.blocks
 
 
 def _token_of(principal: Principal) -> str | int | None:
@@ -188,7 +187,3 @@ def _fields(told: tuple[Told, ...]) -> tuple[str, str]:
 def _policy(limit: RateLimit) -> str:
     unit = "" if limit.what == "requests" else ';qu="content-bytes"'
     return f'"{limit.name}";q={limit.most}{unit};w={WINDOW_S}'
-
-
-def _line(_: Environ, error: RateLimited) -> Answer:
-    return text(429, str(error), [("Retry-After", str(error.retry_after_s))])

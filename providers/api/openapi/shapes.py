@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from appliance.accounts.tokens import LIFE_MOST_S
+
 Schema = dict[str, Any]
 
 
@@ -283,7 +285,7 @@ SCHEMAS: dict[str, Schema] = {
             "name": text("what it is for", minLength=1, maxLength=100),
             "scopes": listed(text(enum=["files:read", "files:write"]), minItems=1),
         },
-        {"expiresIn": integer("seconds", minimum=1, maximum=31_622_400)},
+        {"expiresIn": integer("seconds", minimum=1, maximum=LIFE_MOST_S)},
     ),
     "Token": document(_TOKEN),
     "MadeToken": document({**_TOKEN, "token": text("told this once")}),
