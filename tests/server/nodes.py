@@ -13,7 +13,7 @@ import secrets
 import socket
 import ssl
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NoReturn
@@ -27,7 +27,7 @@ from tests.server.balancing import SOURCE, balanced
 from tests.server.dav_client import Answer, Dav, Wire
 from tests.server.migrated import place_database
 from tests.server.programs import find
-from tests.server.running import ADMIN, HOLDFAST, PASSWORD, PATIENCE_S, Server
+from tests.server.running import ADMIN, HOLDFAST, PASSWORD, PATIENCE_S, Server, free_ports
 from tests.support import postgres, s3
 from tests.support.postgres import NotInstalled
 
@@ -60,7 +60,7 @@ class Nodes(Server):
         trust: ssl.SSLContext | None = None,
         program: Sequence[str] = (HOLDFAST,),
     ) -> None:
-        *ports, self.balancer_port = _free_ports(3)
+        *ports, self.balancer_port = free_ports(3)
         urls = [f"{'http' if trust is None else 'https'}://127.0.0.1:{port}" for port in (*ports, self.balancer_port)]
         shared = {"trusted_proxies": SOURCE, **_store(scratch), **(settings or {})}
         if shared.get("seal") == "on":
@@ -245,18 +245,6 @@ class TurningDav(Dav):
 def _made(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-def _free_ports(count: int) -> list[int]:
-    """They are used later, so they are none of those that the system gives away meanwhile to whoever asks for any."""
-    held: list[socket.socket] = []
-    while len(held) < count:
-        with suppress(OSError):
-            held.append(socket.create_server(("127.0.0.1", 15_000 + secrets.randbelow(17_000))))
-    ports = [each.getsockname()[1] for each in held]
-    for each in held:
-        each.close()
-    return ports
 
 
 def _store(scratch: Path) -> dict[str, object]:

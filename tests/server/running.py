@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import signal
 import socket
 import ssl
@@ -11,7 +12,7 @@ import subprocess
 import sysconfig
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from appliance import config
@@ -27,6 +28,18 @@ PATIENCE_S = 30.0
 _ANNOUNCED = re.compile(r"^Holdfast serves .* at https?://127\.0\.0\.1:(\d+)/$", re.MULTILINE)
 
 
+def free_ports(count: int) -> list[int]:
+    """They are used later, so they are none of those that the system gives away meanwhile to whoever asks for any."""
+    held: list[socket.socket] = []
+    while len(held) < count:
+        with suppress(OSError):
+            held.append(socket.create_server(("127.0.0.1", 15_000 + secrets.randbelow(17_000))))
+    ports = [each.getsockname()[1] for each in held]
+    for each in held:
+        each.close()
+    return ports
+
+
 def until(condition: Callable[[], bool], seconds: float = PATIENCE_S, what: str = "it") -> None:
     """Wait for something that another process does."""
     deadline = time.monotonic() + seconds
@@ -38,7 +51,7 @@ def until(condition: Callable[[], bool], seconds: float = PATIENCE_S, what: str 
 class Server:
     """A data folder with the processes over it; everything lies below ``scratch``.
 
-    ``settings`` are given by environment, without their prefix. Port 0 at first, the same one after a restart. With
+    ``settings`` are given by environment, without their prefix. The port is the same after a restart. With
     ``trust`` the server speaks https, and clients connect with it.
     """
 
@@ -78,6 +91,8 @@ class Server:
 
     def start(self) -> Server:
         """Returns when the server is ready."""
+        # The same one after a restart, so one that nobody gets meanwhile.
+        self.port = self.port or free_ports(1)[0]
         offset = len(self.stdout)
         with open(self.scratch / "stdout", "ab") as out, open(self.scratch / "stderr", "ab") as err:
             self.process = subprocess.Popen(
@@ -218,8 +233,10 @@ class Server:
         inode = _accepted_inode(self.port, sock.getsockname()[1])
         for pid in self.pids()[1:]:
             for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-                if os.readlink(descriptor) == f"socket:[{inode}]":
-                    return pid
+                # Some are closed meanwhile.
+                with suppress(FileNotFoundError):
+                    if os.readlink(descriptor) == f"socket:[{inode}]":
+                        return pid
         raise AssertionError("no process of the server holds the connection")
 
     def connections_to_all(self, user: str = ADMIN, password: str = PASSWORD) -> dict[int, Dav]:

@@ -50,8 +50,10 @@ def main(place: str, folder: Path) -> None:
 
     def work(turn: Turn) -> str:
         note("begun, asked" if turn.is_asked else "begun")
-        while not (folder / f"end-{os.getpid()}").exists():
-            if turn.is_lost():
+        end = folder / f"end-{os.getpid()}"
+        while not end.exists():
+            # Who slept since the line above may be at its end now.
+            if turn.is_lost() and not end.exists():
                 note("lost")
                 return "lost"
             if (folder / "tell").exists():
