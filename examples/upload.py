@@ -1,6 +1,6 @@
 """Upload a file of any size in parts, several at a time; stopped and started again it goes on where it was.
 
-python3 upload.py https://files.example.com FILE [FOLDER]    with HOLDFAST_USER and HOLDFAST_PASSWORD in the environment
+python3 upload.py https://files.example.com FILE [FOLDER]    with UPLOAD_USER and UPLOAD_PASSWORD in the environment
 """
 
 import base64
@@ -27,7 +27,7 @@ def ask(method, path, **options):
     """A request; again after a growing while if the server is away, overloaded, or says so."""
     if not hasattr(local, "session"):
         local.session = requests.Session()
-        local.session.auth = (os.environ["HOLDFAST_USER"], os.environ["HOLDFAST_PASSWORD"])
+        local.session.auth = (os.environ["UPLOAD_USER"], os.environ["UPLOAD_PASSWORD"])
     for attempt in range(ATTEMPTS):
         wait = min(2**attempt / 4, 30) * random.uniform(0.5, 1)
         try:

@@ -31,7 +31,7 @@ def blocks(size: int) -> Iterator[bytes]:
 
 def begin(server: Server, file: Path) -> subprocess.Popen[str]:
     """Start the script."""
-    environment = {"HOLDFAST_USER": ADMIN, "HOLDFAST_PASSWORD": PASSWORD, "PATH": os.environ["PATH"]}
+    environment = {"UPLOAD_USER": ADMIN, "UPLOAD_PASSWORD": PASSWORD, "PATH": os.environ["PATH"]}
     return subprocess.Popen(
         [sys.executable, str(SCRIPT), server.origin, str(file)], env=environment, stdout=subprocess.PIPE, text=True
     )
