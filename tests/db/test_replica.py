@@ -33,9 +33,13 @@ _WITHIN_S = 60
 
 @pytest.fixture(scope="module")
 def servers() -> Iterator[tuple[PrivateServer, PrivateServer]]:
-    """One, and another that follows it."""
+    """One, and another that follows it.
+
+    A commit of the first one is written when it returns, so that ``follow`` waits for it too: without that it may be
+    in the server's memory still, behind the position that counts as written.
+    """
     try:
-        with private_server() as first, replica(first) as second:
+        with private_server(synchronous_commit="on") as first, replica(first) as second:
             yield first, second
     except NotInstalled as reason:
         pytest.skip(str(reason))
