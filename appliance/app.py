@@ -92,7 +92,7 @@ def open_appliance(settings: Settings, *, guess_key: bytes | None = None, for_re
         synced=puts_synced(settings) or database.dialect is POSTGRESQL,
     )
     downloads = Downloads(database)
-    files = Files(database, chunks, settings.max_file_size, lambda: room_for_content(settings), downloads)
+    files = Files(database, chunks, settings.max_file_size, room_for_content(settings), downloads)
     uploads = Uploads(files, settings.upload_hours * 3600 * clock.SECOND, settings.max_staged_size)
     sign_in = SignIn(database, guess_key=guess_key)
     return Appliance(settings, database, backend, chunks, files, uploads, Watch(database), sign_in, downloads)

@@ -48,7 +48,7 @@ def _prune(context: Context, options: argparse.Namespace) -> int:
             _undo(database)
         else:
             _follow(database)
-            done = prune(database, backend, policy, room=lambda: room_for_content(settings))
+            done = prune(database, backend, policy, room=room_for_content(settings))
             _print_done(done, database)
             swept = sweep.sweep(database, backend)
             if swept.blobs:

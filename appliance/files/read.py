@@ -28,6 +28,8 @@ _OPENED = Beside(
     f"v.manifest, v.checksum, v.created_at, {SMALL_COLUMNS}",
     f"LEFT JOIN version v ON v.node_id = last.id AND v.seq = last.version_seq {SMALL_JOIN}",
 )
+# Most things have no dead properties, and need no second question.
+_DECORATED = Beside("EXISTS (SELECT 1 FROM property p WHERE p.node_id = last.id)", "")
 _CONTENT = Sql("SELECT manifest, checksum, created_at FROM version WHERE node_id = :node_id AND seq = :seq")
 _CHECKSUMS = Sql("""
     SELECT v.node_id, v.checksum FROM node n JOIN version v ON v.node_id = n.id AND v.seq = n.version_seq
@@ -82,7 +84,7 @@ class Extras(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """A node with its members (none for files, or if they were not wanted), read in one snapshot."""
+    """A node with its members (none for files, or if they were not wanted). With members it is of one snapshot."""
 
     place: Place
     members: list[Node]
@@ -273,9 +275,13 @@ def list_path(
         NotFound: there is nothing.
         PreconditionFailed: a condition does not hold.
     """
-    several = members or with_properties or with_checksums or with_locks or moment is not None
-    with files.database.snapshot() if several else files.database.read() as session:
-        place = locate(session, principal, path, Action.READ, moment=moment)
+    # One thing alone needs no snapshot: what is read after its row is newer at most, as if asked a moment later.
+    alone = not members and moment is None
+    with files.database.read() if alone else files.database.snapshot() as session:
+        if alone:
+            place, decorated = _locate_alone(session, principal, path)
+        else:
+            place, decorated = locate(session, principal, path, Action.READ, moment=moment), True
         node = place.node
         if conditions is not None:
             locks = Locks(session, place.mount.tree_id)
@@ -287,12 +293,18 @@ def list_path(
             return Listing(place, found, Extras({}, checksums, None), None)
         found = nodes.children(session, node.id) if lists else []
         extras = Extras(
-            _properties(session, node, found) if with_properties else {},
+            _properties(session, node, found) if with_properties and decorated else {},
             _checksums(session, node, found) if with_checksums else {},
             Locks(session, place.mount.tree_id) if with_locks else None,
         )
         quota = edit.quota_of(session, place.mount.tree_id) if node.is_folder else None
     return Listing(place, found, extras, quota)
+
+
+def _locate_alone(session: Session, principal: Principal, path: Path) -> tuple[Place, bool]:
+    """And whether it may have dead properties."""
+    place, beside = locate_with(session, principal, path, Action.READ, _DECORATED)
+    return place, not beside or beside[0]
 
 
 def _properties(session: Session, node: Node, members: list[Node]) -> dict[int, dict[str, str]]:

@@ -132,7 +132,7 @@ def _pruning(
         every_s=settings.sweep_minutes * _MINUTE,
         # What an upload left that found no room is what the next one needs.
         hurries=reserve.is_near,
-        room=lambda: room_for_content(settings),
+        room=room_for_content(settings),
         stopping=lambda: wait(0),
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from appliance.backends.reserve import Reserve
 from appliance.config import Settings
 
@@ -20,7 +22,7 @@ def reserve_of(settings: Settings) -> Reserve:
     return Reserve(path.parent if path is not None else settings.blobs_folder or settings.data, settings.reserve)
 
 
-def room_for_content(settings: Settings) -> int | None:
-    """Bytes that new content may take; None where nobody can tell, as of an S3 service."""
+def room_for_content(settings: Settings) -> Callable[[], int | None]:
+    """Tells, each time, the bytes that new content may take; None where nobody can tell, as of an S3 service."""
     folder = settings.blobs_folder
-    return None if folder is None else Reserve(folder, settings.reserve).usable()
+    return (lambda: None) if folder is None else Reserve(folder, settings.reserve).usable

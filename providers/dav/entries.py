@@ -26,6 +26,9 @@ class _Form(NamedTuple):
     ``fixed`` are the elements that each of them has, ``columns`` the properties that fill them. ``optional`` live
     and ``dead`` properties are asked for node by node, as is ``any_dead``: all others that it has. ``missing`` is what
     no node of the kind has. ``report``: what is missing is told. ``bare``: names without values.
+
+    ``usual``: the whole entry of a node without dead properties, to be filled with its URL and the columns; None where
+    nodes differ in what they have.
     """
 
     fixed: str
@@ -36,6 +39,7 @@ class _Form(NamedTuple):
     missing: tuple[str, ...]
     report: bool
     bare: bool
+    usual: str | None
 
 
 class Entries:
@@ -71,11 +75,8 @@ class Entries:
     def _of_kind(self, kind: int, hrefs: Sequence[str], nodes: Sequence[Node]) -> Iterator[str]:
         form = _form(self._wanted, kind, self._past)
         columns = [self._columns[name](nodes) for name in form.columns]
-        if form.fixed and not form.optional and not self._properties:
-            # The usual listing: all entries have the same form.
-            missing = self._lacks((*form.missing, *form.dead)) if form.report else ""
-            text = _BEGIN + _OK.format(form.fixed) + missing.replace("%", "%%") + _END
-            return map(text.__mod__, zip(hrefs, *columns, strict=True))
+        if form.usual is not None and not self._properties:
+            return map(form.usual.__mod__, zip(hrefs, *columns, strict=True))
         fixed = map(form.fixed.__mod__, zip(*columns, strict=True)) if columns else iter([form.fixed] * len(nodes))
         return self._one_by_one(form, hrefs, nodes, fixed)
 
@@ -126,16 +127,26 @@ def _make_form(wanted: PropfindRequest, kind: int, past: bool) -> _Form:
     has = [name for name in names if kind in known.get(name, ())]
     fixed = [name for name in has if name not in live.OPTIONAL]
     elements = [empty_property(name) if bare else known[name][kind] for name in fixed]
+    dead = tuple(name for name in names if name not in live.LIVE)
+    missing = tuple(name for name in names if name in live.LIVE and name not in has)
+    report = wanted.mode == "prop" and not wanted.minimal
     return _Form(
         fixed="".join(elements),
         columns=tuple(name for name, element in zip(fixed, elements, strict=True) if "%s" in element),
         optional=tuple(name for name in has if name in live.OPTIONAL),
-        dead=tuple(name for name in names if name not in live.LIVE),
+        dead=dead,
         any_dead=wanted.mode != "prop",
-        missing=tuple(name for name in names if name in live.LIVE and name not in has),
-        report=wanted.mode == "prop" and not wanted.minimal,
+        missing=missing,
+        report=report,
         bare=bare,
+        usual=_usual("".join(elements), (*missing, *dead) if report else ()) if len(fixed) == len(has) else None,
     )
+
+
+def _usual(fixed: str, missing: tuple[str, ...]) -> str | None:
+    """An entry that says nothing at all is not usual."""
+    told = missing_propstat(missing).replace("%", "%%") if missing else ""
+    return _BEGIN + _OK.format(fixed) + told + _END if fixed else None
 
 
 _kept_form: Callable[[PropfindRequest, int, bool], _Form] = lru_cache(maxsize=_FORMS_KEPT)(_make_form)

@@ -8,6 +8,7 @@ each of them would cost more than all the rest.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Protocol
 
 from appliance import clock
@@ -179,16 +180,7 @@ class Columns:
         plain = _PLAIN.get(name)
         if plain is not None:
             return plain
-        bound: Mapping[str, Column] = {
-            CREATIONDATE: self._creation_dates,
-            "{DAV:}getetag": self._etags,
-            QUOTA_AVAILABLE: self._quota_available,
-            QUOTA_USED: self._quota_used,
-            CHECKSUMS: self._checksums,
-            LOCKDISCOVERY: self._locks,
-            SYNC_TOKEN: self._sync_tokens,
-        }
-        return bound[name]
+        return partial(_BOUND[name], self)
 
     def _creation_dates(self, nodes: Sequence[Node]) -> list[str]:
         return creation_dates(nodes, self._listing.extras.properties)
@@ -222,6 +214,17 @@ class Columns:
         # A lock that is on something above can only be on a folder.
         held = [(lock, node.is_folder or lock.node_id != node.id) for lock in self._listing.locks_of(member)]
         return active_locks(held, self._prefix)
+
+
+_BOUND: Mapping[str, Callable[[Columns, Sequence[Node]], Sequence[object]]] = {
+    CREATIONDATE: Columns._creation_dates,
+    "{DAV:}getetag": Columns._etags,
+    QUOTA_AVAILABLE: Columns._quota_available,
+    QUOTA_USED: Columns._quota_used,
+    CHECKSUMS: Columns._checksums,
+    LOCKDISCOVERY: Columns._locks,
+    SYNC_TOKEN: Columns._sync_tokens,
+}
 
 
 def lockdiscovery(locks: Iterable[tuple[Lock, bool]], prefix: str) -> str:

@@ -31,7 +31,7 @@ def propfind(request: DavRequest) -> Answer:
         # Libraries learn the quota so. In a listing it would be the same for each folder, and cost room.
         wanted = replace(wanted, include=tuple(dict.fromkeys((*wanted.include, live.QUOTA_AVAILABLE, live.QUOTA_USED))))
     wanted = followed.of(wanted)
-    known = _Known(request, wanted)
+    known = _Known(request, wanted, members=depth == "1")
     listing = _read(request, wanted, known, members=depth == "1")
     if depth == "infinity" and listing.node.is_folder:
         return refuse_infinity()
@@ -41,10 +41,10 @@ def propfind(request: DavRequest) -> Answer:
 class _Known:
     """The members' entries of a listing that was written before, if there is one."""
 
-    def __init__(self, request: DavRequest, wanted: PropfindRequest) -> None:
+    def __init__(self, request: DavRequest, wanted: PropfindRequest, *, members: bool) -> None:
         self.blocks: list[bytes] | None = None
         self._incarnation = request.files.incarnation
-        self._listings = request.face.listings if Listings.can_keep(wanted) else None
+        self._listings = request.face.listings if members and Listings.can_keep(wanted) else None
         self._prefix = request.face.prefix
         self._wanted = wanted
 
