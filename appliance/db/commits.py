@@ -1,4 +1,4 @@
-"""Group commit: transactions that wait in one process join one, a savepoint each.
+"""Group commit: transactions that wait in one process join one.
 
 The first thread that comes leads: it takes the lock that all processes share, runs everything that has gathered
 meanwhile, commits once and wakes the others. With no one waiting there is no hand-over at all.

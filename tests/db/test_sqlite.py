@@ -166,6 +166,17 @@ def test_exception_in_a_group_rolls_back_its_own_work_only(database: SqliteDatab
     assert database.write(add) == 4
 
 
+def test_works_of_a_group_in_which_none_fails_run_once(database: SqliteDatabase) -> None:
+    """Only a failure makes the others run again, a savepoint each."""
+    runs: list[int] = []
+
+    def once(session: Session) -> int:
+        runs.append(add(session))
+        return runs[-1]
+
+    assert sorted(behind(database, [once] * 5)) == sorted(runs) == [1, 2, 3, 4, 5]
+
+
 def test_group_broken_by_the_database_is_tried_one_by_one(database: SqliteDatabase) -> None:
     """One work that runs into a constraint takes nobody with it; works may run twice, and count once."""
     runs: list[str] = []
