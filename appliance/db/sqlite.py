@@ -250,7 +250,6 @@ class SqliteDatabase(Database):
         execute("ROLLBACK")
         execute("BEGIN IMMEDIATE")
         for pending in group:
-            pending.result = pending.error = None
             execute("SAVEPOINT work")
             self._attempt(pending, session, place)
             if pending.error is not None:
@@ -258,6 +257,7 @@ class SqliteDatabase(Database):
             execute("RELEASE work")
 
     def _attempt(self, pending: Pending[Any], session: Session, place: Row | None) -> None:
+        pending.result = pending.error = None
         if pending.is_guarded:
             pending.error = self.guard.refusal(place)
             if pending.error is not None:
@@ -273,7 +273,6 @@ class SqliteDatabase(Database):
 
     def _alone(self, session: Session, pending: Pending[Any]) -> None:
         for attempts_left in reversed(range(_ATTEMPTS)):
-            pending.result = pending.error = None
             try:
                 self._together(session, [pending])
             except sqlite3.Error as error:
