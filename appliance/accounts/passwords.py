@@ -8,7 +8,7 @@ import threading
 
 from passlib.hash import argon2
 
-from appliance import turns
+from appliance import cores
 from appliance.config.credentials import PASSWORD_MOST, password_problem
 from appliance.errors import BadRequest
 
@@ -30,7 +30,7 @@ def check_new(password: str) -> None:
 
 def hash_password(password: str) -> str:
     """A salted hash in PHC form."""
-    turns.let_go()
+    cores.roam()
     with _hashing:
         return str(_hasher.hash(password))
 
@@ -41,7 +41,7 @@ def verify(password: str, password_hash: str | None) -> bool:
         return False
     # Whatever bytes a client sends as its password are wrong at worst.
     sent = password.encode("utf-8", "surrogatepass")
-    turns.let_go()
+    cores.roam()
     with _hashing:
         matches = bool(_hasher.verify(sent, password_hash or _nobodys()))
     return matches and password_hash is not None

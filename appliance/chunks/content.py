@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple
 
-from appliance import faults, turns
+from appliance import cores, faults
 from appliance.backends.base import AHEAD, Backend, Buffer
 from appliance.chunks import codec, findings, manifest, rows
 from appliance.chunks.allowance import Allowance
@@ -53,7 +53,8 @@ class Reader:
         self._database = database
         self._backend = backend
         self._indexes = Indexes(backend) if backend.habits.reads_ahead == 1 else None
-        self._pool = ThreadPoolExecutor(max(2, 4 * backend.habits.reads_ahead), thread_name_prefix="read")
+        threads = max(2, 4 * backend.habits.reads_ahead)
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="read", initializer=cores.roam)
         # Each reading has a small portion that is consumed and one ahead of it; this is for larger and further ones.
         self.ahead = Allowance(AHEAD)
         self._mutex = threading.Lock()
@@ -150,14 +151,13 @@ class Reader:
 
     def _read_at_once(self, stretches: Stretches) -> Iterator[Buffer]:
         """Mostly one portion, as of most files."""
-        turns.let_go()
         course = Course(self._database, self._indexes)
         while (plan := _draw(stretches, course, FIRST)) is not None:
             yield from self._fetch(plan, course)
 
     def _read_ahead(self, stretches: Stretches) -> Iterator[Buffer]:
         """Fetch the next portions while the present one is consumed, where it is worth the hand-over."""
-        turns.let_go()
+        cores.roam()
         course = Course(self._database, self._indexes)
         draw = partial(_draw, stretches, course)
         fetch = partial(self._fetch, course=course)

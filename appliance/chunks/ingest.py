@@ -16,7 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple, Protocol
 
-from appliance import faults
+from appliance import cores, faults
 from appliance.backends.base import Backend
 from appliance.chunks import codec, manifest
 from appliance.chunks.allowance import Allowance
@@ -78,7 +78,7 @@ class Ingestor:
         self.chunking = chunking
         self.inline_threshold = inline_threshold
         self.synced = synced
-        self.pool = ThreadPoolExecutor(2, thread_name_prefix="hash")
+        self.pool = ThreadPoolExecutor(2, thread_name_prefix="hash", initializer=cores.roam)
         self.buffers = Buffers(GROUP + chunking.most, kept=_EXTRA_GROUPS)
         # A slow client keeps one group for long; the further groups of a fast one are limited for the process.
         self.extra = threading.BoundedSemaphore(_EXTRA_GROUPS)
@@ -161,6 +161,7 @@ class _Stream:
         if size < GROUP:
             self._alone(block, size)
             return self._finish(total)
+        cores.roam()
         filled = size
         while True:
             view = memoryview(block)[:filled]

@@ -12,6 +12,8 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
 
+from appliance import cores
+
 _log = logging.getLogger(__name__)
 
 _EVERY = 64
@@ -67,6 +69,7 @@ class Checkpointer:
             self._due.clear()
 
     def _run(self) -> None:
+        cores.roam()
         while self._pause():
             if self._rests and self._committed == self._moved:
                 continue

@@ -17,8 +17,6 @@ from psycopg.errors import error_from_result
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGconn, PGresult
 
-from appliance import turns
-
 # A prepared statement takes some ten KB of the server's memory.
 _PREPARED_MOST = 500
 _BINARY = 1
@@ -112,7 +110,6 @@ class Wire:
         Raises:
             psycopg.Error: what the first of them failed with.
         """
-        turns.let_go()
         try:
             error = self._round(replies)
         except BaseException:

@@ -8,7 +8,7 @@ import threading
 import time
 from pathlib import Path
 
-from appliance import faults
+from appliance import cores, faults
 from appliance.accounts.throttle import FLUSH_EVERY_S
 from appliance.app import open_appliance
 from appliance.audit import downloads
@@ -45,6 +45,7 @@ def run_worker(
     After SIGTERM it answers for ``drain_seconds`` more; then running requests have ``shutdown_seconds`` to finish. At
     SIGHUP the certificate's files are read anew.
     """
+    cores.settle(number)
     stop = StopSignal(supervisor_pipe)
     if shown is not None:
         on_hangup(shown.renew)

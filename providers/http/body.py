@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from appliance import turns
 from appliance.errors import BodyIncomplete, BodyStalled
 
 _PIECE_BYTES = 256 * 1024
@@ -181,16 +180,10 @@ class Body:
         self.received += len(piece)
         return piece
 
-    @staticmethod
-    def _may_wait(is_there: object) -> None:
-        if not is_there:
-            turns.let_go()
-
     def _take(self, limit: int, wait_s: float) -> bytes:
         room = self._room(wait_s)
         if not room:
             return b""
-        self._may_wait(self._source.buffered)
         piece = self._source.take(min(limit, room), wait_s)
         if not piece:
             raise self._incomplete()
@@ -202,7 +195,6 @@ class Body:
         room = self._room(wait_s)
         if not room:
             return 0
-        self._may_wait(self._source.buffered)
         count = self._source.take_into(view[:room] if len(view) > room else view, wait_s)
         if not count:
             raise self._incomplete()
@@ -277,7 +269,6 @@ class ChunkedBody(Body):
         return filled
 
     def _line(self, limit: int, wait_s: float) -> bytes:
-        self._may_wait(self._source.line_ready())
         line = self._source.take_line(limit, wait_s)
         if line is None:
             raise self._incomplete()

@@ -8,7 +8,7 @@ from http import HTTPStatus
 
 from cheroot.server import HTTPRequest
 
-from appliance import turns
+from appliance import cores
 from appliance.errors import BodyIncomplete, BodyStalled, HoldfastError
 from appliance.principal import Principal
 from providers.http.access import Ended, Entry, shown_path
@@ -18,9 +18,6 @@ from providers.http.head import Head
 from providers.http.later import RESUMED, Later
 from providers.http.response import Channel, Response
 from providers.http.service import Environ
-
-# Changes take turns behind the lock of all writers.
-_LOOKING = {"GET", "HEAD", "OPTIONS", "PROPFIND", "REPORT", "SEARCH"}
 
 
 def _told(error: BaseException) -> str:
@@ -60,16 +57,13 @@ class Request(HTTPRequest):
         If ``later`` is set then, it has to be called again.
         """
         channel, response = self._channel, self._response
-        if self._head.method in _LOOKING:
-            turns.take()
+        cores.stay()
         try:
             self._call()
         except (Exception, SystemExit) as error:  # noqa: BLE001 - also sys.exit(), which must not end a worker
             if channel.gone:
                 return False  # the peer's right, and no matter which exception the application made of it
             self._fail(error)
-        finally:
-            turns.let_go()
         if self.later is not None:
             return True
         if response.closes:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any, Protocol, TypeAlias
 
-from appliance import turns
 from providers.http.access import shown_path
 from providers.http.body import Body, Source
 from providers.http.head import Head
@@ -29,8 +28,6 @@ _NAMES: dict[str, str] = {}
 _NAMES_KEPT = 512
 _ORDINARY = "-"
 _BODYLESS = (204, 304)
-# More than that may not fit into what the kernel keeps for a peer, and is waited for.
-_FITS = 65_536
 
 
 class Channel(Source, Protocol):
@@ -155,8 +152,6 @@ class Response:
         if self._bodyless:
             of_body = 0
         channel = self._channel
-        if of_body > _FITS:
-            turns.let_go()
         before = channel.sent
         try:
             channel.send(*pieces)
