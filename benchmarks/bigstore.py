@@ -19,6 +19,8 @@ from pathlib import Path
 
 from appliance import clock, config
 from appliance.accounts import users
+from appliance.audit.job import Auditing
+from appliance.audit.keys import establish
 from appliance.chunks import identity
 from appliance.chunks.writers import Writers
 from appliance.config import Settings
@@ -112,6 +114,7 @@ def generate(folder: Path, *, nodes: int, versions: int, seed: int) -> Notes:
         prepare_store(settings, tell=lambda message: print(message, file=sys.stderr))
         small_files = _fill(settings, nodes, versions, seed)
         finish_store(settings)
+        _seal(settings)
     finally:
         os.close(claim)
     os.sync()
@@ -158,6 +161,17 @@ def _fill(settings: Settings, nodes: int, versions: int, seed: int) -> list[str]
                     small_files = tree.small_files(_SAMPLED)
         session.cursor.execute("COMMIT")
     return small_files
+
+
+def _seal(settings: Settings) -> None:
+    """The audit trail, as a server does every minute: two years of it would be in the way of what is measured."""
+    database, _ = open_store(settings)
+    try:
+        audit = Auditing(database, lambda: establish(settings, print), settings.audit_days)
+        while audit(lambda: False):
+            pass
+    finally:
+        database.close()
 
 
 def _bulk_connection(path: Path) -> sqlite3.Connection:

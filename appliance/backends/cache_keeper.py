@@ -8,6 +8,7 @@ import time
 from collections import OrderedDict
 from typing import NamedTuple
 
+from appliance import cores
 from appliance.backends.base import Buffer
 from appliance.backends.cache_folder import CacheFolder
 
@@ -97,6 +98,7 @@ class Keeper:
         return block.since < max(self._too_old, self._deleted.get(block.key, 0))
 
     def _run(self) -> None:
+        cores.roam()
         while True:
             with self._changed:
                 if not self._changed.wait_for(lambda: self._queue, _IDLE_S):

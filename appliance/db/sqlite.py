@@ -234,15 +234,17 @@ class SqliteDatabase(Database):
             execute("COMMIT" if group[0].error is None else "ROLLBACK")
             return
         for pending in group:
+            changes = self._writer().total_changes
             self._attempt(pending, session, place)
-            if pending.error is not None:
+            # Most are refused before they write anything.
+            if pending.error is not None and self._writer().total_changes != changes:
                 self._apart(session, group, place)
                 break
         faults.point("commit.commit")
         execute("COMMIT")
 
     def _apart(self, session: Session, group: list[Pending[Any]], place: Row | None) -> None:
-        """Again in a new transaction, a savepoint each: one of them failed, and may have written something before.
+        """Again in a new transaction, a savepoint each: one of them failed, and had written something before.
 
         Savepoints only now: they cost each work two statements, and a copy of each page that it changes.
         """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from appliance import clock
+from appliance import clock, cores
 from appliance.accounts.policy import Action
 from appliance.db.sql import Session
 from appliance.errors import BadRequest, NotFound
@@ -134,6 +134,7 @@ def restore_at(files: Files, principal: Principal, path: Path, moment: Moment) -
     """
 
     def work(session: Session) -> Restored:
+        cores.roam()
         change = begin(session, principal, path)
         place = locate(session, principal, path, Action.WRITE)
         before = states.locate(session, change.tree_id, place.chain.root, place.mount.path, moment)

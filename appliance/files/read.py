@@ -20,7 +20,7 @@ from appliance.tree import conditions as tree_conditions
 from appliance.tree import edit, nodes, past, properties
 from appliance.tree.conditions import Conditions
 from appliance.tree.locks import Lock, Locks
-from appliance.tree.nodes import Beside, Chain, Node
+from appliance.tree.nodes import NOTHING, Beside, Chain, Node
 from appliance.tree.paths import Path, name_key, show
 
 # The file's content in the same statement as the file itself: each trip to a database that is elsewhere costs.
@@ -279,7 +279,8 @@ def list_path(
     alone = not members and moment is None
     with files.database.read() if alone else files.database.snapshot() as session:
         if alone:
-            place, decorated = _locate_alone(session, principal, path)
+            also = _DECORATED if with_properties else NOTHING
+            place, decorated = _locate_alone(session, principal, path, also)
         else:
             place, decorated = locate(session, principal, path, Action.READ, moment=moment), True
         node = place.node
@@ -301,9 +302,9 @@ def list_path(
     return Listing(place, found, extras, quota)
 
 
-def _locate_alone(session: Session, principal: Principal, path: Path) -> tuple[Place, bool]:
-    """And whether it may have dead properties."""
-    place, beside = locate_with(session, principal, path, Action.READ, _DECORATED)
+def _locate_alone(session: Session, principal: Principal, path: Path, also: Beside) -> tuple[Place, bool]:
+    """And whether it may have dead properties, where that is what is ``also`` asked."""
+    place, beside = locate_with(session, principal, path, Action.READ, also)
     return place, not beside or beside[0]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from appliance import cores
 from appliance.accounts.policy import Action
 from appliance.db.sql import Session
 from appliance.errors import Denied, TargetTaken
@@ -153,6 +154,8 @@ def copy(
         if old is not None:
             transfer.require_overwrite(overwrite)
         _require_room(files, session, original, deep=deep)
+        if deep and original.is_folder:
+            cores.roam()
         size = original.bytes if deep or not original.is_folder else 0
         transfer.change.require_quota(transfer.target.chain.root.bytes, size - (old.bytes if old else 0))
         node = _copy(transfer.change, original, transfer.target, deep=deep)

@@ -45,7 +45,7 @@ def run_worker(
     After SIGTERM it answers for ``drain_seconds`` more; then running requests have ``shutdown_seconds`` to finish. At
     SIGHUP the certificate's files are read anew.
     """
-    cores.settle(number)
+    cores.settle(number, settings.workers)
     stop = StopSignal(supervisor_pipe)
     if shown is not None:
         on_hangup(shown.renew)

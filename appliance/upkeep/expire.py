@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from appliance import clock, faults, retention
 from appliance.chunks import garbage
+from appliance.db import gentle
 from appliance.db.database import Database
 from appliance.db.sql import Row, Session, Sql
 from appliance.retention import Retention
@@ -181,28 +182,31 @@ class _Run:
         for page in paged(newest(self._database), _TREES, {"id": LEAST}):
             for tree_id, _ in page:
                 self._pause()
-                self._trash += self._database.write(partial(self._settle, tree_id=tree_id))
+                trash, states = self._database.write(partial(self._settle, tree_id=tree_id))
+                self._trash += trash
+                self._states += states
                 faults.point("expire.decided")
                 self._steps.advance(1)
 
-    def _settle(self, session: Session, tree_id: int) -> int:
-        """Write down what is kept, and take out of the trash what is due; returns how much that was."""
+    def _settle(self, session: Session, tree_id: int) -> tuple[int, int]:
+        """Write down what is kept, and take out of the trash what is due; returns how much of that, and how many states
+        can be opened no more.
+        """
         if session.row(_LOCK, tree_id=tree_id) is None:
-            return 0
+            return 0, 0
         read = partial(retention_of, self._rules, self._halvings)
         decision = decide(session, tree_id, read, trash_for=self._trash_for, now=self._now)
         before = self._now - self._trash_for
         gone = due(session, tree_id, before)
         if not decision.changes and not gone:
-            return 0
+            return 0, 0
         old, new = set(decision.before.seqs), set(decision.kept.seqs)
         session.run_many(_KEEP, [{"tree_id": tree_id, "seq": seq} for seq in sorted(new - old)])
         session.run_by(_DROP, sorted(old - new), tree_id=tree_id)
         session.run(_DECIDE, tree_id=tree_id, since=decision.kept.since, forgotten=decision.forgotten)
         _settle_folders(session, decision)
         session.run_by(_LEAVE_TRASH, gone, before=before)
-        self._states += len(old - new)
-        return len(gone)
+        return len(gone), len(old - new)
 
     def clean(self) -> None:
         """Delete what nothing shows that is kept, in all trees that have something to be deleted."""
@@ -236,7 +240,7 @@ class _Run:
         )
         for tree_id, batch in _batches(doomed, tree=2):
             self._pause()
-            self._database.write(partial(_delete_versions, tree_id=tree_id, batch=batch))
+            gentle.write(self._database, partial(_delete_versions, tree_id=tree_id, batch=batch))
             self._versions += len(batch)
             self._bytes += sum(each[3] for each in batch)
             faults.point("expire.versions")
@@ -257,7 +261,7 @@ class _Run:
         )
         for tree_id, batch in _batches(doomed, tree=2):
             self._pause()
-            self._database.write(partial(_delete_placements, tree_id=tree_id, batch=batch))
+            gentle.write(self._database, partial(_delete_placements, tree_id=tree_id, batch=batch))
             self._placements += len(batch)
             faults.point("expire.placements")
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 
 from appliance import faults
+from appliance.db import gentle
 from appliance.db.database import Database
 from appliance.db.sql import Session, Sql
 from appliance.tree import nodes
@@ -46,7 +47,7 @@ def detach(database: Database, tree_id: int, regions: Regions, *, forgotten: int
                     waiting += [row[0] for row in members if row[1] == FOLDER and row[0] in shown]
                     gone = [row[0] for row in members if row[0] not in shown]
                     if gone:
-                        database.write(partial(_detach, tree_id=tree_id, folder_id=folder_id, gone=gone))
+                        gentle.write(database, partial(_detach, tree_id=tree_id, folder_id=folder_id, gone=gone))
                         faults.point("expire.ghosts")
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from appliance import faults
 from appliance.chunks import garbage
+from appliance.db import gentle
 from appliance.db.database import Database
 from appliance.db.sql import Session, Sql
 from appliance.tree.nodes import FOLDER
@@ -48,7 +49,7 @@ def remove(database: Database, tree_id: int, pause: Callable[[], None]) -> int:
     removed = 0
     while True:
         pause()
-        step = database.write(lambda session: _step(session, tree_id))
+        step = gentle.write(database, lambda session: _step(session, tree_id))
         faults.point("expire.ghosts")
         if step is None:
             return removed

@@ -18,6 +18,7 @@ from appliance import clock, faults
 from appliance.backends.base import Backend
 from appliance.chunks import fences, findings, garbage, packing, quarantine, rows
 from appliance.chunks.quarantine import BroughtBack
+from appliance.db import gentle
 from appliance.db.database import Database
 from appliance.db.sql import Session, Sql
 from appliance.errors import Damaged, StorageFull, Unavailable
@@ -138,7 +139,7 @@ def undo(database: Database, tell: Callable[[BroughtBack], object] = lambda done
     with database.read() as session:
         until = quarantine.last(session)
     done = BroughtBack(0, 0, 0, 0)
-    while back := database.write(lambda session: quarantine.bring_back(session, until)):
+    while back := gentle.write(database, lambda session: quarantine.bring_back(session, until)):
         done = BroughtBack(*(one + other for one, other in zip(done, back, strict=True)))
         tell(done)
         faults.point("prune.undone")
@@ -241,7 +242,7 @@ class _Run:
         with self.database.read() as session:
             if not quarantine.is_due(session, before):
                 return
-        while released := self.database.write(lambda session: quarantine.release(session, before)):
+        while released := gentle.write(self.database, lambda session: quarantine.release(session, before)):
             self.released += released
             faults.point("prune.released")
             self._pause()
@@ -317,8 +318,9 @@ class _Run:
     def _delete(self, table: Table, digests: list[bytes], bound: int) -> set[bytes]:
         """Returns those that went. What somebody wanted meanwhile is spared in the statement itself."""
         faults.point("prune.unnamed")
-        return self.database.write(
-            lambda session: quarantine.forget(session, table.name, digests, bound=bound, holds=self._holds)
+        return gentle.write(
+            self.database,
+            lambda session: quarantine.forget(session, table.name, digests, bound=bound, holds=self._holds),
         )
 
     def _drop(self, weights: Weights, undone: int) -> bool:

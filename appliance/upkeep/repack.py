@@ -16,6 +16,7 @@ from appliance.chunks.channel import Block
 from appliance.chunks.pack import Record, read_index
 from appliance.chunks.packing import OpenPack, StoredPack
 from appliance.chunks.writers import Write, Writers, require
+from appliance.db import gentle
 from appliance.db.database import Database
 from appliance.db.sql import Session, Sql
 from appliance.errors import BackendError, Damaged
@@ -113,6 +114,9 @@ class Repacker:
         done = Repacked(0, 0, 0)
         unread: list[int] = []
         for batch in self._batches([of for of in group if of.id not in damaged], unread):
+            if len(batch) == 1 and not is_marked:
+                # Of many tiny records: it would be as small again, and merged for ever.
+                continue
             moved = self._move(batch, seen, is_marked=is_marked)
             done = Repacked(*(one + other for one, other in zip(done, moved, strict=True)))
         self._suspect(unread)
@@ -149,7 +153,7 @@ class Repacker:
                 require(session, write)
                 return _move(session, write, seen, stored, copies, sources, is_marked=is_marked)
 
-            done = self._database.write(work)
+            done = gentle.write(self._database, work)
             self._has_failed = had_failed
             faults.point("repack.moved")
         self._suspect(sorted(spoiled))

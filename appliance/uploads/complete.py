@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from appliance import clock, faults
+from appliance import clock, cores, faults
 from appliance.backends.base import Buffer
 from appliance.chunks import manifest
 from appliance.chunks.ingest import Source
@@ -139,6 +139,7 @@ def put_whole(
 
 def _again(uploads: Uploads, upload: Upload, body: Source, checksum: Announced) -> Completed:
     """Whoever did not hear that it was stored sends it again: nothing is stored twice."""
+    cores.roam()
     buffer = memoryview(bytearray(_BLOCK))
     while count := body.readinto(buffer):
         for digest in checksum.digests.values():

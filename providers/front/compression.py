@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import brotli
 import zstandard
 
+from appliance import cores
 from appliance.backends.base import Buffer
 from providers.front.messages import Answer, Headers
 
@@ -23,6 +24,8 @@ MOST_BYTES = 64 * 1_048_576
 
 _LEVEL_ZSTD, _LEVEL_BR, _LEVEL_GZIP = 3, 4, 6
 _GZIP_WINDOW = 31
+# Takes some milliseconds.
+_LONG = 262_144
 # Every client and cache can undo gzip, so it comes last only where the others are wanted as much.
 _PREFERRED = ("zstd", "br", "gzip")
 _ELEMENT = re.compile(r"\s*([a-z*-]+)\s*(?:;\s*q\s*=\s*([01](?:\.[0-9]{0,3})?))?\s*", re.IGNORECASE)
@@ -114,6 +117,8 @@ def compress_document(environ: dict[str, Any], found: Answer) -> Answer:
     headers_now = vary(found.headers, "Accept-Encoding")
     if not coding:
         return found._replace(headers=headers_now)
+    if size > _LONG:
+        cores.roam()
     data = b"".join(map(bytes, compressed(found.blocks, coding)))
     changed: Headers = []
     for name, value in headers_now:

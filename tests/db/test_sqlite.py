@@ -177,18 +177,44 @@ def test_works_of_a_group_in_which_none_fails_run_once(database: SqliteDatabase)
     assert sorted(behind(database, [once] * 5)) == sorted(runs) == [1, 2, 3, 4, 5]
 
 
+def test_refusal_that_wrote_nothing_costs_the_others_nothing(database: SqliteDatabase) -> None:
+    """Most are of that kind: a name that is taken, a lock, a quota."""
+    runs: list[int] = []
+
+    def once(session: Session) -> int:
+        runs.append(add(session))
+        return runs[-1]
+
+    def refuse(session: Session) -> int:
+        raise KeyError("mine")
+
+    outcomes = behind(database, [once, refuse, once, refuse, once])
+    assert sorted(each for each in outcomes if isinstance(each, int)) == sorted(runs) == [1, 2, 3]
+    assert sum(isinstance(each, KeyError) for each in outcomes) == 2
+
+
+def test_failure_that_wrote_makes_the_group_begin_anew_together(database: SqliteDatabase) -> None:
+    """In one transaction still: nobody waits for a sync of each."""
+    statements: list[str] = []
+
+    def fail(session: Session) -> int:
+        add(session)
+        raise KeyError("mine")
+
+    database.write(add)
+    database._writer().set_trace_callback(statements.append)
+    outcomes = behind(database, [add, add, fail])
+    assert sorted(each for each in outcomes if isinstance(each, int)) == [2, 3]
+    counted = [statements.count(each) for each in ("SAVEPOINT work", "ROLLBACK TO work", "COMMIT")]
+    # The one that held the others back commits too.
+    assert counted == [3, 1, 2]
+
+
 def test_group_broken_by_the_database_is_tried_one_by_one(database: SqliteDatabase) -> None:
     """One work that runs into a constraint takes nobody with it; works may run twice, and count once."""
-    runs: list[str] = []
-
-    def again(session: Session) -> int:
-        runs.append("run")
-        return add(session)
-
-    outcomes = behind(database, [again, lambda session: session.run(_INSERT, name="counter", holder="x"), again])
+    outcomes = behind(database, [add, lambda session: session.run(_INSERT, name="counter", holder="x"), add])
     assert isinstance(outcomes[1], sqlite3.IntegrityError)
     assert sorted([outcomes[0], outcomes[2]]) == [1, 2]
-    assert len(runs) >= 2
     assert database.write(add) == 3
 
 

@@ -11,7 +11,7 @@ from appliance.accounts import users
 from appliance.backends.base import Buffer
 from appliance.chunks import packing
 from appliance.errors import StorageFull
-from appliance.upkeep import merging
+from appliance.upkeep import merging, repack
 from appliance.upkeep.check import check
 from appliance.upkeep.prune import Policy, prune
 from appliance.upkeep.repair import repair
@@ -217,6 +217,17 @@ def test_many_small_packs_become_few(alice: Person, monkeypatch: pytest.MonkeyPa
     for path, content in contents.items():
         assert alice.get(path) == content
     assert checked(alice) == []
+
+
+def test_pack_that_would_be_as_small_again_is_not_merged(alice: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of so many tiny chunks that no two such packs go together: each would be copied again and again."""
+    monkeypatch.setattr(merging, "MERGED_FROM", 4)
+    for index in range(6):
+        alice.put(f"/file{index}", noise(30_000, index))
+    monkeypatch.setattr(repack, "_RECORDS", 1)
+    assert (prune_of(alice).repacked, prune_of(alice).copied, blobs(alice)) == (0, 0, 6)
+    monkeypatch.setattr(repack, "_RECORDS", 2)
+    assert (prune_of(alice).repacked, blobs(alice)) == (6, 3)
 
 
 def test_small_packs_are_merged_as_they_come(alice: Person, monkeypatch: pytest.MonkeyPatch) -> None:

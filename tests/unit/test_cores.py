@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from appliance import cores
+from appliance.accounts import passwords
 from appliance.chunks.group import GROUP
 from appliance.chunks.store import ChunkStore
 from appliance.db.database import Database
+from tests.server.running import until
 from tests.support.content import keep, noise, read
 from tests.support.databases import on_sqlite
 from tests.support.faults import in_threads
@@ -26,7 +29,6 @@ ALL = os.sched_getaffinity(0)
 def nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever a test settles does not outlive it."""
     monkeypatch.setattr(cores, "_home", set())
-    monkeypatch.setattr(cores, "_all", set())
 
 
 @pytest.fixture
@@ -34,8 +36,7 @@ def settled(nowhere: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     """This process is a worker whose core is the last one."""
     # Whatever cores this machine has.
     monkeypatch.setattr(cores, "_CPUS", tmp_path)
-    monkeypatch.setattr(cores, "_FIRST", 0.0)
-    cores.settle(len(ALL) - 1)
+    cores.settle(len(ALL) - 1, len(ALL))
 
 
 def seen(work: Callable[[], None]) -> set[int]:
@@ -70,7 +71,6 @@ def test_process_that_has_no_core_roams() -> None:
 def test_what_is_large_roams(settled: None, store: ChunkStore, database: Database) -> None:
     """In both directions; and whoever helps, though a thread that stays has started them."""
     content = noise(5 * GROUP)
-    large = keep(store, database, content)
 
     def help_out() -> None:
         cores.stay()
@@ -89,14 +89,52 @@ def test_what_is_large_roams(settled: None, store: ChunkStore, database: Databas
         cores.stay()
         assert read(store, large, 0, len(content)) == content
 
+    # Before anything else has begun their threads.
     assert seen(help_out) == seen(small) == cores._home
+    large = keep(store, database, content)
     assert seen(put) == seen(get) == ALL
 
 
-def test_core_that_was_taken_away_hurts_nobody(settled: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A container's cores may become others while the server runs."""
-    monkeypatch.setattr(cores, "_home", {100_000})
-    assert seen(cores.stay) == ALL
+def test_password_hashes_roam(settled: None) -> None:
+    """Each takes a hundred times as long as a small request."""
+    hashed: list[str] = []
+
+    def hash_one() -> None:
+        cores.stay()
+        hashed.append(passwords.hash_password("correct horse"))
+
+    def verify_one() -> None:
+        cores.stay()
+        assert passwords.verify("correct horse", hashed[0])
+
+    assert seen(hash_one) == seen(verify_one) == ALL
+
+
+@on_sqlite
+def test_checkpoints_roam(settled: None, database: Database) -> None:
+    """Though a thread that stays has begun them."""
+
+    def commit() -> None:
+        cores.stay()
+        database.write(lambda session: None)
+
+    assert seen(commit) == cores._home
+    ids = [thread.native_id for thread in threading.enumerate() if thread.name == "checkpoints"]
+    assert ids
+    until(lambda: all(os.sched_getaffinity(native_id) == ALL for native_id in ids if native_id), 5, what="roaming")
+
+
+def test_cores_may_change_while_it_runs(settled: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container's, or by `taskset`: what the first thread may use is what there is."""
+    few = {min(ALL)}
+    monkeypatch.setattr(cores, "_usable", lambda: few)
+    assert seen(cores.stay) == seen(cores.roam) == few
+
+
+def test_refusing_system_hurts_nobody(settled: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor do cores that went in this moment."""
+    monkeypatch.setattr(cores, "_usable", lambda: {100_000})
+    assert seen(cores.stay) == seen(cores.roam) == ALL
 
 
 def machine(folder: Path, monkeypatch: pytest.MonkeyPatch, *told: dict[str, str]) -> None:
@@ -110,39 +148,21 @@ def machine(folder: Path, monkeypatch: pytest.MonkeyPatch, *told: dict[str, str]
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(len(told))))
 
 
-def homes(count: int) -> list[int]:
-    """Those of so many processes; none where they have none."""
+def homes(workers: int) -> list[int]:
+    """Those of so many; none where they have none."""
     found = []
-    for number in range(count):
-        cores.settle(number)
+    for number in range(workers):
+        cores._home.clear()
+        cores.settle(number, workers)
         found += cores._home
     return found
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 4, 8])
-@pytest.mark.parametrize("first", [0.0, 0.3, 0.99])
-def test_processes_take_all_cores_before_they_share(
-    nowhere: None, count: int, first: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Of those that may be used, whichever these are, beginning anywhere."""
+@pytest.mark.parametrize("workers", range(1, 13))
+def test_all_cores_have_as_many_workers(nowhere: None, workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of those that may be used, whichever these are; or there are more of some than of others, and all roam."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 5, 8, 13})
-    monkeypatch.setattr(cores, "_FIRST", first)
-    found = homes(count)
-    assert found[0] == [3, 5, 8, 13][int(first * 4)]
-    assert set(found) <= {3, 5, 8, 13}
-    assert max(Counter(found).values()) == -(-count // 4)
-
-
-@pytest.mark.parametrize("siblings", [["0,2", "1,3", "0,2", "1,3"], ["0-1", "0-1", "2-3", "2-3"]])
-@pytest.mark.parametrize("first", [0.0, 0.3, 0.6, 0.99])
-def test_hyper_threads_of_one_core_are_shared_last(
-    nowhere: None, tmp_path: Path, siblings: list[str], first: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """However the machine numbers them."""
-    machine(tmp_path, monkeypatch, *({"topology/thread_siblings_list": text} for text in siblings))
-    monkeypatch.setattr(cores, "_FIRST", first)
-    assert len({siblings[core] for core in homes(2)}) == 2
-    assert sorted(homes(4)) == [0, 1, 2, 3]
+    assert Counter(homes(workers)) == (dict.fromkeys((3, 5, 8, 13), workers // 4) if workers % 4 == 0 else {})
 
 
 @pytest.mark.parametrize(
@@ -166,5 +186,5 @@ def test_where_some_cores_are_slow_the_kernel_chooses(
 def test_one_core_is_nobodys(nowhere: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """There is nothing to choose."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3})
-    cores.settle(1)
+    cores.settle(1, 2)
     assert cores._home == set()
