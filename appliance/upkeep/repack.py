@@ -117,26 +117,28 @@ class Repacker:
             if len(batch) == 1 and not is_marked:
                 # Of many tiny records: it would be as small again, and merged for ever.
                 continue
-            moved = self._move(batch, seen, is_marked=is_marked)
+            moved = self._move([self._look(*each) for each in batch], seen, is_marked=is_marked)
             done = Repacked(*(one + other for one, other in zip(done, moved, strict=True)))
         self._suspect(unread)
         return done
 
-    def _batches(self, group: Sequence[Weighed], unread: list[int]) -> Iterator[list[_Source]]:
-        """As many packs together as have some thousand records: other writers wait while their rows are moved.
+    def _batches(self, group: Sequence[Weighed], unread: list[int]) -> Iterator[list[tuple[Weighed, list[Record]]]]:
+        """With their indexes, as many packs together as have some thousand records: other writers wait while their
+        rows are moved.
 
         ``unread`` takes those whose index cannot be read.
         """
-        batch: list[_Source] = []
+        batch: list[tuple[Weighed, list[Record]]] = []
         for of in group:
-            source = self._look(of)
-            if source is None:
+            try:
+                index = read_index(self._source, of.key, of.size, self._store_id)
+            except (Damaged, BackendError):
                 unread.append(of.id)
                 continue
-            if batch and sum(len(each.records) for each in batch) + len(source.records) > _RECORDS:
+            if batch and sum(len(records) for _, records in batch) + len(index) > _RECORDS:
                 yield batch
                 batch = []
-            batch.append(source)
+            batch.append((of, index))
         if batch:
             yield batch
 
@@ -164,12 +166,7 @@ class Repacker:
         if packs:
             self._database.write(lambda session: session.run_by(_SUSPECT, packs))
 
-    def _look(self, of: Weighed) -> _Source | None:
-        """None: its index cannot be read."""
-        try:
-            index = read_index(self._source, of.key, of.size, self._store_id)
-        except (Damaged, BackendError):
-            return None
+    def _look(self, of: Weighed, index: list[Record]) -> _Source:
         with self._database.read() as session:
             found = session.rows_by(_CHUNKS, [record.id for record in index])
             held = {Record(*row) for row in session.rows(_HELD, pack_id=of.id)}
