@@ -72,6 +72,14 @@ def test_interrupt_while_the_program_is_loaded_is_no_traceback(server: Server, l
     assert b"KeyboardInterrupt" not in said
 
 
+@pytest.mark.parametrize(("cause", "code", "said"), [("KeyboardInterrupt", -signal.SIGINT, 0), ("KeyError", 1, 1)])
+def test_interrupt_that_python_wrapped_is_one_too(cause: str, code: int, said: int) -> None:
+    """That is what becomes of one that comes while a class is made."""
+    program = f"import appliance.cli\nraise RuntimeError('Error calling __set_name__') from {cause}()"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("RuntimeError")) == (code, said)
+
+
 def test_interrupt_of_a_server_that_does_not_serve_yet_is_no_traceback(tmp_path: Path) -> None:
     """Its data folder can be served afterwards."""
     server = Server(tmp_path)
