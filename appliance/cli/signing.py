@@ -52,8 +52,9 @@ def _rotate(context: Context, options: argparse.Namespace) -> int:
 def _revoke(context: Context, options: argparse.Namespace) -> int:
     with context.appliance() as appliance:
         keys.revoke(appliance.database, options.id)
+        seconds = appliance.settings.cdn_revocation_seconds
+        # Said before a cache is asked, which may not answer.
+        print(f"URLs of key {options.id} are void; caches in front may answer them for {seconds} s more")
         if (url := appliance.settings.cdn_purge_url) is not None:
             purging.purge(url, [surrogates.of_signing_key(options.id)])
-        seconds = appliance.settings.cdn_revocation_seconds
-    print(f"URLs of key {options.id} are void; caches in front may answer them for {seconds} s more")
     return 0

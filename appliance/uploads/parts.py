@@ -53,7 +53,7 @@ def put_part(
         size = _size_of(upload, number)
         if length is not None and length != size:
             raise _wrong_size(number, size)
-        require_quota(session, upload, size)
+        require_quota(session, upload, size - rows.size_of_part(session, upload.id, number))
     files.require_room(size)
     watcher = Watcher(uploads, f"part {number}", size, checksum)
     with files.chunks.receive(body, watcher, part=True) as stored:

@@ -61,7 +61,8 @@ def put_content(request: Request) -> Answer:
     """The whole of a small file, which is there then."""
     token = _token(request)
     _require_whole(request)
-    if status.status(request.api.uploads, request.principal, token).upload.size > MULTIPART_ABOVE:
+    upload = status.status(request.api.uploads, request.principal, token).upload
+    if upload.size > MULTIPART_ABOVE and not upload.is_stream:
         raise BadRequest(reason="this file is too large to come in one piece; send its parts")
     digest = parse_content_digest(request.header("HTTP_CONTENT_DIGEST")) or Announced({}, {})
     digest = digest._replace(digests={"SHA256": hashlib.sha256(), **digest.digests})

@@ -258,6 +258,19 @@ def test_keys_are_rotated_and_revoked(start: Start) -> None:
     assert signature not in server.stderr
 
 
+def test_key_is_void_though_the_cache_does_not_answer(start: Start) -> None:
+    """Which is said first, with how long the cache may go on."""
+    server = start(settings={"cdn_purge_url": "http://127.0.0.1:1"})
+    with server.dav() as dav:
+        dav.ok("PUT", "/dav/one", b"x")
+        url = described(dav, "/dav/one")["downloadUrl"]
+        done = server.holdfast("signing-key", "revoke", "1", succeeds=False)
+        assert done.returncode == 1
+        assert "URLs of key 1 are void; caches in front may answer them for" in done.stdout
+        assert "does not answer a PURGE" in done.stderr
+        assert fetch(dav, url).status == 403
+
+
 def test_urls_are_the_caches_if_there_is_one(start: Start) -> None:
     """And are kept no longer than it says."""
     server = start(settings={"cdn_base_url": "https://cdn.example.com/x", "cdn_revocation_seconds": 30})

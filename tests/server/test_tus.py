@@ -253,6 +253,9 @@ def test_both_kinds_of_uploads_refuse_each_others_requests(tus: Tus) -> None:
         answer = dav(method, url, b"abcdef" if method == "PUT" else None)
         assert problem(answer, 409) == "upload-conflict"
         assert "stream" in json.loads(answer.body)["detail"]
+    large = tus.begin("large", 200_000_000).rpartition("/")[2]
+    assert problem(dav("PUT", f"/api/v1/uploads/{large}/content", b"abc"), 409) == "upload-conflict"
+    dav.ok("DELETE", f"/api/v1/uploads/{large}")
     told = json.loads(dav.ok("GET", own).body)
     assert (told["status"], told["bytes"], told["percent"], told["fileName"]) == ("uploading", 3, 50.0, "stream")
     assert told["tusUrl"].endswith(path)

@@ -162,6 +162,14 @@ def test_upload_is_nobody_elses(alice: Uploader, bob: Uploader) -> None:
     assert said == {"this upload does not exist"}
 
 
+def test_repeated_part_counts_once(alice: Uploader) -> None:
+    """Whoever lost the answer sends it again, though no second one of its size would find room."""
+    alice.person.set_quota(100_000)
+    upload = alice.begin("/first", 80_000, part_size=SIZE)
+    for _ in range(2):
+        alice.put(upload, 1, noise(80_000))
+
+
 def test_quota_counts_what_has_come(alice: Uploader) -> None:
     """Of all unfinished uploads, when one begins and with each part; when it is completed, the files."""
     alice.person.set_quota(100_000)
