@@ -115,7 +115,7 @@ class Repacker:
         unread: list[int] = []
         for batch in self._batches([of for of in group if of.id not in damaged], unread):
             if len(batch) == 1 and not is_marked:
-                # Of many tiny records: it would be as small again, and merged for ever.
+                # Alone it would be copied into one as small, and again with every run.
                 continue
             moved = self._move([self._look(*each) for each in batch], seen, is_marked=is_marked)
             done = Repacked(*(one + other for one, other in zip(done, moved, strict=True)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,9 +16,8 @@ from appliance.errors import NotFound
 @pytest.fixture
 def rests(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """What was rested, in seconds, instead of resting."""
-    sleep = time.sleep
     found: list[float] = []
-    monkeypatch.setattr(gentle.time, "sleep", lambda seconds: found.append(seconds) or sleep(0))
+    monkeypatch.setattr(gentle, "time", SimpleNamespace(monotonic=time.monotonic, sleep=found.append))
     return found
 
 
